@@ -1,0 +1,24 @@
+# Two commands do all the set-up: `make demo` runs the main job, `make test` the tests.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := runs/demo
+
+.PHONY: demo test test-all docs notebooks curves lint clean
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+test: .venv/ready
+	$(BIN)/pytest -m "not slow and not notebook and not browser"
+
+test-all: .venv/ready
+	$(BIN)/pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv runs build *.egg-info
