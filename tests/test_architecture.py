@@ -1,0 +1,45 @@
+"""The two packages meet only in the curve file."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"{statement}; import sys; print('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import rmaat", {"brian2", "astro_sim", "tyro", "matplotlib"}),
+        ("import rmaat.train", {"brian2", "astro_sim", "tyro"}),
+        ("import astro_sim", {"torch", "rmaat", "tyro"}),
+        ("import astro_sim.forms, astro_sim.curves, astro_sim.plotting", {"brian2", "torch", "rmaat"}),
+    ],
+)
+def test_importing_leaves_the_other_side_out(statement, absent):
+    assert modules_after(statement) & absent == set()
+
+
+def test_import_contracts_hold():
+    done = subprocess.run([Path(sys.executable).parent / "lint-imports"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("package", ["astro_sim", "rmaat"])
+def test_print_and_tyro_appear_only_on_the_command_line(package):
+    offenders = [
+        f"{path.name}:{number}"
+        for path in (ROOT / package).rglob("*.py")
+        if path.name != "__main__.py"
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if line.lstrip().startswith(("print(", "import tyro", "from tyro"))
+    ]
+    assert offenders == []
