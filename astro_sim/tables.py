@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from brian2 import Quantity
 
 from astro_sim.quantities import (
     Affinity,
@@ -168,7 +167,7 @@ class PlasticityParameters(Table):
     D: Time  # delay of presynaptically evoked calcium
     beta: Number  # share of synapses that start in the down state
     b: Number  # ratio of up to down strength
-    cubic: Number = Quantity(1.0)  # 0 switches the bistability off, as the closed forms of the mean do
+    cubic: Number = 1.0  # 0 switches the bistability off, as the closed forms of the mean do
 
     # Brian2 reads a name that ends in _pre or _post as a variable of the pre- or postsynaptic group.
     rename: ClassVar[dict[str, str]] = {"C_pre": "Cpre", "C_post": "Cpost"}
@@ -239,7 +238,7 @@ def variant(parameters: Any, *, source: str, **changes: Any) -> Any:
     symbols = {symbol for table in parameters.tables() for symbol in table.kinds()}
     unknown = set(changes) - symbols
     if unknown:
-        raise ValueError(f"{min(unknown)} must be a symbol of the astrocyte {parameters.name!r}, one of {sorted(symbols)}")
+        raise ValueError(f"{min(unknown)} must be a symbol of {parameters.name!r}, one of {sorted(symbols)}")
     replaced = {}
     for field in dataclasses.fields(parameters):
         table = getattr(parameters, field.name)
