@@ -7,7 +7,7 @@ dimension, sign, shape and NaN, so that a wrong number never reaches a compiler.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, NamedTuple, get_type_hints
+from typing import Annotated, Any, ClassVar, NamedTuple, get_args, get_type_hints
 
 import brian2 as b2
 import numpy as np
@@ -72,8 +72,12 @@ class Table:
     @classmethod
     def kinds(cls) -> dict[str, Dimension]:
         """Map every field with a dimension to its :class:`Dimension`."""
-        hints = get_type_hints(cls, include_extras=True)
-        return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
+        found = {}
+        for name, hint in get_type_hints(cls, include_extras=True).items():
+            for part in (hint, *get_args(hint)):  # an optional field is a union with None
+                if hasattr(part, "__metadata__"):
+                    found[name] = part.__metadata__[0]
+        return found
 
     def quantities(self) -> dict[str, b2.Quantity]:
         """Map symbol to value, for the fields that are set."""
