@@ -1,0 +1,323 @@
+"""Curves: data -> fit -> curve file, the writing end of the bridge. Imports no Brian2.
+
+A curve file (``astro-curve``, version 1) is TOML: the fitted parameters with standard errors, 95 % intervals and
+covariance, how the form was chosen, five values by which a reader tests the file, the data it was fitted to, and the
+whole provenance. Nothing in it depends on when, where or by whom it was written: the same data give the same bytes.
+
+Parameters carry six significant digits, in memory as in the file. `measured.py` turns a CSV into such a file,
+`derivations.py` simulations.
+
+Examples
+--------
+>>> t = np.arange(50.0, 801.0, 50.0)
+>>> curve = fit_curve(t, 0.5 * (1 - np.exp(-t / 120)) + 0.002 * np.cos(t), name="ltp", x_axis=Axis("t", "s"))
+>>> curve.form.name
+'saturating_exponential'
+>>> round(curve.parameters["tau"])
+120
+"""
+
+import os
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from astro_sim.fitting import Data, Fit, bootstrap_fit, choose, diagnose, fit_all, prepare
+from astro_sim.forms import FORMS, Form
+
+FORMAT = "astro-curve"
+VERSION = 1
+THINNED = 64  # data points kept in the file
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What is on an axis: the symbol of the paper and the unit."""
+
+    symbol: str
+    unit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A fitted course. Call it for values, :meth:`report` it, write it with :func:`write_curve`.
+
+    Attributes
+    ----------
+    parameters, stderr : dict of str to float
+    ci95 : dict of str to (float, float)
+        Student's t on the scale of the parameter (logarithmic where it is positive).
+    covariance : numpy.ndarray
+        Shape ``(k, k)``, rows in the order of `parameters`.
+    x_range : tuple of float
+        The observed range; the curve says nothing beyond it unless its form has a plateau or `extrapolate` is set.
+    fit : dict
+        Quality, BIC of every form, why this one, residual diagnostics, bootstrap.
+    samples : dict of str to list
+        The data (thinned): ``x``, ``y`` and, where known, ``sem``.
+    provenance : dict
+    """
+
+    name: str
+    form: Form
+    x: Axis
+    y: Axis
+    x_range: tuple[float, float]
+    parameters: dict[str, float]
+    stderr: dict[str, float]
+    ci95: dict[str, tuple[float, float]]
+    covariance: np.ndarray = field(compare=False)
+    fit: dict[str, Any]
+    samples: dict[str, list[float]]
+    provenance: dict[str, Any]
+    extrapolate: bool = False
+
+    def __call__(self, x: float | np.ndarray) -> np.ndarray:
+        """Value at `x`, elementwise; beyond the observed range only where form or flag allow it."""
+        x = np.asarray(x, dtype=np.float64)
+        low, high = self.x_range
+        if not (self.form.plateau or self.extrapolate) and (x.min() < low * (1 - 1e-9) or x.max() > high * (1 + 1e-9)):
+            raise ValueError(
+                f"{self.x.symbol} must lie in the observed range [{low:g}, {high:g}] {self.x.unit}, got {x.min():g} to "
+                f"{x.max():g}; fit with extrapolate=True to use {self.form.name} beyond it"
+            )
+        return self.form.function(x, *self.parameters.values())
+
+    def units(self) -> dict[str, str]:
+        """Unit of each parameter."""
+        return {name: self.form.unit(name, self.x.unit, self.y.unit) for name in self.parameters}
+
+    def report(self) -> str:
+        """The fit in words and numbers, for a terminal."""
+        fit, units = self.fit, self.units()
+        lines = [f"{self.name}: {self.y.symbol}({self.x.symbol}) = {self.form.formula}"]
+        lines.append(f"  chosen by {fit['chosen_by']}")
+        for name, value in self.parameters.items():
+            interval = "[{:.4g}, {:.4g}]".format(*self.ci95[name])
+            lines.append(f"  {name:10s} {value:10.6g} +- {self.stderr[name]:<9.2g} {interval} {units[name]}")
+        lines.append(
+            f"  n = {fit['n_samples']}, R2 = {fit['r_squared']:.5f}, rmse = {fit['rmse']:.3g}, Durbin-Watson "
+            f"{fit['durbin_watson']:.2f}, runs p = {fit['runs_p']:.3f}"
+            + (f", chi2/dof = {fit['reduced_chi2']:.2f}" if "reduced_chi2" in fit else "")
+        )
+        if "bootstrap" in fit:
+            errors = ", ".join(f"{n} {s:.2g}" for n, s in zip(self.parameters, fit["bootstrap"]["stderr"], strict=True))
+            lines.append(f"  bootstrap over {fit['bootstrap']['n_members']} members: standard errors {errors}")
+        for form, bic in sorted(fit["bic"].items(), key=lambda item: item[1]):
+            lines.append(f"  BIC {bic:12.2f}  {form}{'  (' + fit['flaws'][form] + ')' if form in fit['flaws'] else ''}")
+        lines += [f"  not fitted: {why}" for why in fit["not_fitted"].values()]
+        return "\n".join(lines)
+
+    def to_toml(self) -> str:
+        """The text of the curve file."""
+        units = self.units()
+        parameters = {
+            name: {"value": value, "stderr": self.stderr[name], "ci95": list(self.ci95[name]), "unit": units[name]}
+            for name, value in self.parameters.items()
+        }
+        return tomlkit.dumps(
+            _layout(
+                {
+                    "format": FORMAT,
+                    "version": VERSION,
+                    "name": self.name,
+                    "form": self.form.name,
+                    "formula": self.form.formula,
+                    "x": {"symbol": self.x.symbol, "unit": self.x.unit, "range": list(self.x_range)},
+                    "y": {"symbol": self.y.symbol, "unit": self.y.unit},
+                    "extrapolate": self.extrapolate,
+                    "parameters": parameters,
+                    "fit": {"covariance": self.covariance.tolist()} | self.fit,
+                    "check": self.check(),
+                    "samples": self.samples,
+                    "provenance": self.provenance,
+                }
+            )
+        )
+
+    def check(self) -> dict[str, list[float]]:
+        """Five points of the curve by which a reader tests the file."""
+        x = [six(value) for value in np.linspace(*self.x_range, 5)]
+        return {"x": x, "y": [twelve(value) for value in self.form.function(np.array(x), *self.parameters.values())]}
+
+
+def six(value: float) -> float:
+    """Six significant digits."""
+    return float(f"{value:.6g}")
+
+
+def twelve(value: float) -> float:
+    """Twelve significant digits: beyond them processors differ."""
+    return float(f"{value:.12g}")
+
+
+def _layout(table: dict[str, Any], one_line: bool = False) -> Any:
+    """The axes and each parameter on one line, everything else as sections."""
+    laid_out = tomlkit.inline_table() if one_line else tomlkit.table()
+    for key, value in table.items():
+        inner = key in ("x", "y") or one_line
+        if key == "parameters":
+            laid_out[key] = {name: _layout(entry, one_line=True) for name, entry in value.items()}
+        else:
+            laid_out[key] = _layout(value, inner) if isinstance(value, dict) else value
+    return laid_out
+
+
+def fit_curve(
+    x: object,
+    y: object = None,
+    sem: object = None,
+    *,
+    ensemble: object = None,
+    correlated: bool = True,
+    form: str = "auto",
+    among: Iterable[str] | None = None,
+    because: str = "",
+    name: str = "curve",
+    x_axis: Axis = Axis("x", "1"),
+    y_axis: Axis = Axis("y", "1"),
+    extrapolate: bool = False,
+    n_bootstrap: int = 500,
+    seed: int = 0,
+    provenance: dict[str, Any] | None = None,
+) -> Curve:
+    """Fit all forms, choose one, and return it with its uncertainty.
+
+    Parameters
+    ----------
+    x, y, sem : array_like
+        Data, shape ``(n,)``; `sem` is the standard error of each `y` (weights), or None.
+    ensemble : array_like, optional
+        Shape ``(n_members, n)``, instead of `y` and `sem`: mean, covariance and bootstrap are taken over members.
+    correlated : bool
+        False when the columns of `ensemble` are independent experiments, whose covariance is then taken as diagonal.
+    form : str
+        Name of a form, or ``auto``: the lowest BIC, where the simplest form within 2 of it wins.
+    among : iterable of str, optional
+        Forms that ``auto`` may choose; all by default. All are fitted and reported in any case.
+    because : str
+        Why `form` or `among` was given, for the record.
+    extrapolate : bool
+        Mark the curve as usable beyond the observed range although its form has no plateau.
+    n_bootstrap : int
+        Resamples over the members of `ensemble` (drawn with `seed`); 0 for none.
+
+    Returns
+    -------
+    Curve
+
+    Raises
+    ------
+    ValueError
+        For data that cannot be fitted or an unknown form, with what to do.
+    """
+    allowed = list(FORMS if among is None else among) if form == "auto" else [form]
+    for candidate in allowed:
+        if candidate not in FORMS:
+            raise ValueError(f"form must be 'auto' or one of {', '.join(FORMS)}, got {candidate!r}")
+    data = prepare(x, y, sem, ensemble, correlated)
+    fits, failures = fit_all(data)
+    chosen, reason = choose(fits, allowed)
+    if form != "auto":
+        reason = f"the caller: {because or form + ' was asked for'}"
+    elif because:
+        reason += f" ({because})"
+    record = {
+        "chosen_by": reason,
+        "weights": ("covariance of the ensemble" if ensemble is not None else "sem") if data.known else "equal",
+        "uncertainty": "least squares, times sqrt(chi2/dof) where that is above 1" if data.known else "least squares",
+        "n_samples": int(data.x.size),
+        **{key: six(value) for key, value in diagnose(chosen, data).items()},
+        "bic": {name: six(fit.bic) for name, fit in fits.items()},
+        "flaws": {name: fit.flaw for name, fit in fits.items() if fit.flaw},
+        "not_fitted": failures,
+    }
+    if ensemble is not None and n_bootstrap:
+        record["bootstrap"] = _bootstrap(chosen, x, ensemble, correlated, n_bootstrap, seed)
+    return _curve(
+        chosen, data, name=name, x=x_axis, y=y_axis, x_range=(six(np.min(x)), six(np.max(x))), fit=record,
+        provenance=provenance or {}, extrapolate=extrapolate,
+    )  # fmt: skip
+
+
+def _bootstrap(chosen: Fit, x: object, ensemble: object, correlated: bool, n: int, seed: int) -> dict[str, Any]:
+    members = np.asarray(ensemble, dtype=np.float64)
+    stderr, ci95 = bootstrap_fit(chosen, np.asarray(x, dtype=np.float64), members, correlated, n, seed)
+    return {
+        "n_members": int(members.shape[0]),
+        "n_resamples": n,
+        "seed": seed,
+        "stderr": [six(value) for value in stderr],
+        "ci95": [[six(value) for value in interval] for interval in ci95],
+    }
+
+
+def _curve(best: Fit, data: Data, **rest: Any) -> Curve:
+    """The curve of the best fit, everything rounded as the file has it."""
+    keys = best.form.parameters
+    thin = np.unique(np.linspace(0, data.x.size - 1, min(THINNED, data.x.size)).round().astype(int))
+    samples = {"x": data.x[thin], "y": data.y[thin]}
+    if data.known:
+        samples["sem"] = np.sqrt(np.sum(data.root**2, axis=1))[thin]
+    return Curve(
+        form=best.form,
+        parameters={key: six(value) for key, value in zip(keys, best.theta, strict=True)},
+        stderr={key: six(value) for key, value in zip(keys, np.sqrt(np.diag(best.covariance)), strict=True)},
+        ci95={key: (six(low), six(high)) for key, (low, high) in zip(keys, best.ci95, strict=True)},
+        covariance=np.vectorize(six)(best.covariance),
+        samples={key: [six(value) for value in values] for key, values in samples.items()},
+        **rest,
+    )
+
+
+def write_curve(curve: Curve, path: str | os.PathLike) -> Path:
+    """Write `curve` to `path`, all of it or nothing: a crash leaves the old file or none."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = curve.to_toml()
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode())
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
+    return path
+
+
+def read_curve(path: str | os.PathLike) -> Curve:
+    """Read a curve file back, for verification and plots (the networks have their own reader, which trusts less)."""
+    try:
+        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        if (data["format"], data["version"]) != (FORMAT, VERSION):
+            raise ValueError(f"format must be {FORMAT} version {VERSION}, got {data['format']} {data['version']}")
+        parameters = data["parameters"]
+        curve = Curve(
+            name=data["name"],
+            form=FORMS[data["form"]],
+            x=Axis(data["x"]["symbol"], data["x"]["unit"]),
+            y=Axis(data["y"]["symbol"], data["y"]["unit"]),
+            x_range=tuple(data["x"]["range"]),
+            parameters={name: entry["value"] for name, entry in parameters.items()},
+            stderr={name: entry["stderr"] for name, entry in parameters.items()},
+            ci95={name: tuple(entry["ci95"]) for name, entry in parameters.items()},
+            covariance=np.array(data["fit"].pop("covariance")),
+            fit=data["fit"],
+            samples=data["samples"],
+            provenance=data["provenance"],
+            extrapolate=data["extrapolate"],
+        )
+        np.testing.assert_allclose(curve.check()["y"], data["check"]["y"], rtol=1e-9, atol=1e-12)
+    except (KeyError, TypeError, ValueError, AssertionError, TOMLKitError) as error:
+        what = " ".join(str(error).split()) if not isinstance(error, KeyError) else f"no valid {error}"
+        raise ValueError(f"{path} must be a whole curve file, got {what}; write it again with `astro-sim`") from error
+    return curve

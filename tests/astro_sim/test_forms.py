@@ -1,0 +1,116 @@
+"""Every form gives what its formula says, and planted parameters come back under noise."""
+
+import math
+
+import numpy as np
+import pytest
+from astro_sim.fitting import choose, fit_all, fit_form, prepare
+from astro_sim.forms import FORMS, RISING
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+TIMES = np.linspace(5.0, 1600.0, 120)
+RATES = np.geomspace(0.1, 100.0, 60)
+CELLS = np.arange(15.0)
+PLANTED = {
+    "power_law": (RATES, {"amplitude": 0.3, "exponent": 0.42}),
+    "saturating_exponential": (TIMES, {"amplitude": 0.55, "tau": 120.0}),
+    "stretched_exponential": (TIMES, {"amplitude": 0.55, "tau": 120.0, "beta": 0.7}),
+    "biexponential": (TIMES, {"amplitude": 0.6, "weight": 0.4, "tau_fast": 20.0, "tau_slow": 250.0}),
+    "hill": (RATES, {"base": 0.05, "amplitude": 0.6, "half": 3.0, "n": 1.8}),
+    "naka_rushton": (RATES, {"base": 0.3, "amplitude": 0.7, "half": 5.5}),
+    "power_law_approach": (TIMES, {"amplitude": 0.6, "tau": 80.0, "exponent": 1.5}),
+    "exponential_decay": (CELLS, {"amplitude": 1.0, "length": 2.3}),
+    "gaussian_decay": (CELLS, {"amplitude": 1.0, "length": 2.3}),
+}
+
+
+def noisy(name: str, seed: int, scale: float = 1.0):
+    """Data of a planted form with 1 % noise, their standard errors, and the planted values."""
+    x, planted = PLANTED[name]
+    clean = FORMS[name].function(x, *planted.values())
+    sem = np.full_like(x, 0.01 * clean.max())
+    return x, scale * (clean + sem * np.random.default_rng(seed).normal(size=x.size)), scale * sem, planted
+
+
+def test_every_form_is_planted_below():
+    assert PLANTED.keys() == FORMS.keys()
+    assert all(tuple(PLANTED[name][1]) == form.parameters for name, form in FORMS.items())
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_function_is_its_formula(name):
+    x, planted = PLANTED[name]
+    expected = [eval(FORMS[name].formula, {"exp": math.exp, "x": float(v), **planted}) for v in x]
+    np.testing.assert_allclose(FORMS[name].function(x, *planted.values()), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_plateau_and_rise_are_as_declared(name):
+    form, values = FORMS[name], PLANTED[name][1].values()
+    far = form.function(np.array([1e12, 1e13]), *values)
+    assert np.isclose(*far, rtol=1e-3) == form.plateau
+    if form.rises:
+        assert form.function(np.array(0.0), *values) == 0
+        assert np.all(np.diff(form.function(TIMES, *values)) > 0)
+    assert (name in RISING) == form.rises
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_planted_parameters_come_back_within_three_standard_errors(name):
+    """Over 20 noisy data sets: none beyond four standard errors, at most one parameter in a hundred beyond three."""
+    deviations = []
+    for seed in range(20):
+        x, y, sem, planted = noisy(name, seed)
+        fit = fit_form(FORMS[name], prepare(x, y, sem))
+        assert not fit.flaw
+        deviations.append((fit.theta - list(planted.values())) / np.sqrt(np.diag(fit.covariance)))
+    deviations = np.abs(deviations)
+    assert deviations.max() < 4
+    assert np.mean(deviations > 3) <= 0.01
+    assert 0.4 < np.sqrt(np.mean(deviations**2)) < 1.6  # the errors are neither too small nor too large
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_noise_of_unknown_size_is_estimated(name):
+    x, y, _, planted = noisy(name, seed=100)
+    fit = fit_form(FORMS[name], prepare(x, y))
+    assert np.all(np.abs(fit.theta - list(planted.values())) < 3.5 * np.sqrt(np.diag(fit.covariance)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(name=st.sampled_from(sorted(FORMS)), scale=st.floats(1e-6, 1e6), seed=st.integers(0, 1000))
+def test_fit_does_not_depend_on_the_unit_of_y(name, scale, seed):
+    fits = []
+    for factor in (1.0, scale):
+        x, y, sem, _ = noisy(name, seed, factor)
+        fits.append(fit_form(FORMS[name], prepare(x, y, sem)))
+    of_y = np.array([FORMS[name].units[parameter].startswith("{y}") for parameter in FORMS[name].parameters])
+    np.testing.assert_allclose(fits[1].theta, fits[0].theta * np.where(of_y, scale, 1.0), rtol=2e-3)
+    assert fits[1].bic == pytest.approx(fits[0].bic, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_bic_prefers_the_planted_form(name):
+    """Its own form is chosen, or one that no data of this noise can tell from it (BIC within 10)."""
+    x, y, sem, _ = noisy(name, seed=3)
+    fits, _ = fit_all(prepare(x, y, sem))
+    chosen, reason = choose(fits, FORMS)
+    assert chosen.form.name == name or fits[name].bic - chosen.bic < 10
+    assert "BIC" in reason
+
+
+def test_choice_prefers_the_simpler_of_two_equals_and_refuses_flaws():
+    x, y, sem, _ = noisy("saturating_exponential", seed=1)
+    fits, _ = fit_all(prepare(x, y, sem))
+    assert choose(fits, RISING)[0].form.name == "saturating_exponential"
+    assert choose(fits, ["biexponential"])[0].form.name == "biexponential"  # nothing else was allowed
+    assert all(abs(fits[name].bic - fits["saturating_exponential"].bic) < 12 for name in RISING)
+
+
+def test_too_few_points_leave_forms_out():
+    fits, failures = fit_all(prepare([1.0, 2.0, 3.0], [0.1, 0.2, 0.25]))
+    assert "more points than its 4 parameters, got 3" in failures["hill"]
+    assert "saturating_exponential" in fits
+    with pytest.raises(ValueError, match="enough points"):
+        choose(fits, ["hill"])
