@@ -1,0 +1,259 @@
+"""What a task is: ragged sequences with labels in three splits, a card that says what they are, and their cache.
+
+Token id 0 is padding in every task, so vocabularies start at 1. A sequence is never stored padded: `Split.pad` pads a
+batch when it is needed.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files import replacing
+
+IGNORED = -100  # label of a position at which nothing is asked (language-model tasks)
+SPLITS = ("train", "validation", "test")
+
+
+class TaskError(ValueError):
+    """A task's data are missing, damaged, or asked for in a way that cannot be served."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Samples laid end to end.
+
+    Parameters
+    ----------
+    tokens : (sum of lengths,) unsigned integers with 0 never used (0 is padding), or float32 for real-valued inputs.
+    offsets : (n_samples * n_parts + 1,) int64; sequence i is ``tokens[offsets[i]:offsets[i + 1]]``.
+    labels : (n_samples,) int64, or (sum of lengths,) int64 for a language-model task: the target of the prediction made
+        at each position, `IGNORED` where nothing is asked.
+    n_parts : sequences per sample: 1, or 2 for matching.
+    extra : further arrays (n_samples,), such as the segment that holds the answer.
+    """
+
+    tokens: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray
+    n_parts: int = 1
+    extra: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.n_parts not in (1, 2):
+            raise TaskError(f"n_parts must be 1 or 2, got {self.n_parts}")
+        if self.offsets[-1] != len(self.tokens):
+            raise TaskError(f"offsets must end at the number of tokens {len(self.tokens)}, got {self.offsets[-1]}")
+        if len(self.labels) not in (len(self), len(self.tokens)):
+            raise TaskError(f"labels must be one per sample ({len(self)}) or per token, got {len(self.labels)}")
+
+    def __len__(self) -> int:
+        return (len(self.offsets) - 1) // self.n_parts
+
+    @property
+    def per_token(self) -> bool:
+        """Whether there is one label per token (language-model tasks) instead of one per sample."""
+        return self.n_parts == 1 and len(self.labels) == len(self.tokens) and len(self.tokens) != len(self)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Lengths, (n_samples,), or (n_samples, 2) for matching."""
+        lengths = np.diff(self.offsets)
+        return lengths.reshape(-1, 2) if self.n_parts == 2 else lengths
+
+    @property
+    def majority_rate(self) -> float:
+        """Accuracy of always answering this split's commonest label."""
+        labels = self.labels[self.labels != IGNORED]
+        return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+
+    def sequence(self, sample: int, part: int = 0) -> np.ndarray:
+        """One sequence, (length,), a view."""
+        i = sample * self.n_parts + part
+        return self.tokens[self.offsets[i] : self.offsets[i + 1]]
+
+    def select(self, samples: Sequence[int] | np.ndarray) -> "Split":
+        """The split made of these samples, in this order."""
+        samples = np.asarray(samples, dtype=np.int64)
+        rows = (samples[:, None] * self.n_parts + np.arange(self.n_parts)).ravel()
+        lengths = np.diff(self.offsets)[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        where = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return Split(
+            tokens=self.tokens[where],
+            offsets=offsets,
+            labels=self.labels[where] if self.per_token else self.labels[samples],
+            n_parts=self.n_parts,
+            extra={name: values[samples] for name, values in self.extra.items()},
+        )
+
+    def pad(self, samples: np.ndarray, length: int | None = None) -> dict[str, np.ndarray]:
+        """A padded batch.
+
+        Parameters
+        ----------
+        samples : (batch,) indices.
+        length : pad to this many tokens; None: to the longest of the batch.
+
+        Returns
+        -------
+        tokens (batch, [2,] length) int64 or float32, lengths (batch, [2]) int64, labels (batch,) or (batch, length)
+        """
+        lengths = self.lengths[samples]
+        length = int(lengths.max()) if length is None else length
+        real = self.tokens.dtype.kind == "f"
+        tokens = np.zeros((len(samples), self.n_parts, length), dtype=np.float32 if real else np.int64)
+        for row, sample in enumerate(samples):
+            for part in range(self.n_parts):
+                sequence = self.sequence(sample, part)
+                tokens[row, part, : len(sequence)] = sequence
+        if not self.per_token:
+            return {
+                "tokens": tokens if self.n_parts == 2 else tokens[:, 0],
+                "lengths": lengths,
+                "labels": self.labels[samples],
+            }
+        labels = np.full((len(samples), length), IGNORED, dtype=np.int64)
+        for row, sample in enumerate(samples):
+            first, last = self.offsets[sample], self.offsets[sample + 1]
+            labels[row, : last - first] = self.labels[first:last]
+        return {"tokens": tokens[:, 0], "lengths": lengths, "labels": labels}
+
+
+def ragged(sequences: Sequence[np.ndarray], labels: Any, *, dtype: Any = np.uint16, **fields: Any) -> Split:
+    """A split from a list of sequences and their labels."""
+    lengths = np.array([len(s) for s in sequences], dtype=np.int64)
+    tokens = np.concatenate([np.asarray(s, dtype=dtype) for s in sequences]) if len(sequences) else np.zeros(0, dtype)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    return Split(tokens=tokens, offsets=offsets, labels=np.asarray(labels, dtype=np.int64), **fields)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A named task: three splits, the sizes a model needs to know, and the card.
+
+    Parameters
+    ----------
+    kind : "classify" (one label), "match" (two documents, one label) or "lm" (a label per token).
+    vocab_size : token ids are 0 .. vocab_size - 1, 0 being padding; 0 where the inputs are real numbers.
+    max_len : the longest sequence that may come.
+    card : source, splits, vocabulary, lengths, majority-class rates: see `make_card`.
+    """
+
+    name: str
+    kind: str
+    train: Split
+    validation: Split
+    test: Split
+    n_classes: int
+    vocab_size: int
+    max_len: int
+    card: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        for name in SPLITS:
+            split = self.split(name)
+            if len(split) == 0:
+                raise TaskError(f"the {name} split of {self.name} must hold at least one sample, got none")
+            asked = split.labels[split.labels != IGNORED]
+            if asked.size and not 0 <= asked.min() <= asked.max() < self.n_classes:
+                worst = asked.min() if asked.min() < 0 else asked.max()
+                raise TaskError(f"labels of {self.name} must lie in 0..{self.n_classes - 1}, got {worst} in {name}")
+
+    def split(self, name: str) -> Split:
+        """The split of this name: train, validation or test."""
+        if name not in SPLITS:
+            raise TaskError(f"split must be one of {', '.join(SPLITS)}, got {name!r}")
+        return getattr(self, name)
+
+
+def make_task(
+    name: str, kind: str, splits: Sequence[Split], *, n_classes: int, vocab_size: int, max_len: int, **card: Any
+) -> Task:
+    """A task whose card is completed with what can be counted: sizes, lengths and majority-class rates.
+
+    `card` gives what cannot: source, split (how it was made), vocabulary, and the options that were used.
+    """
+    named = dict(zip(SPLITS, splits, strict=True))
+    if missing := [split for split, samples in named.items() if len(samples) == 0]:
+        raise TaskError(f"the {missing[0]} split of {name} must hold at least one sample, got none")
+    counted = {
+        "samples": {split: len(samples) for split, samples in named.items()},
+        "lengths": {
+            split: {"min": int(s.lengths.min()), "mean": float(s.lengths.mean()), "max": int(s.lengths.max())}
+            for split, s in named.items()
+        },
+        "majority_rate": {split: samples.majority_rate for split, samples in named.items()},
+        "content_sha256": content_hash(splits),
+    }
+    full = {"task": name, "kind": kind, "n_classes": n_classes, "vocab_size": vocab_size, **card, **counted}
+    sizes = {"n_classes": n_classes, "vocab_size": vocab_size, "max_len": max_len}
+    return Task(name=name, kind=kind, **named, **sizes, card=full)
+
+
+def content_hash(splits: Sequence[Split]) -> str:
+    """SHA-256 of every token, offset and label, in order."""
+    digest = hashlib.sha256()
+    for split in splits:
+        for array in (split.tokens, split.offsets, split.labels, *split.extra.values()):
+            digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def cached(folder: Path | None, name: str, options: Mapping[str, Any], build: Callable[[], Task]) -> Task:
+    """The task from `folder` if it was built with the same options before, else built and kept there.
+
+    The file's name carries a hash of the options; the content's hash is in the card and is checked on reading.
+
+    Raises
+    ------
+    TaskError
+        If the cached file is damaged.
+    OSError
+        If it cannot be written; nothing half-written stays.
+    """
+    if folder is None:
+        return build()
+    key = hashlib.sha256(json.dumps([name, dict(options)], sort_keys=True).encode()).hexdigest()[:16]
+    path = Path(folder) / f"{name}-{key}.npz"
+    if path.exists():
+        return load_task_file(path)
+    task = build()
+    save_task_file(path, task)
+    return task
+
+
+def save_task_file(path: Path, task: Task) -> None:
+    """Write a task as one .npz file, whole or not at all."""
+    header = {"name": task.name, "kind": task.kind, "n_classes": task.n_classes, "vocab_size": task.vocab_size}
+    header |= {"max_len": task.max_len, "card": dict(task.card)}
+    arrays = {"header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)}
+    for name in SPLITS:
+        split = task.split(name)
+        arrays |= {f"{name}/{part}": getattr(split, part) for part in ("tokens", "offsets", "labels")}
+        arrays[f"{name}/n_parts"] = np.array(split.n_parts)
+        arrays |= {f"{name}/extra/{key}": values for key, values in split.extra.items()}
+    with replacing(path) as file:
+        np.savez(file, **arrays)
+
+
+def load_task_file(path: Path) -> Task:
+    """Read a task that `save_task_file` wrote, and check its content against the card's hash."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            header = json.loads(file["header"].tobytes())
+            splits = []
+            for name in SPLITS:
+                extra = {key.split("/")[2]: file[key] for key in file.files if key.startswith(f"{name}/extra/")}
+                parts = {part: file[f"{name}/{part}"] for part in ("tokens", "offsets", "labels")}
+                splits.append(Split(**parts, n_parts=int(file[f"{name}/n_parts"]), extra=extra))
+    except Exception as error:  # a damaged archive raises anything from BadZipFile to JSONDecodeError
+        raise TaskError(f"{path} must be a task file of this project, got {error}; delete it to rebuild it") from error
+    card = header.pop("card")
+    if (found := content_hash(splits)) != card["content_sha256"]:
+        raise TaskError(f"{path} must have the content hash {card['content_sha256'][:12]}, got {found[:12]}; delete it")
+    return Task(**header, **dict(zip(SPLITS, splits, strict=True)), card=card)
