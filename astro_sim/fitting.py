@@ -27,6 +27,7 @@ from scipy.stats import bootstrap, norm, t
 from astro_sim.forms import FORMS, Form
 
 SIMPLER_WITHIN = 2.0  # BIC differences below 2 are "not worth more than a bare mention" (Kass & Raftery 1995)
+PRECISION = {"xtol": 1e-10, "ftol": 1e-12, "gtol": 1e-12, "max_nfev": 150}  # far below any standard error
 MEMBERS_PER_POINT = 5  # members needed per point before their covariance matrix is trusted
 
 
@@ -192,7 +193,7 @@ def _solve(
 
     bounds = (_transform(_TO_FREE, form, low), _transform(_TO_FREE, form, high))
     start = np.clip(_transform(_TO_FREE, form, start), bounds[0] + 1e-9, bounds[1] - 1e-9)  # strictly inside
-    solution = least_squares(residual, start, bounds=bounds, x_scale="jac", xtol=1e-12, ftol=1e-12, gtol=1e-12)
+    solution = least_squares(residual, start, bounds=bounds, x_scale="jac", **PRECISION)
     return solution if np.isfinite(solution.cost) else None
 
 
