@@ -1,0 +1,265 @@
+"""The astrocyte as a dynamical system: fixed points, nullclines, cycles, bifurcations along IP3, AM and FM encoding.
+
+Every fixed point of every model is found as the root of a scalar function (see `astro_sim.rates`), every cycle of the
+Li-Rinzel model as the root of another (see `astro_sim.cycles`). Numbers are in micromolar and seconds.
+
+References
+----------
+M. De Pitta, M. Goldberg, V. Volman, H. Berry, E. Ben-Jacob (2009), J. Biol. Phys. 35, 383-411 (AM, FM, AFM encoding).
+Y. A. Kuznetsov (2004), Elements of Applied Bifurcation Theory, 3rd ed., Springer, chapter 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+
+from astro_sim.cycles import Cycles, cycles_around, fold_of_cycles, return_map
+from astro_sim.rates import (
+    System,
+    calcium_grid,
+    calcium_range,
+    calcium_rates,
+    gate_balance,
+    h_inf,
+    li_rinzel,
+    micromolar_seconds,
+    resting_ip3,
+)
+
+COMPLEX_STEP = 1e-30  # derivative f'(x) = Im f(x + i step) / step: no subtraction, hence exact to rounding
+
+
+def jacobian(system: System, state) -> np.ndarray:
+    """Jacobian of the vector field, shape ``(..., n, n)`` for a state of shape ``(n, ...)``, by complex steps."""
+    state = np.asarray(state, dtype=complex)
+    columns = []
+    for j in range(len(system.names)):
+        shifted = state.copy()
+        shifted[j] += 1j * COMPLEX_STEP
+        columns.append(np.stack(np.broadcast_arrays(*system.rates(shifted))).imag / COMPLEX_STEP)
+    return np.moveaxis(np.stack(columns), (0, 1), (-1, -2))
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """A rest state, with the eigenvalues (1/s) of the Jacobian there."""
+
+    names: tuple[str, ...]
+    state: np.ndarray
+    eigenvalues: np.ndarray
+
+    def __getitem__(self, name: str) -> float:
+        return float(self.state[self.names.index(name)])
+
+    @property
+    def stable(self) -> bool:
+        return bool(np.all(self.eigenvalues.real < 0))
+
+    @property
+    def kind(self) -> str:
+        """`stable node`, `stable focus`, `unstable node`, `unstable focus` or `saddle`."""
+        unstable = self.eigenvalues[self.eigenvalues.real > 0]
+        if unstable.size == 1 and unstable[0].imag == 0 and len(self.names) > 1:
+            return "saddle"
+        leading = self.eigenvalues[np.argmax(self.eigenvalues.real)]
+        return f"{'unstable' if unstable.size else 'stable'} {'focus' if leading.imag else 'node'}"
+
+
+def fixed_points(system: System, n_grid: int = 4000) -> list[FixedPoint]:
+    """All fixed points, in the order of calcium.
+
+    The sign changes of the scalar residual on a grid of `n_grid` calcium values are polished by Brent's method; only a
+    pair of fixed points closer than one grid step (a fold just about to happen) can escape.
+    """
+    grid = calcium_grid(system.p, n_grid)
+    residual = np.broadcast_to(system.rest(grid)[1], grid.shape)
+    found = []
+    for i in np.flatnonzero(np.diff(np.sign(residual))):
+        C = brentq(lambda C: system.rest(C)[1], grid[i], grid[i + 1], xtol=1e-15, rtol=1e-14)
+        state = np.array(system.rest(C)[0], dtype=float)
+        found.append(FixedPoint(system.names, state, np.linalg.eigvals(jacobian(system, state))))
+    return found
+
+
+def nullclines(calcium, I: float, n: int = 1000) -> dict[str, np.ndarray]:
+    """Nullclines of the Li-Rinzel model in the (C, h) plane at IP3 level `I` (uM).
+
+    Returns
+    -------
+    dict
+        ``C`` (uM), ``h_where_C_rests`` (NaN where release alone cannot balance uptake) and ``h_where_h_rests``.
+    """
+    p = micromolar_seconds(calcium)
+    low, _ = calcium_range(p)
+    C = np.geomspace(low / 4, p.C_T / (1 + p.rho_A) * (1 - 1e-6), n)
+    with np.errstate(invalid="ignore"):
+        k = gate_balance(C, p)[0]
+    return {
+        "C": C,
+        "h_where_C_rests": k / (I / (I + p.d_1) * C / (C + p.d_5)),
+        "h_where_h_rests": h_inf(C, I, p),
+    }
+
+
+def cycles(calcium, I, n_section: int = 24) -> Cycles:
+    """All cycles of the Li-Rinzel model at the IP3 levels `I` (uM, array_like), stable and unstable."""
+    centres = []
+    for level in np.atleast_1d(np.asarray(I, dtype=float)):
+        # every cycle surrounds a fixed point that is not a saddle
+        points = [point for point in fixed_points(li_rinzel(calcium, level)) if point.kind != "saddle"]
+        centres += [(level, point["C"], point["h"]) for point in points]
+    return cycles_around(*np.array(centres).T, micromolar_seconds(calcium), n_section)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Bifurcations along IP3
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BifurcationPoint:
+    """`kind` is `saddle-node`, `supercritical Hopf`, `subcritical Hopf` or `fold of cycles`.
+
+    `I` and `C` in uM: at a fold of cycles `C` is that of the fixed point inside. `period_s` is that of the small
+    oscillation at a Hopf point and NaN elsewhere.
+    """
+
+    kind: str
+    I: float
+    C: float
+    period_s: float
+
+
+@dataclass(frozen=True)
+class BifurcationDiagram:
+    """What the Li-Rinzel model does at every IP3 level; `plotting.plot_bifurcation_diagram` draws it.
+
+    Attributes
+    ----------
+    I, C, h : ndarray, shape (n,)
+        The curve of fixed points (uM, uM, 1), in the order of calcium.
+    stable : ndarray of bool, shape (n,)
+    points : tuple of BifurcationPoint
+        In the order of IP3.
+    cycles : Cycles
+    hysteresis : tuple of (float, float)
+        Intervals of IP3 (uM) from a subcritical Hopf point to its fold of cycles: a stable cycle and a stable fixed
+        point coexist there, and the past decides.
+    """
+
+    I: np.ndarray
+    C: np.ndarray
+    h: np.ndarray
+    stable: np.ndarray
+    points: tuple[BifurcationPoint, ...]
+    cycles: Cycles
+    hysteresis: tuple[tuple[float, float], ...]
+
+    @property
+    def encoding(self) -> str:
+        """What the stable cycles modulate along IP3: `AM`, `FM` or `AFM` [De Pitta et al. 2009], `neither` or `none`.
+
+        Amplitude, or frequency, counts as modulated where its largest value exceeds twice its least one: a criterion
+        chosen here, for the paper tells the modes apart by eye. `none` means that there is no stable cycle.
+        """
+        stable = self.cycles.stable
+        if not stable.any():
+            return "none"
+        amplitude, period = (self.cycles.C_max - self.cycles.C_min)[stable], self.cycles.period_s[stable]
+        modulated = [name for name, x in (("A", amplitude), ("F", period)) if x.max() > 2 * x.min()]
+        return "".join([*modulated, "M"]) if modulated else "neither"
+
+
+def bifurcation_diagram(calcium, *, I_range=(0.0, 1.5), n_cycles: int = 60, n_grid: int = 4000) -> BifurcationDiagram:
+    """Fixed points, their bifurcations and all cycles of the Li-Rinzel model along IP3, in one call.
+
+    Parameters
+    ----------
+    calcium : CalciumParameters
+    I_range : tuple of float
+        IP3 levels in uM.
+    n_cycles : int
+        IP3 levels at which cycles are looked for, evenly spaced over the bifurcations' range and a tenth beyond.
+    n_grid : int
+        Points on the curve of fixed points.
+    """
+    low, high = I_range
+    if not 0 <= low < high:
+        raise ValueError(f"I_range must satisfy 0 <= low < high, got {I_range}")
+    p = micromolar_seconds(calcium)
+    C = calcium_grid(p, n_grid)
+    I = resting_ip3(C, p)
+    matrix = _core_jacobian(C, p)
+    trace, determinant = np.trace(matrix, axis1=-2, axis2=-1), np.linalg.det(matrix)
+    hopf, folds = _hopf_points(C, trace, p)
+    points = [*_saddle_nodes(C, p), *hopf, *(fold for _, fold in folds)]
+    pairs = [(min(start.I, fold.I), max(start.I, fold.I)) for start, fold in folds]
+    spread = [point.I for point in points] or [low, high]
+    margin = (max(spread) - min(spread)) / 10
+    levels = np.unique(np.linspace(*np.clip([min(spread) - margin, max(spread) + margin], low, high), n_cycles))
+    inside = (I >= low) & (I <= high)
+    return BifurcationDiagram(
+        I=I[inside],
+        C=C[inside],
+        h=h_inf(C, I, p)[inside],
+        stable=((trace < 0) & (determinant > 0))[inside],
+        points=tuple(sorted((point for point in points if low <= point.I <= high), key=lambda point: point.I)),
+        cycles=cycles(calcium, levels[levels > 0]),
+        hysteresis=tuple(sorted(pair for pair in pairs if pair[0] < high and pair[1] > low)),
+    )
+
+
+def _core_jacobian(C, p):
+    """Jacobian of (C, h) at the fixed points of calcium `C`, each at its own IP3 level; shape ``(..., 2, 2)``."""
+    I = resting_ip3(C, p)
+    core = System(("C", "h"), lambda state: calcium_rates(state[0], state[1], I, p), None, p)
+    return jacobian(core, np.array([C, h_inf(C, I, p)]))
+
+
+def _saddle_nodes(C, p) -> list[BifurcationPoint]:
+    """Folds of the curve of fixed points: where its IP3 level is extreme."""
+
+    def slope(C):
+        return resting_ip3(C + 1j * COMPLEX_STEP, p).imag / COMPLEX_STEP
+
+    turns = np.flatnonzero(np.diff(np.sign(slope(C))))
+    roots = [brentq(slope, C[i], C[i + 1], xtol=1e-14) for i in turns]
+    return [BifurcationPoint("saddle-node", resting_ip3(root, p), root, np.nan) for root in roots]
+
+
+def _hopf_points(C, trace, p):
+    """Hopf points, and ``(Hopf, fold of cycles)`` for each subcritical one."""
+    points, folds = [], []
+    for i in np.flatnonzero(np.diff(np.sign(trace))):
+        root = brentq(lambda C: np.trace(_core_jacobian(C, p)), C[i], C[i + 1], xtol=1e-14)
+        frequency_squared = float(np.linalg.det(_core_jacobian(root, p)))
+        if frequency_squared <= 0:
+            continue  # a neutral saddle: the eigenvalues are real
+        I = resting_ip3(root, p)
+        h = h_inf(root, I, p)
+        start = h + 0.02 * (1 - h)
+        grows = return_map(start, I, root, p)[0] > start  # at the Hopf point only the cubic term moves a small orbit
+        kind = f"{'sub' if grows else 'super'}critical Hopf"
+        points.append(BifurcationPoint(kind, I, root, float(2 * np.pi / np.sqrt(frequency_squared))))
+        if grows and (fold := _fold_beyond(points[-1], int(np.sign(trace[i] - trace[i + 1])), C, p)):
+            folds.append((points[-1], fold))
+    return points, folds
+
+
+def _fold_beyond(hopf: BifurcationPoint, toward: int, C, p) -> BifurcationPoint | None:
+    """The fold of cycles of a subcritical Hopf point, whose stable side has calcium growing (1) or falling (-1)."""
+    branch = C[(C - hopf.C) * toward > 0][::toward]  # walks away from the Hopf point
+    level = resting_ip3(branch, p)
+    turns = np.flatnonzero(np.diff(np.sign(np.diff(level))))
+    stretch = slice(None, turns[0] + 1 if turns.size else None)  # up to the next saddle-node
+    C_end, I_end = branch[stretch][-1], level[stretch][-1]
+
+    def rest(I):
+        C = brentq(lambda C: resting_ip3(C, p) - I, *sorted((hopf.C, C_end)), xtol=1e-15)
+        return C, h_inf(C, I, p)
+
+    I = fold_of_cycles(hopf.I, I_end, rest, p)
+    return None if I is None else BifurcationPoint("fold of cycles", I, rest(I)[0], np.nan)
