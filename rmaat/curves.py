@@ -2,10 +2,9 @@
 
 A curve file (``astro-curve``, version 1, TOML) is what a simulation or a measurement leaves behind: one fitted course
 with its uncertainty and its provenance. This module needs the standard library and NumPy alone, and trusts nothing that
-it reads: every file carries five values of its own curve (``[check]``), which the formulas below must reproduce.
+it reads: every file carries five values of its own curve (``[check]``), which its formula must reproduce.
 
-The formulas are written here a second time on purpose (the writer has its own in ``astro_sim/forms.py``): the file is
-the only thing that the two packages share, and a test holds both copies against each other.
+The formulas themselves are in :mod:`rmaat.forms`.
 
 Examples
 --------
@@ -18,14 +17,15 @@ True
 
 import math
 import os
-import tempfile
 import tomllib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from rmaat.files import write_text
+from rmaat.forms import FORMS, Form
 
 FORMAT = "astro-curve"
 VERSION = 1
@@ -49,88 +49,6 @@ REWRITE = "write the file again with `astro-sim curves` or `astro-sim fit`"
 
 class CurveFileError(ValueError):
     """A curve file that must not be used; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """One functional form: how the file spells it and what it computes.
-
-    Attributes
-    ----------
-    formula : str
-        As written in the file, Python syntax.
-    scales : Mapping[str, str]
-        Parameter name -> the scale on which its error is taken as normal: ``log`` (the parameter is positive),
-        ``logit`` (it lies between 0 and 1) or ``linear``.
-    plateau : bool
-        True when the form tends to a constant for large x, so that values beyond the observed range are bounded.
-    function : Callable
-        ``function(x, *parameters)``, elementwise on float64 arrays.
-    """
-
-    formula: str
-    scales: Mapping[str, str]
-    plateau: bool
-    function: Callable[..., np.ndarray]
-
-
-FORMS = {
-    "power_law": Form(
-        "amplitude * x**exponent",
-        {"amplitude": "log", "exponent": "linear"},
-        False,
-        lambda x, amplitude, exponent: amplitude * x**exponent,
-    ),
-    "saturating_exponential": Form(
-        "amplitude * (1 - exp(-x / tau))",
-        {"amplitude": "log", "tau": "log"},
-        True,
-        lambda x, amplitude, tau: amplitude * -np.expm1(-x / tau),
-    ),
-    "stretched_exponential": Form(
-        "amplitude * (1 - exp(-(x / tau)**beta))",
-        {"amplitude": "log", "tau": "log", "beta": "log"},
-        True,
-        lambda x, amplitude, tau, beta: amplitude * -np.expm1(-((x / tau) ** beta)),
-    ),
-    "biexponential": Form(
-        "amplitude * (1 - weight*exp(-x/tau_fast) - (1-weight)*exp(-x/tau_slow))",
-        {"amplitude": "log", "weight": "logit", "tau_fast": "log", "tau_slow": "log"},
-        True,
-        lambda x, amplitude, weight, tau_fast, tau_slow: amplitude
-        * -(weight * np.expm1(-x / tau_fast) + (1 - weight) * np.expm1(-x / tau_slow)),
-    ),
-    "hill": Form(
-        "base + amplitude * x**n / (half**n + x**n)",
-        {"base": "linear", "amplitude": "linear", "half": "log", "n": "log"},
-        True,
-        lambda x, base, amplitude, half, n: base + amplitude * x**n / (half**n + x**n),
-    ),
-    "naka_rushton": Form(
-        "base + amplitude * x / (half + x)",
-        {"base": "linear", "amplitude": "linear", "half": "log"},
-        True,
-        lambda x, base, amplitude, half: base + amplitude * x / (half + x),
-    ),
-    "power_law_approach": Form(
-        "amplitude * (1 - (1 + x/tau)**(-exponent))",
-        {"amplitude": "log", "tau": "log", "exponent": "log"},
-        True,
-        lambda x, amplitude, tau, exponent: amplitude * -np.expm1(-exponent * np.log1p(x / tau)),
-    ),
-    "exponential_decay": Form(
-        "amplitude * exp(-x / length)",
-        {"amplitude": "log", "length": "log"},
-        True,
-        lambda x, amplitude, length: amplitude * np.exp(-x / length),
-    ),
-    "gaussian_decay": Form(
-        "amplitude * exp(-(x / length)**2 / 2)",
-        {"amplitude": "log", "length": "log"},
-        True,
-        lambda x, amplitude, length: amplitude * np.exp(-((x / length) ** 2) / 2),
-    ),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,18 +165,7 @@ class Curve:
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write an exact copy of the file this curve came from, all of it or nothing."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(self.text.encode())
-            os.chmod(partial, 0o644)
-            os.replace(partial, path)
-        except BaseException:
-            os.unlink(partial)
-            raise
-        return path
+        return write_text(Path(path), self.text)
 
 
 # d(transformed)/d(parameter), and the parameter moved by a step on its transformed scale
