@@ -1,13 +1,14 @@
-"""Checked quantities: what every parameter table is made of.
+"""Checked quantities: what parameter tables, protocols and models are made of.
 
-A field of a :class:`Table` is annotated with its dimension; the value is checked when the table is built, for
-dimension, sign, shape and NaN, so that a wrong number never reaches a compiler.
+A field of a :class:`Checked` dataclass is annotated with its dimension; the value is checked when the object is built,
+for dimension, sign, shape and NaN, so that a wrong number never reaches a compiler. A field holds one value or a
+one-dimensional array with one value per element (astrocyte or synapse).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, NamedTuple, get_args, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import brian2 as b2
 import numpy as np
@@ -15,55 +16,61 @@ from brian2 import mmolar, second
 
 
 class Dimension(NamedTuple):
-    """Unit of a field, the text that names it, and its sign rule."""
+    """Unit of a field, the text that names it, and its sign rule: ``positive``, ``non-negative`` or ``any``."""
 
     unit: Any
     label: str
-    positive: bool = False
+    sign: str = "non-negative"
 
 
-def _kind(unit: Any, label: str, positive: bool = False) -> Any:
-    return Annotated[b2.Quantity, Dimension(unit, label, positive)]
+def _kind(unit: Any, label: str, sign: str = "non-negative") -> Any:
+    return Annotated[b2.Quantity, Dimension(unit, label, sign)]
 
 
 Concentration = _kind(mmolar, "M")
-Affinity = _kind(mmolar, "M", positive=True)
+Affinity = _kind(mmolar, "M", "positive")
 Flux = _kind(mmolar / second, "M/s")
 Rate = _kind(1 / second, "1/s")
+RateConstant = _kind(1 / second, "1/s", "positive")
 BindingRate = _kind(1 / (mmolar * second), "1/(M s)")
 Time = _kind(second, "s")
-TimeConstant = _kind(second, "s", positive=True)
+TimeConstant = _kind(second, "s", "positive")
+SignedTime = _kind(second, "s", "any")
 Number = _kind(b2.Quantity(1.0), "1")
-PositiveNumber = _kind(b2.Quantity(1.0), "1", positive=True)
+PositiveNumber = _kind(b2.Quantity(1.0), "1", "positive")
 
 
 def check_quantity(name: str, value: Any, kind: Dimension) -> b2.Quantity:
     """Return ``value`` as a float Quantity of dimension ``kind``; raise one sentence when it cannot be one."""
-    quantity = b2.Quantity(value)
+    try:
+        quantity = b2.Quantity(value)
+        array = np.array(quantity, dtype=float)
+    except (TypeError, ValueError, b2.DimensionMismatchError) as error:
+        raise TypeError(f"{name} must be a number with the dimension of {kind.label}, got {value!r}") from error
     if quantity.dim is not kind.unit.dim:
         raise ValueError(f"{name} must have the dimension of {kind.label}, got {value!r}")
-    array = np.asarray(quantity, dtype=float)
-    if array.ndim > 1:
+    if array.ndim > 1 or array.size == 0:
         raise ValueError(f"{name} must be one value or one value per element, got an array of shape {array.shape}")
     if not np.all(np.isfinite(array)):
         raise ValueError(f"{name} must be finite, got {value!r}")
-    if kind.positive and np.any(array <= 0):
+    if kind.sign == "positive" and np.any(array <= 0):
         raise ValueError(f"{name} must be positive, got {value!r}")
-    if np.any(array < 0):
+    if kind.sign == "non-negative" and np.any(array < 0):
         raise ValueError(f"{name} must not be negative, got {value!r}")
-    return b2.Quantity(array.copy(), dim=quantity.dim)
+    return b2.Quantity(array, dim=quantity.dim)
+
+
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """Raise one sentence unless ``value`` is an integer of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Table:
-    """What all tables share: a source and the check of every field that has a dimension."""
-
-    source: str
-    rename: ClassVar[dict[str, str]] = {}
+class Checked:
+    """Base of every frozen dataclass whose fields carry dimensions."""
 
     def __post_init__(self) -> None:
-        if not self.source:
-            raise ValueError(f"{type(self).__name__}.source must name where the numbers come from, got {self.source!r}")
         for name, kind in self.kinds().items():
             value = getattr(self, name)
             if value is not None:
@@ -82,3 +89,15 @@ class Table:
     def quantities(self) -> dict[str, b2.Quantity]:
         """Map symbol to value, for the fields that are set."""
         return {name: getattr(self, name) for name in self.kinds() if getattr(self, name) is not None}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Table(Checked):
+    """A parameter table: constants of one mechanism, and the source of the numbers."""
+
+    source: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.source, str) or not self.source:
+            raise ValueError(f"{type(self).__name__}.source must name where the numbers come from, got {self.source!r}")
+        super().__post_init__()

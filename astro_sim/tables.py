@@ -21,6 +21,7 @@ from astro_sim.quantities import (
     Number,
     PositiveNumber,
     Rate,
+    RateConstant,
     Table,
     Time,
     TimeConstant,
@@ -68,7 +69,7 @@ class ReceptorParameters(Table):
 
     O_beta: Flux  # maximal rate of IP3 production by PLC-beta
     O_N: BindingRate  # agonist binding
-    Omega_N: Rate  # inactivation without Ca2+
+    Omega_N: RateConstant  # inactivation without Ca2+
     K_KC: Affinity  # Ca2+ affinity of PKC
     zeta: Number  # how much PKC speeds inactivation
 
@@ -108,7 +109,7 @@ class ReleaseParameters(Table):
     U_0__star: Number  # release probability without gliotransmission
     Y_T: Concentration  # vesicular transmitter
     rho_c: Number  # ratio of vesicular to cleft volume
-    Omega_c: Rate  # clearance
+    Omega_c: RateConstant  # clearance
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -130,7 +131,7 @@ class GliotransmissionParameters(Table):
     U_A: Number  # release probability
     G_T: Concentration  # vesicular gliotransmitter
     rho_e: Number  # ratio of vesicular to extracellular volume
-    Omega_e: Rate  # clearance
+    Omega_e: RateConstant  # clearance
     O_G: BindingRate  # binding to presynaptic receptors
     Omega_G: Rate  # unbinding
     alpha: Number  # effect on release: below U_0__star decreasing, above it increasing
