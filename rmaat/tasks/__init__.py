@@ -1,0 +1,78 @@
+"""Tasks by name: `load_task("listops-short")` gives the three splits and the card of one.
+
+| name | what | files |
+|---|---|---|
+| listops, listops-short | the LRA's generator at its own sizes, and with short trees | generated |
+| pathfinder32, 64, 128 (Path-X), 256, pathfinder-small | the original generator with the LRA's parameters | generated |
+| listops-release, pathfinder32-release, ... | the LRA's own files | lra_release |
+| text, retrieval, image | IMDb, AAN, CIFAR-10 | official files |
+| digits | scikit-learn's handwritten digits | ships with scikit-learn |
+| recall, needle, copy | the answer sits in a chosen segment | generated |
+"""
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .dataset import IGNORED, SPLITS, Split, Task, TaskError
+from .images import load_digits, load_image
+from .listops import load_listops
+from .lra import load_listops_release, load_pathfinder_release
+from .pathfinder import load_pathfinder
+from .recall import load_segment_task
+from .text import load_retrieval, load_text
+
+SHORT = {"n_train": 24_000, "n_validation": 1_000, "n_test": 2_000, "min_length": 32, "max_length": 129}
+SMALL = {"n_train": 10_000, "n_validation": 1_000, "n_test": 1_000, "difficulty": "easy"}
+
+TASKS: dict[str, Callable[..., Task]] = {
+    "listops": load_listops,
+    "listops-short": partial(load_listops, **SHORT),
+    "listops-release": load_listops_release,
+    **{f"pathfinder{size}": partial(load_pathfinder, size) for size in (32, 64, 128, 256)},
+    "pathfinder-small": partial(load_pathfinder, 32, **SMALL),
+    **{f"pathfinder{size}-release": partial(load_pathfinder_release, size) for size in (32, 64, 128, 256)},
+    "text": load_text,
+    "retrieval": load_retrieval,
+    "image": load_image,
+    "digits": load_digits,
+    **{name: partial(load_segment_task, name) for name in ("recall", "needle", "copy")},
+}
+
+
+def load_task(
+    name: str, data_dir: Path | str | None = None, *, seed: int = 0, progress: bool = False, **options: Any
+) -> Task:
+    """A task by name.
+
+    Parameters
+    ----------
+    name : one of `TASKS`.
+    data_dir : where official files lie and where generated ones are kept (None: they are not kept).
+    seed : of everything that is drawn.
+    progress : show a bar while generating.
+    options : of the task's own loader, such as max_length or n_train.
+
+    Raises
+    ------
+    TaskError
+        For an unknown name or option, and for missing or damaged files.
+
+    Examples
+    --------
+    >>> task = load_task("recall", n_segments=4, n_train=10, n_validation=2, n_test=2)
+    >>> len(task.train), task.n_classes, task.max_len
+    (10, 8, 32)
+    """
+    if name not in TASKS:
+        raise TaskError(f"task must be one of {', '.join(TASKS)}, got {name!r}")
+    try:
+        inspect.signature(TASKS[name]).bind(None, seed=seed, progress=progress, **options)
+    except TypeError as error:
+        raise TaskError(f"options of {name} must be options of its loader, {error}") from error
+    return TASKS[name](None if data_dir is None else Path(data_dir), seed=seed, progress=progress, **options)
+
+
+__all__ = ["IGNORED", "SPLITS", "TASKS", "Split", "Task", "TaskError", "load_task"]

@@ -311,7 +311,7 @@ def draw_contours(
         label = -1
     for _ in range(n_distractors):
         for _ in range(SNAKE_TRIALS):
-            if _distractor(rng, image, mask, n_short, contrasts[1], continuity, stamps, weights):
+            if _distractor(rng, image, mask, distractor_dashes, contrasts[1], continuity, stamps, weights):
                 break
     origin = rng.integers(0, 2)
     terminal = origin if label == 1 else 1 - origin

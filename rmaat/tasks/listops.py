@@ -129,7 +129,8 @@ def _evaluate_one(tokens, operators, counts, n_args):
 
 
 @njit(cache=True)
-def _evaluate(tokens, offsets, values):
+def evaluate_into(tokens, offsets, values):
+    """Fill `values`, (n,), with the expressions' values, or -1 - position where one stops being an expression."""
     longest = 1
     for i in range(len(values)):
         longest = max(longest, offsets[i + 1] - offsets[i])
@@ -158,7 +159,7 @@ def evaluate(tokens: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         If one of them is not a complete expression.
     """
     values = np.empty(len(offsets) - 1, np.int64)
-    _evaluate(tokens, offsets, values)
+    evaluate_into(tokens, offsets, values)
     if (values < 0).any():
         bad = int(np.argmax(values < 0))
         raise TaskError(f"expression {bad} must be complete, got an error at token {-1 - values[bad]}")
@@ -257,3 +258,18 @@ def listops_task(splits: list[Split], *, max_len: int, **card: object) -> Task:
     """The task of three splits of ListOps expressions."""
     sizes = {"n_classes": 10, "vocab_size": len(VOCABULARY), "max_len": max_len}
     return make_task("listops", "classify", splits, **sizes, vocabulary=list(VOCABULARY), **card)
+
+
+def to_source(tokens: np.ndarray) -> str:
+    """The release's text form: left-nested binary pairs in parentheses, such as ``( ( ( [MAX 2 ) 9 ) ] )``."""
+    stack: list[list[str]] = [[]]
+    for token in tokens:
+        if MIN <= token <= SM:
+            stack.append([VOCABULARY[token]])
+        elif token == END:
+            operator, *arguments = stack.pop()
+            pairs = "".join(f" {argument} )" for argument in arguments)
+            stack[-1].append(f"{'( ' * (len(arguments) + 1)}{operator}{pairs} ] )")
+        else:
+            stack[-1].append(VOCABULARY[token])
+    return stack[0][0]

@@ -27,6 +27,7 @@ from tqdm.auto import tqdm
 from ..files import replacing
 from .contours import DashShape, draw_contours, make_stamps
 from .dataset import Split, Task, TaskError, cached, make_task
+from .images import image_split
 
 GENERATOR = 1  # raise when a change of the generator changes what a seed draws
 DIFFICULTY = {"easy": 6, "intermediate": 9, "hard": 14}  # contour length, in dashes
@@ -128,14 +129,6 @@ def lra_parameters(size: int, difficulty: str = "hard") -> PathfinderParameters:
     if difficulty not in DIFFICULTY:
         raise TaskError(f"difficulty must be one of {', '.join(DIFFICULTY)}, got {difficulty!r}")
     return replace(LRA[size], contour_length=DIFFICULTY[difficulty])
-
-
-def image_split(images: np.ndarray, labels: np.ndarray) -> Split:
-    """Images (n, ...) uint8 as token sequences: each pixel's grey level + 1, row by row."""
-    n, pixels = len(images), int(np.prod(images.shape[1:]))
-    tokens = images.reshape(-1).astype(np.uint16)
-    tokens += 1
-    return Split(tokens=tokens, offsets=np.arange(n + 1) * pixels, labels=np.asarray(labels, dtype=np.int64))
 
 
 def load_pathfinder(

@@ -1,0 +1,144 @@
+"""Text (IMDb reviews) and Retrieval (AAN document pairs) of the Long Range Arena, as bytes: token = byte + 1.
+
+Text has no validation split in the LRA, where validation is the test set (an option here); by default a tenth of the
+training reviews, drawn by the seed, is held out.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from .dataset import Split, Task, TaskError, make_task, ragged
+from .downloads import find, require
+
+BYTES = "0 padding, 1 + byte 0..255"
+AAN = {"train": "new_aan_pairs.train.tsv", "validation": "new_aan_pairs.eval.tsv", "test": "new_aan_pairs.test.tsv"}
+
+
+def to_tokens(text: bytes, max_len: int) -> np.ndarray:
+    """The first `max_len` bytes, each + 1; an empty text becomes one space, so that no sequence is empty."""
+    return np.frombuffer(text[:max_len] or b" ", dtype=np.uint8).astype(np.uint16) + 1
+
+
+def rows(path: Path, n_columns: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Line numbers and columns of a TSV file without header or quoting.
+
+    Raises
+    ------
+    TaskError
+        Naming file and line, where a line has another number of columns.
+    """
+    with require(path, "tab-separated lines").open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            columns = line.rstrip(b"\r\n").split(b"\t")
+            if len(columns) != n_columns:
+                raise TaskError(f"{path}:{number} must have {n_columns} tab-separated columns, got {len(columns)}")
+            yield number, columns
+
+
+def to_label(path: Path, number: int, text: bytes) -> int:
+    """0 or 1, also written 0.0 or 1.0.
+
+    Raises
+    ------
+    TaskError
+        Naming file and line, for anything else.
+    """
+    if text not in (b"0", b"1", b"0.0", b"1.0"):
+        raise TaskError(f"{path}:{number} must begin with the label 0 or 1, got {text[:20].decode(errors='replace')!r}")
+    return int(text[:1])
+
+
+def load_text(
+    data_dir: Path | None, *, seed: int = 0, max_len: int = 4000, validation: float | str = 0.1, progress: bool = False
+) -> Task:
+    """IMDb reviews from the unpacked aclImdb folder, or from imdb/train.tsv and imdb/test.tsv (label, tab, text).
+
+    Parameters
+    ----------
+    max_len : bytes kept of a review.
+    validation : share of the training reviews held out for validation; "test" for the LRA's habit of validating on the
+        test set.
+    """
+    if validation != "test" and not (isinstance(validation, float) and 0 < validation < 1):
+        raise TaskError(f"validation must be a share between 0 and 1 or 'test', got {validation!r}")
+    folder = find("text", data_dir)
+    read = _read_folder if (folder / "train").is_dir() else _read_reviews
+    train, test = read(folder, "train", max_len), read(folder, "test", max_len)
+    if validation == "test":
+        splits, how = [train, test, test], "the LRA's: validation is the test set"
+    else:
+        order = np.random.default_rng(seed).permutation(len(train))
+        held_out = max(1, round(validation * len(train)))
+        splits = [train.select(np.sort(order[held_out:])), train.select(np.sort(order[:held_out])), test]
+        how = f"{validation:g} of the training reviews held out for validation, drawn with seed {seed}"
+    return make_task(
+        "text",
+        "classify",
+        splits,
+        **{"n_classes": 2, "vocab_size": 257, "max_len": max_len},
+        source=f"IMDb reviews, {folder.name}",
+        split=how,
+        vocabulary=BYTES,
+        options={"seed": seed, "max_len": max_len, "validation": validation},
+    )
+
+
+def _read_folder(folder: Path, split: str, max_len: int) -> Split:
+    """aclImdb/<split>/{neg,pos}/<id>_<rating>.txt, in the order of label and id."""
+    sequences, labels = [], []
+    for label, name in enumerate(("neg", "pos")):
+        place = require(folder / split / name, "a folder of reviews")
+        for path in sorted(place.glob("*.txt"), key=_id):
+            sequences.append(to_tokens(path.read_bytes(), max_len))
+            labels.append(label)
+    if not sequences:
+        raise TaskError(f"{folder / split} must hold reviews in neg/*.txt and pos/*.txt, got none")
+    return ragged(sequences, labels)
+
+
+def _id(path: Path) -> int:
+    first = path.stem.split("_")[0]
+    if not first.isdigit():
+        raise TaskError(f"{path} must be named <id>_<rating>.txt, got {path.name}")
+    return int(first)
+
+
+def _read_reviews(folder: Path, split: str, max_len: int) -> Split:
+    path = folder / f"{split}.tsv"
+    pairs = ((to_label(path, number, label), text) for number, (label, text) in rows(path, 2))
+    return _labelled(((label, [text]) for label, text in pairs), 1, max_len)
+
+
+def load_retrieval(data_dir: Path | None, *, max_len: int = 4000, seed: int = 0, progress: bool = False) -> Task:
+    """AAN pairs from tsv_data/new_aan_pairs.{train,eval,test}.tsv: label, two ids, two texts; no header, no quoting.
+
+    Whether two papers are linked by citation, from two documents of at most `max_len` bytes each (kind "match").
+    `seed` is not used: the splits are the release's.
+    """
+    folder = find("retrieval", data_dir)
+    splits = [_read_pairs(folder / name, max_len) for name in AAN.values()]
+    return make_task(
+        "retrieval",
+        "match",
+        splits,
+        **{"n_classes": 2, "vocab_size": 257, "max_len": max_len},
+        source=f"AAN document pairs, LRA release, {folder.name}",
+        split="the release's",
+        vocabulary=BYTES,
+        options={"max_len": max_len},
+    )
+
+
+def _read_pairs(path: Path, max_len: int) -> Split:
+    pairs = ((to_label(path, number, columns[0]), columns[3:]) for number, columns in rows(path, 5))
+    return _labelled(pairs, 2, max_len)
+
+
+def _labelled(pairs: Iterable[tuple[int, list[bytes]]], n_parts: int, max_len: int) -> Split:
+    sequences, labels = [], []
+    for label, texts in pairs:
+        sequences += [to_tokens(text, max_len) for text in texts]
+        labels.append(label)
+    return ragged(sequences, labels, n_parts=n_parts)
