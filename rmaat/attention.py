@@ -1,0 +1,353 @@
+"""Astromorphic attention: linear attention whose numerator and normaliser are those of a neuron-astrocyte network.
+
+Per head, with K, Q, V the projections of the N tokens X of a segment, phi(x) = elu(x) + 1, and rows k_t, q_t, v_t::
+
+    write   H = H_neuron + H_astro,   H_neuron = (1/m) phi(K)^T V,   H_astro = (1/m) phi(R)^T V
+            g = (sum_t phi(k_t))^alpha                               the astrocyte's Ca2+ response to the summed keys
+    read    C = phi(Q) g^T,   P = 1 / C,   l_t = phi(q_t) H P_t      L = l + X, the "+ X" being the block's residual
+
+The product of H (m x d) and P (N x 1) is ill-typed as published; dividing each token's read-out by its own C is the one
+reading that is consistent and linear in N, and with alpha = 1, m = 1 and no R it is Katharopoulos' linear attention.
+R comes from token positions alone: with P_pos[i, j] = exp(-scale |i - j|),
+
+    tied    R = M^T M P_pos M^T, with a learned M (d_head x N) per head
+    free    R = P_pos W, with a learned W (N x d_head) per head
+
+References
+----------
+Mia, Bal, Sengupta, "RMAAT", arXiv:2601.00426; "Delving Deeper Into Astromorphic Transformers", arXiv:2312.10925
+(eqs. 2-18, R and alpha); Katharopoulos et al. 2020, "Transformers are RNNs".
+"""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+BLOCK = 64  # tokens handled by one small dense product in the scans; cost per token is O(BLOCK), independent of N
+
+
+def phi(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Positive feature map elu(x) + 1 (Katharopoulos 2020; AT eq. 4)."""
+    return F.elu(x) + 1
+
+
+def decay_scan(z: Float[Tensor, "*batch n c"], scale: float) -> Float[Tensor, "*batch n c"]:
+    """Return f_i = exp(-scale) f_{i-1} + z_i along the last but one dimension, in O(n) and without a loop over tokens.
+
+    Blocks of `BLOCK` tokens are summed by one small triangular product; the sums at the blocks' ends obey the same
+    recurrence with decay ``BLOCK * scale`` and are scanned by recursion (depth log n).
+    """
+    n = z.shape[-2]
+    step = torch.arange(min(n, BLOCK), device=z.device, dtype=z.dtype)
+    within = torch.exp(-scale * (step[:, None] - step).clamp_min(0)).tril()
+    if n <= BLOCK:
+        return within @ z
+    blocks = F.pad(z, (0, 0, 0, -n % BLOCK)).unflatten(-2, (-1, BLOCK))
+    local = within @ blocks
+    ends = decay_scan(local[..., -1, :], BLOCK * scale)
+    inherited = F.pad(ends[..., :-1, :], (0, 0, 1, 0)).unsqueeze(-2)  # what each block finds when it starts
+    return (local + torch.exp(-scale * (step + 1))[:, None] * inherited).flatten(-3, -2)[..., :n, :]
+
+
+def distance_filter(z: Float[Tensor, "*batch n c"], scale: float) -> Float[Tensor, "*batch n c"]:
+    """Return P_pos z, P_pos[i, j] = exp(-scale |i - j|), as a forward and a backward scan."""
+    return decay_scan(z, scale) + decay_scan(z.flip(-2), scale).flip(-2) - z
+
+
+def position_kernel(
+    n_tokens: int, scale: float, grid: tuple[int, int] | None = None, metric: str = "manhattan"
+) -> Float[Tensor, "n_tokens n_tokens"]:
+    """The dense N x N kernel P_pos in float64: the plain form that :func:`distance_filter` is tested against.
+
+    Parameters
+    ----------
+    grid : (rows, columns), optional
+        Tokens are the pixels of an image in row-major order; distances are then taken in the plane.
+    metric : {"manhattan", "euclidean"}
+        Only Manhattan distance factorises into a row scan times a column scan; Euclidean exists here alone.
+    """
+    index = torch.arange(n_tokens, dtype=torch.float64)
+    columns = grid[1] if grid else n_tokens
+    row, column = index // columns, index % columns
+    d_row, d_column = (row[:, None] - row).abs(), (column[:, None] - column).abs()
+    distance = d_row + d_column if metric == "manhattan" else torch.hypot(d_row, d_column)
+    return torch.exp(-scale * distance)
+
+
+def causal_product(
+    q: Float[Tensor, "*batch n m"], w: Float[Tensor, "*batch n m"], v: Float[Tensor, "*batch n d"]
+) -> Float[Tensor, "*batch n d"]:
+    """Return sum_{j <= i} (q_i . w_j) v_j in O(n): masked products in blocks, running sums between them."""
+    n = q.shape[-2]
+    block = min(n, BLOCK)
+    q, w, v = (F.pad(x, (0, 0, 0, -n % block)).unflatten(-2, (-1, block)) for x in (q, w, v))
+    written = w.transpose(-1, -2) @ v
+    earlier = F.pad(written.cumsum(-3)[..., :-1, :, :], (0, 0, 0, 0, 1, 0))
+    return ((q @ w.transpose(-1, -2)).tril() @ v + q @ earlier).flatten(-3, -2)[..., :n, :]
+
+
+class AstromorphicAttention(nn.Module):
+    """Read-out of the astromorphic attention, without the residual ``+ X``, which the block adds.
+
+    Parameters
+    ----------
+    d_model, n_heads : int
+        Token width and number of heads; ``d_head = d_model / n_heads`` is the number of hidden neurons of each head.
+    n_tokens : int
+        Tokens of a full segment, for R. A shorter input uses the first rows of the full segment's R.
+    alpha : float
+        Exponent of the Ca2+ response g; 1 is the linear response. AT uses 0.25.
+    position_scale : float
+        Decay of P_pos per token of distance.
+    position : {"tied", "free", "none"}
+        Construction of R (module docstring); "none" drops H_astro.
+    feedback : bool
+        False drops P: the read-out is then phi(q) H. Its size grows with N, so this is for ablation.
+    m_scale : float, optional
+        The scale m. By default n^(1 - alpha), n = valid tokens seen by the query, which makes the gain that of
+        alpha = 1 (with m = 1 it is n^(1 - alpha) times larger).
+    neuron : bool
+        False drops H_neuron.
+    causal : bool
+        Each token reads only what was written up to itself; then n, H and g are running sums. R depends on positions
+        and parameters but on no token's content, so phi(r_j) v_j is simply written at step j.
+    n_memory, n_write : int
+        Memory tokens before, and in the causal layout also after, the segment's own tokens.
+    memory_position : {"none", "learned"}
+        Memory tokens have no place in the segment: their rows of phi(R) are zero, or phi of a learned row [inferred].
+    grid : (rows, columns), optional
+        Positions in the plane, Manhattan distance; ``rows * columns`` must equal `n_tokens`.
+    output : bool
+        Project the concatenated heads by W_O (never mentioned in the sources; usual) [inferred].
+
+    Notes
+    -----
+    Initial values [inferred]: Q, K, V, O have variance 1/d_model, so that unit tokens give unit keys; M and W are
+    scaled so that R has about unit RMS, which makes H_neuron and H_astro weigh alike at first.
+    Sums are divided by `n_tokens` before and multiplied after the products, so that half precision cannot overflow;
+    g and C are computed in float32 at least.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        n_tokens: int,
+        alpha: float = 0.25,
+        position_scale: float = 0.1,
+        position: str = "tied",
+        feedback: bool = True,
+        m_scale: float | None = None,
+        *,
+        neuron: bool = True,
+        causal: bool = False,
+        n_memory: int = 0,
+        n_write: int = 0,
+        memory_position: str = "none",
+        grid: tuple[int, int] | None = None,
+        output: bool = True,
+    ):
+        super().__init__()
+        _check_sizes(d_model, n_heads, n_tokens, grid)
+        if position not in ("tied", "free", "none"):
+            raise ValueError(f"position must be 'tied', 'free' or 'none', got {position!r}")
+        if not (neuron or position != "none"):
+            raise ValueError("position must not be 'none' when neuron=False, got both: nothing would be written to H")
+        if not (math.isfinite(alpha) and alpha >= 0):
+            raise ValueError(f"alpha must be finite and at least 0, got {alpha}")
+        if not (math.isfinite(position_scale) and position_scale >= 0):
+            raise ValueError(f"position_scale must be finite and at least 0, got {position_scale}")
+        if m_scale is not None and not m_scale > 0:
+            raise ValueError(f"m_scale must be positive, got {m_scale}")
+        self.d_model, self.n_heads, self.n_tokens, self.d_head = d_model, n_heads, n_tokens, d_model // n_heads
+        self.alpha, self.position_scale, self.position, self.m_scale = alpha, position_scale, position, m_scale
+        self.feedback, self.neuron, self.causal = feedback, neuron, causal
+        self.n_memory, self.n_write, self.grid = n_memory, n_write, grid
+        self.qkv = nn.Linear(d_model, 3 * d_model, bias=False)
+        self.out = nn.Linear(d_model, d_model, bias=False) if output else nn.Identity()
+        for linear in (self.qkv, self.out) if output else (self.qkv,):
+            nn.init.normal_(linear.weight, std=d_model**-0.5)
+        self.register_parameter("projection", self._initial_projection())
+        learned = memory_position == "learned" and position != "none" and n_memory + n_write > 0
+        rows = torch.randn(n_heads, n_memory + n_write, self.d_head) if learned else None
+        self.register_parameter("memory_rows", None if rows is None else nn.Parameter(rows))
+
+    def _initial_projection(self) -> nn.Parameter | None:
+        """M^T (tied) or W (free) as (n_heads, n_tokens, d_head), scaled to give R about unit RMS."""
+        if self.position == "none":
+            return None
+        if self.position == "tied":  # D = M P M^T is about std^2 N on its diagonal, so R = M^T D is about std^3 N
+            std = self.n_tokens ** (-1 / 3)
+        else:  # a row of P has the squared sum (1 + r^2) / (1 - r^2), at most N, in each dimension
+            r2 = math.exp(-2 * self.position_scale)
+            sizes = self.grid or (self.n_tokens,)
+            std = math.prod(max((1 - r2) / (1 + r2), 1 / size) for size in sizes) ** 0.5
+        return nn.Parameter(std * torch.randn(self.n_heads, self.n_tokens, self.d_head))
+
+    def _filtered(self, z: Float[Tensor, "n_heads n_tokens d_head"]) -> Float[Tensor, "n_heads n_tokens d_head"]:
+        if self.grid is None:
+            return distance_filter(z, self.position_scale)
+        z = distance_filter(z.unflatten(1, self.grid), self.position_scale)  # along each row
+        return distance_filter(z.transpose(1, 2), self.position_scale).transpose(1, 2).flatten(1, 2)
+
+    def positions(self) -> Float[Tensor, "n_heads n d_head"] | None:
+        """phi(R) of a full segment with its memory rows; depends on parameters alone: one call serves all segments."""
+        if self.projection is None:
+            return None
+        with torch.autocast(self.projection.device.type, enabled=False):
+            filtered = self._filtered(self.projection)
+            if self.position == "tied":
+                filtered = self.projection @ (self.projection.transpose(1, 2) @ filtered)
+        return self._with_memory_rows(phi(filtered))
+
+    def _with_memory_rows(self, phi_r: Tensor) -> Tensor:
+        if self.memory_rows is None:
+            return F.pad(phi_r, (0, 0, self.n_memory, self.n_write))
+        rows = phi(self.memory_rows)
+        return torch.cat([rows[:, : self.n_memory], phi_r, rows[:, self.n_memory :]], dim=1)
+
+    def _check_input(self, x: Tensor, mask: Tensor | None) -> None:
+        longest = self.n_memory + self.n_tokens + self.n_write
+        if x.ndim != 3 or x.shape[-1] != self.d_model or x.shape[1] > longest:
+            raise ValueError(f"x must be (batch, at most {longest} tokens, {self.d_model}), got {tuple(x.shape)}")
+        if mask is not None and mask.shape != x.shape[:2]:
+            raise ValueError(f"mask must be {tuple(x.shape[:2])} like the tokens, got {tuple(mask.shape)}")
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch tokens d_model"],
+        mask: Bool[Tensor, "batch tokens"] | None = None,
+        phi_r: Float[Tensor, "n_heads n d_head"] | None = None,
+    ) -> Float[Tensor, "batch tokens d_model"]:
+        """Fast form, O(tokens).
+
+        Parameters
+        ----------
+        mask : bool tensor, optional
+            True at valid tokens; the others write nothing and their read-out is meaningless.
+        phi_r : tensor, optional
+            :meth:`positions`, when the caller has it already.
+        """
+        self._check_input(x, mask)
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.n_heads, self.d_head)).permute(2, 0, 3, 1, 4)
+        phi_q, phi_k = phi(q), phi(k)
+        valid = x.new_ones(x.shape[:2]) if mask is None else mask.to(phi_k.dtype)
+        valid = valid[:, None, :, None]
+        phi_r = self.positions() if phi_r is None else phi_r
+        keys = phi_k * valid if mask is not None else phi_k
+        written = keys if self.neuron else torch.zeros_like(keys)
+        if phi_r is not None:
+            written = written + phi_r[:, : x.shape[1]].to(keys.dtype) * valid
+        v = v / self.n_tokens
+        if self.causal:
+            read = causal_product(phi_q, written, v)
+        else:
+            read = phi_q @ (written.transpose(-1, -2) @ v)
+        read = read * self._gain(phi_q, keys, valid).to(read.dtype)
+        return self.out(read.transpose(1, 2).flatten(2))
+
+    def _gain(self, phi_q: Tensor, keys: Tensor, valid: Tensor) -> Tensor:
+        """n_tokens / (m C), turning the mean-scaled read-out into phi(q) H P: (batch, heads, tokens, 1) or less."""
+        exact = torch.promote_types(keys.dtype, torch.float32)
+        total = (lambda z: z.cumsum(-2, dtype=exact)) if self.causal else (lambda z: z.sum(-2, True, dtype=exact))
+        m = self.m_scale if self.m_scale is not None else total(valid).clamp_min(1) ** (1 - self.alpha)
+        if not self.feedback:
+            return self.n_tokens / (m * torch.ones_like(valid[:, :, :1], dtype=exact))
+        floor = torch.finfo(exact).tiny ** 0.5  # reached only where no token is valid, for phi > 0
+        g = torch.exp(self.alpha * torch.log(total(keys).clamp_min(floor)))
+        response = (phi_q.to(exact) * g).sum(-1, keepdim=True)
+        return self.n_tokens / (m * response.clamp_min(floor))
+
+    def reference(
+        self,
+        x: Float[Tensor, "batch tokens d_model"],
+        mask: Bool[Tensor, "batch tokens"] | None = None,
+        metric: str = "manhattan",
+    ) -> Float[Tensor, "batch tokens d_model"]:
+        """The equations of the module docstring, sample by sample, head by head, token by token; slow and plain."""
+        self._check_input(x, mask)
+        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
+        phi_r = self._reference_positions(metric)
+        samples = []
+        for b in range(x.shape[0]):
+            heads = []
+            for h in range(self.n_heads):
+                rows = slice(h * self.d_head, (h + 1) * self.d_head)
+                w_q, w_k, w_v = (self.qkv.weight[i * self.d_model : (i + 1) * self.d_model][rows] for i in range(3))
+                r = None if phi_r is None else phi_r[h]
+                heads.append(self._reference_head(x[b] @ w_q.T, x[b] @ w_k.T, x[b] @ w_v.T, r, mask[b]))
+            samples.append(torch.cat(heads, dim=-1))
+        return self.out(torch.stack(samples))
+
+    def _reference_positions(self, metric: str) -> Tensor | None:
+        if self.projection is None:
+            return None
+        p_pos = position_kernel(self.n_tokens, self.position_scale, self.grid, metric).to(self.projection)
+        if self.position == "free":
+            return self._with_memory_rows(phi(p_pos @ self.projection))
+        m_proj = self.projection.transpose(1, 2)
+        d = m_proj @ p_pos @ m_proj.transpose(1, 2)
+        return self._with_memory_rows(phi(m_proj.transpose(1, 2) @ d))
+
+    def _reference_head(self, q: Tensor, k: Tensor, v: Tensor, phi_r: Tensor | None, mask: Tensor) -> Tensor:
+        read_out = []
+        for t in range(q.shape[0]):
+            seen = [j for j in range(t + 1 if self.causal else q.shape[0]) if mask[j]]
+            if not seen:
+                read_out.append(torch.zeros_like(v[t]))
+                continue
+            m = self.m_scale if self.m_scale is not None else len(seen) ** (1 - self.alpha)
+            h_neuron = sum(torch.outer(phi(k[j]), v[j]) for j in seen) / m
+            h_astro = 0 if phi_r is None else sum(torch.outer(phi_r[j], v[j]) for j in seen) / m
+            h = (h_neuron if self.neuron else 0) + h_astro
+            g = sum(phi(k[j]) for j in seen) ** self.alpha
+            c = phi(q[t]) @ g
+            read_out.append(phi(q[t]) @ h / (c if self.feedback else 1))
+        return torch.stack(read_out)
+
+
+class SoftmaxAttention(nn.Module):
+    """Scaled dot-product attention with the interface of :class:`AstromorphicAttention`, for the baselines."""
+
+    def __init__(self, d_model: int, n_heads: int, *, causal: bool = False):
+        super().__init__()
+        _check_sizes(d_model, n_heads, 1, None)
+        self.d_model, self.n_heads, self.d_head, self.causal = d_model, n_heads, d_model // n_heads, causal
+        self.qkv = nn.Linear(d_model, 3 * d_model, bias=False)
+        self.out = nn.Linear(d_model, d_model, bias=False)
+        for linear in (self.qkv, self.out):
+            nn.init.normal_(linear.weight, std=d_model**-0.5)
+
+    def positions(self) -> None:
+        """No positional term."""
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch tokens d_model"],
+        mask: Bool[Tensor, "batch tokens"] | None = None,
+        phi_r: None = None,
+    ) -> Float[Tensor, "batch tokens d_model"]:
+        """Softmax attention over the valid tokens, with torch's fused kernel."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.n_heads, self.d_head)).permute(2, 0, 3, 1, 4)
+        allowed = None
+        if mask is not None:
+            allowed = (mask | ~mask.any(1, keepdim=True))[:, None, None, :]  # without a valid key any, against NaN
+            if self.causal:
+                square = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device)
+                allowed = (allowed & square.tril()) | square.tril().triu()  # itself always, for the same reason
+        causal = self.causal and mask is None
+        read = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, is_causal=causal)
+        return self.out(read.transpose(1, 2).flatten(2))
+
+
+def _check_sizes(d_model: int, n_heads: int, n_tokens: int, grid: tuple[int, int] | None) -> None:
+    for name, value in (("d_model", d_model), ("n_heads", n_heads), ("n_tokens", n_tokens)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    if d_model % n_heads:
+        raise ValueError(f"n_heads must divide d_model, got n_heads={n_heads} and d_model={d_model}")
+    if grid is not None and (len(grid) != 2 or min(grid) < 1 or math.prod(grid) != n_tokens):
+        raise ValueError(f"grid must be (rows, columns) with rows * columns = n_tokens = {n_tokens}, got {grid}")

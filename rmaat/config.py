@@ -1,0 +1,174 @@
+"""Configuration of the model: a frozen dataclass, one help string under each field, cross-field rules in one place."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+PAPER = {"memory_update": "scale", "retention": "single", "position": "tied", "norm": "post"}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a model is, without its curves and without how it is trained.
+
+    ``alpha``, ``position_scale`` and the retention come from the curves. A number given here overrides its curve, which
+    :meth:`rmaat.RMAAT.provenance` then says.
+
+    Raises
+    ------
+    ValueError
+        When a value or a combination of values makes no model; one sentence says which and what to do.
+    """
+
+    vocab_size: int
+    """Token ids are 1 ... vocab_size - 1; 0 is padding."""
+    n_classes: int = 2
+    """Classes of the label (tasks classify and match)."""
+    d_model: int = 64
+    """Width of a token."""
+    n_heads: int = 4
+    """Attention heads; must divide d_model."""
+    n_layers: int = 2
+    """Blocks of attention and feed-forward network."""
+    d_ff: int = 128
+    """Hidden width of the feed-forward network and of the classification head."""
+    segment_len: int = 256
+    """Tokens of a segment."""
+    n_memory: int = 16
+    """Memory tokens; 0 cuts the recurrence."""
+    dropout: float = 0.1
+    """Dropout of the embedding, of each sub-layer's output and of the head's input."""
+    attention: Literal["astromorphic", "linear", "softmax"] = "astromorphic"
+    """Linear is astromorphic with alpha = 1, m = 1 and no R: Katharopoulos' attention."""
+    memory_update: Literal["scale", "consolidate", "relax", "replace", "gated", "attend"] | None = None
+    """Rule of rmaat.memory; by default relax, or scale in the preset paper."""
+    retention: Literal["single", "population"] | None = None
+    """One course for all memory tokens, or one relaxation rate each; by default population with relax, else single."""
+    backprop: Literal["amrb", "bptt"] = "amrb"
+    """Replay one segment at a time in the backward pass, or keep the graph of all segments."""
+    norm: Literal["post", "pre"] = "post"
+    """LayerNorm after each residual sum (the paper) or before each sub-layer."""
+    pooling: Literal["last", "memory", "mean", "each"] = "last"
+    """What the head reads: last segment's tokens and memory, memory, all tokens, or each segment for itself."""
+    task: Literal["classify", "match", "lm"] = "classify"
+    """One sequence and a label, two sequences through shared towers and a label, or the next token (causal)."""
+    preset: Literal["default", "paper"] = "default"
+    """Paper: the literal reading, memory_update scale, retention single, tied R, post-norm."""
+    alpha: float | None = None
+    """Exponent of the Ca2+ response g; by default the exponent of the curve stp_calcium."""
+    position_scale: float | None = None
+    """Decay of R per token; by default cells_per_token / the length of the curve stp_spatial."""
+    cells_per_token: float = 0.25
+    """Astrocytes passed from one token to the next: a modelling choice, for R alone."""
+    seconds_per_segment: float = 50.0
+    """Simulated time that a segment stands for; the paper's cycle is 50 s."""
+    relaxation_rate: float | None = None
+    """a: an exponential course with this rate per segment instead of the curve ltp or ltp_population."""
+    m_scale: float | None = None
+    """Scale m of H; by default n^(1 - alpha), n = valid tokens of the segment, memory included: unit gain."""
+    position: Literal["tied", "free", "none"] = "tied"
+    """Construction of R; none drops H_astro."""
+    feedback: bool = True
+    """False drops P = 1 / C."""
+    neuron: bool = True
+    """False drops H_neuron."""
+    memory_position: Literal["none", "learned"] = "none"
+    """Rows of phi(R) of the memory tokens: zero, or phi of learned ones."""
+    grid: tuple[int, int] | None = None
+    """Rows and columns of a segment that is a piece of an image; distances are then Manhattan."""
+    cached_memories: bool = False
+    """Read all earlier memories of the replay buffer, not only the last (Memory Caching); memory then grows with T."""
+    carry_state: bool = False
+    """Forward also takes and returns the state, detached, for the next rollout (the paper's line 14)."""
+    offload: bool = False
+    """Keep the replay buffer in host memory."""
+    max_len: int | None = None
+    """Longest input in tokens, where it is known: marks curves used beyond their range; sizes unsegmented baselines."""
+
+    def __post_init__(self) -> None:
+        if self.grid is not None:
+            object.__setattr__(self, "grid", tuple(self.grid))  # JSON gives a list
+        if self.memory_update is None:
+            rule = PAPER["memory_update"] if self.preset == "paper" else "relax"
+            object.__setattr__(self, "memory_update", rule)
+        self._check_choices()
+        self._check_numbers()
+        self._check_combinations()
+
+    @property
+    def timescales(self) -> str:
+        """`retention` with its default filled in: "single" or "population"."""
+        if self.retention is not None:
+            return self.retention
+        return "population" if self.memory_update == "relax" and self.relaxation_rate is None else "single"
+
+    @property
+    def d_head(self) -> int:
+        """Width of a head."""
+        return self.d_model // self.n_heads
+
+    def _check_choices(self) -> None:
+        for field in dataclasses.fields(self):
+            choices = _choices(field.type)
+            value = getattr(self, field.name)
+            if choices and value not in choices:
+                listed = ", ".join(repr(choice) for choice in choices if choice is not None)
+                raise ValueError(f"{field.name} must be one of {listed}, got {value!r}")
+
+    def _check_numbers(self) -> None:
+        least = {"vocab_size": 2, "n_classes": 2, "n_memory": 0}
+        counts = ("vocab_size", "n_classes", "d_model", "n_heads", "n_layers", "d_ff", "segment_len", "n_memory")
+        for name in (*counts, *(["max_len"] if self.max_len is not None else [])):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least.get(name, 1):
+                raise ValueError(f"{name} must be an integer of at least {least.get(name, 1)}, got {value!r}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}")
+        for name in ("cells_per_token", "seconds_per_segment", "relaxation_rate", "m_scale"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be positive and finite, got {value}")
+        for name in ("alpha", "position_scale"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be finite and at least 0, got {value}")
+
+    def _check_combinations(self) -> None:
+        if self.d_model % self.n_heads:
+            raise ValueError(f"n_heads must divide d_model, got n_heads={self.n_heads} and d_model={self.d_model}")
+        if self.retention == "population" and self.memory_update not in ("relax", "consolidate"):
+            raise ValueError(
+                f"retention must be 'single' with memory_update={self.memory_update!r}, got 'population'; "
+                "choose memory_update='relax' or 'consolidate' for one relaxation rate per memory token"
+            )
+        if self.retention == "population" and self.relaxation_rate is not None:
+            raise ValueError("retention must be 'single' when relaxation_rate is given, got 'population'; drop one")
+        if self.grid is not None and math.prod(self.grid) != self.segment_len:
+            raise ValueError(f"grid must have rows * columns = segment_len = {self.segment_len}, got {self.grid}")
+        if not self.neuron and self.position == "none" and self.attention == "astromorphic":
+            raise ValueError("position must not be 'none' when neuron=False, got both: nothing would be written to H")
+        if self.n_memory == 0 and self.pooling == "memory":
+            raise ValueError("n_memory must be at least 1 with pooling='memory', got 0")
+        if self.pooling == "each" and self.task != "classify":
+            raise ValueError(f"pooling must not be 'each' with task={self.task!r}; it gives one label per segment")
+        if self.carry_state and self.task == "match":
+            raise ValueError("carry_state must be False with task='match', got True; pairs have no next rollout")
+        if self.preset == "paper":
+            got = {"retention": self.timescales, **{name: getattr(self, name) for name in PAPER if name != "retention"}}
+            for name, value in PAPER.items():
+                if got[name] != value:
+                    raise ValueError(
+                        f"{name} must be {value!r} in preset='paper', got {got[name]!r}; leave preset out to vary it"
+                    )
+
+
+def _choices(annotation: object) -> tuple:
+    """The values that a Literal, or an optional Literal, allows; () for other types."""
+    allowed: list = []
+    for part in (annotation, *getattr(annotation, "__args__", ())):
+        if getattr(part, "__origin__", None) is Literal:
+            allowed.extend(part.__args__)
+    if allowed and type(None) in getattr(annotation, "__args__", ()):
+        allowed.append(None)
+    return tuple(allowed)

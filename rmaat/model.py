@@ -1,0 +1,446 @@
+"""The segment-recurrent model.
+
+A sequence is cut into segments of `segment_len` tokens. For each segment the M memory tokens and the embedded tokens
+pass together through the blocks; what stands at the memory positions afterwards is the candidate memory, and a rule of
+:mod:`rmaat.memory` mixes it with the old one::
+
+    block (post-norm)   L = attention(X) + X,   Y = Norm(L),   Z = Norm(FFN(Y) + Y)
+    segment             [new, o] = blocks([memory, x_t]),   memory <- keep_t memory + take_t new
+
+References: Mia, Bal, Sengupta, arXiv:2601.00426, fig. 2, sections 3.3 and 3.4; AT, arXiv:2312.10925, eqs. 2-3, 17-18.
+
+Choices where the sources are silent [inferred]
+-----------------------------------------------
+- Dropout acts on each sub-layer's output before the residual sum (AT: "after the residual, before LayerNorm", which
+  drops the residual stream too), on the embedding and on the head's input.
+- GELU; heads are Linear-ReLU-Linear as in the Long Range Arena, d_ff wide.
+- Positions are sinusoids counted from the segment's start, so that a model is defined for every number of segments.
+  Token embeddings and sinusoids both have RMS 1/sqrt(2): the blocks see unit tokens.
+- The first memory is learned, drawn with unit RMS, the size that LayerNorm gives every later one. With pre-norm the
+  last LayerNorm acts on memory and tokens alike (as in GPT-2 based RMT).
+- pooling="last" gives the head the mean over the last segment's tokens beside the mean over the final memory, instead
+  of one mean in which a few memory tokens would drown.
+- Language models read the memory before the segment and write it behind (RMT's decoder), causally throughout.
+- A segment without a valid token leaves memory and summary as they are, sample by sample.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rmaat.attention import AstromorphicAttention, SoftmaxAttention
+from rmaat.config import ModelConfig
+from rmaat.constants import Constants
+from rmaat.curves import Curve, load_curve
+from rmaat.memory import AttendUpdate, GatedUpdate, update
+from rmaat.replay import replay, run_segments
+from rmaat.segments import Segments, check_tokens, require_content
+
+
+class Block(nn.Module):
+    """One layer: attention and feed-forward network, each with its residual and LayerNorm."""
+
+    def __init__(self, config: ModelConfig, attention: nn.Module):
+        super().__init__()
+        self.pre_norm = config.norm == "pre"
+        self.attention = attention
+        self.norm_attention = nn.LayerNorm(config.d_model)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(config.d_model, config.d_ff), nn.GELU(), nn.Linear(config.d_ff, config.d_model)
+        )
+        self.norm_feed_forward = nn.LayerNorm(config.d_model)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch tokens d_model"],
+        mask: Bool[Tensor, "batch tokens"] | None,
+        phi_r: Float[Tensor, "n_heads n d_head"] | None,
+    ) -> Float[Tensor, "batch tokens d_model"]:
+        if self.pre_norm:
+            x = x + self.dropout(self.attention(self.norm_attention(x), mask, phi_r))
+            return x + self.dropout(self.feed_forward(self.norm_feed_forward(x)))
+        y = self.norm_attention(x + self.dropout(self.attention(x, mask, phi_r)))
+        return self.norm_feed_forward(y + self.dropout(self.feed_forward(y)))
+
+
+@dataclass(frozen=True)
+class State:
+    """What a stream carries from segment to segment; of constant size unless memories are cached.
+
+    Attributes
+    ----------
+    memory : tensor (batch, n_memory, d_model)
+    summary : tensor (batch, d_model)
+        What the head's pooling has gathered.
+    count : tensor (batch,)
+        Valid tokens so far.
+    seen : tensor (batch,), int64
+        Segments that the memory has taken in.
+    steps : int
+        Segments given so far, an upper bound of `seen`.
+    n_segments : int, optional
+        T, for memory_update="scale".
+    cache : tuple of tensors
+        Earlier memories, with cached_memories.
+    """
+
+    memory: Tensor
+    summary: Tensor
+    count: Tensor
+    seen: Tensor
+    steps: int = 0
+    n_segments: int | None = None
+    cache: tuple[Tensor, ...] = ()
+
+
+class CachedRead(nn.Module):
+    """Memory Caching's gated read: memory + tanh(gamma) sum_i w_i memory_i over the memories cached so far.
+
+    w = softmax over i of <W_q mean(x_t), W_k mean(memory_i)> / sqrt(d_model); gamma starts at 0 (arXiv:2602.24281).
+    """
+
+    def __init__(self, d_model: int):
+        super().__init__()
+        self.query = nn.Linear(d_model, d_model, bias=False)
+        self.key = nn.Linear(d_model, d_model, bias=False)
+        self.gamma = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor, mask: Tensor, memory: Tensor, cache: tuple[Tensor, ...]) -> Tensor:
+        memories = torch.stack([*cache, memory], dim=1)  # (batch, cached, n_memory, d_model)
+        query = self.query(masked_mean(x, mask))
+        match = (self.key(memories.mean(2)) @ query.unsqueeze(-1)).squeeze(-1) / query.shape[-1] ** 0.5
+        read = torch.einsum("bi,bimd->bmd", match.softmax(-1).to(memory.dtype), memories)
+        return memory + torch.tanh(self.gamma) * read
+
+
+class RMAAT(nn.Module):
+    """Recurrent memory transformer whose attention and retention are set by simulated astrocytes.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    curves : dict of str to Curve, optional
+        By default the packaged ones (:func:`rmaat.load_curves`). Used: ``stp_calcium`` (alpha), ``stp_spatial`` (R),
+        ``ltp`` or ``ltp_population`` (retention), each only if the configuration needs it.
+
+    Examples
+    --------
+    >>> config = ModelConfig(vocab_size=8, n_classes=3, segment_len=4, n_memory=2, alpha=0.25, position_scale=0.1,
+    ...                      relaxation_rate=0.5)
+    >>> model = RMAAT(config, curves={})
+    >>> logits = model(torch.tensor([[1, 2, 3, 4, 5, 6], [7, 1, 2, 0, 0, 0]]))
+    >>> logits.sum().backward()
+    >>> logits.shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(self, config: ModelConfig, curves: Mapping[str, Curve] | None = None):
+        super().__init__()
+        self.config = config
+        self.constants = Constants.resolve(config, curves)
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model, padding_idx=0)
+        nn.init.normal_(self.embedding.weight[1:], std=0.5**0.5)
+        self.register_buffer("sinusoids", _sinusoids(config.segment_len, config.d_model), persistent=False)
+        has_memory = config.n_memory > 0
+        self.register_parameter("memory", _unit_normal(config.n_memory, config.d_model) if has_memory else None)
+        self.dropout = nn.Dropout(config.dropout)
+        self.build_layers()
+        self.norm = nn.LayerNorm(config.d_model) if config.norm == "pre" else nn.Identity()
+        self.updater = self.build_updater() if has_memory else None
+        self.cached_read = CachedRead(config.d_model) if config.cached_memories and has_memory else None
+        self.head = self._head()
+        self._compiled: Callable | None = None
+
+    def build_layers(self) -> None:
+        """Make the layers; baselines with another backbone override this, `encode` and `shared_tensors`."""
+        self.blocks = nn.ModuleList(Block(self.config, self.build_attention()) for _ in range(self.config.n_layers))
+
+    def build_attention(self) -> nn.Module:
+        """Make one layer's attention."""
+        c, causal = self.config, self.config.task == "lm"
+        if c.attention == "softmax":
+            return SoftmaxAttention(c.d_model, c.n_heads, causal=causal)
+        memory_tokens = {"n_memory": c.n_memory, "n_write": c.n_memory if causal else 0}
+        if c.attention == "linear":
+            linear = {"alpha": 1.0, "position": "none", "m_scale": 1.0}
+            return AstromorphicAttention(c.d_model, c.n_heads, c.segment_len, causal=causal, **linear, **memory_tokens)
+        return AstromorphicAttention(
+            c.d_model,
+            c.n_heads,
+            c.segment_len,
+            self.constants.alpha,
+            self.constants.position_scale,
+            c.position,
+            c.feedback,
+            c.m_scale,
+            neuron=c.neuron,
+            causal=causal,
+            memory_position=c.memory_position,
+            grid=c.grid,
+            **memory_tokens,
+        )
+
+    def build_updater(self) -> nn.Module | None:
+        """Make the learned memory update, if the rule is a learned one."""
+        if self.config.memory_update == "gated":
+            return GatedUpdate(self.config.d_model)
+        if self.config.memory_update == "attend":
+            return AttendUpdate(self.config.d_model, self.config.n_heads)
+        return None
+
+    def _head(self) -> nn.Module:
+        c = self.config
+        if c.task == "lm":
+            return nn.Sequential(nn.Dropout(c.dropout), nn.Linear(c.d_model, c.vocab_size))
+        width = c.d_model * (2 if c.pooling in ("last", "each") and c.n_memory else 1)
+        width *= 4 if c.task == "match" else 1
+        return nn.Sequential(
+            nn.Dropout(c.dropout), nn.Linear(width, c.d_ff), nn.ReLU(), nn.Linear(c.d_ff, c.n_classes)
+        )
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "batch *pair length"],
+        lengths: Int[Tensor, "batch *pair"] | None = None,
+        state: "State | None" = None,
+    ):
+        """Logits of whole sequences.
+
+        Parameters
+        ----------
+        tokens : tensor (batch, length), or (batch, 2, length) for task="match"
+            0 is padding and reaches neither memory nor head.
+        lengths : tensor, optional
+            Positions from there on are padding whatever they hold.
+        state : State, optional
+            Only with ``carry_state``: what the previous rollout returned.
+
+        Returns
+        -------
+        tensor (batch, n_classes); (batch, segments, n_classes) with pooling="each"; (batch, length, vocab_size) with
+        task="lm". With ``carry_state`` a pair of this and the detached :class:`State`.
+        """
+        if state is not None and not self.config.carry_state:
+            raise ValueError("state must be None with carry_state=False in ModelConfig, got one; stream with step()")
+        start, segments = self._cut(tokens, lengths, state)
+        carry, outputs = self._run(segments, (start.memory, start.summary, *start.cache))
+        count = segments.mask.sum((1, 2))
+        logits = self._logits(carry, outputs, count)
+        if self.config.task == "lm":
+            logits = logits[:, : tokens.shape[-1]]
+        if not self.config.carry_state:
+            return logits
+        seen = start.seen + segments.valid.sum(1)
+        return logits, State(carry[0].detach(), carry[1].detach(), count, seen, start.steps + segments.valid.shape[1])
+
+    @torch.compiler.disable
+    def _cut(self, tokens: Tensor, lengths: Tensor | None, state: "State | None") -> tuple["State", Segments]:
+        """Check the input and prepare what the segments need; on the host, hence outside the compiled graph."""
+        sharded = any(getattr(module, "_is_fsdp_managed_module", False) for module in self.modules())
+        if sharded and self.config.backprop == "amrb":
+            raise ValueError("backprop must be 'bptt' under FSDP, got 'amrb'; replay needs whole parameters: use DDP")
+        pair = self.config.task == "match"
+        check_tokens(tokens, lengths, self.config.vocab_size, ndim=3 if pair else 2)
+        tokens = tokens.flatten(0, 1) if pair else tokens
+        lengths = None if lengths is None else lengths.reshape(-1)
+        start = self.initial_state(tokens.shape[0] // (2 if pair else 1))
+        if state is not None:
+            start = replace(start, memory=state.memory)
+            if self.config.memory_update != "scale":  # whose schedule is that of one rollout
+                start = replace(start, seen=state.seen, steps=state.steps)
+        segments = self._segments(tokens, lengths, start)
+        require_content(segments.mask)
+        return start, segments
+
+    def _segments(self, tokens: Tensor, lengths: Tensor | None, state: "State") -> Segments:
+        retention, dtype = self.constants.retention, self.embedding.weight.dtype
+        known = (state.seen, state.steps, state.n_segments)
+        return Segments.cut(tokens, lengths, self.config.segment_len, retention, dtype, *known)
+
+    def _run(self, segments: Segments, carry: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], list[Tensor | None]]:
+        """Run all segments by the configured way of backpropagation."""
+        segment = self._compiled or type(self)._segment
+
+        def step(t, carry, shared):
+            return segment(self, *segments.at(t), carry, shared)
+
+        n_segments, shared = segments.tokens.shape[1], self.shared_tensors()
+        if self.config.backprop == "bptt":
+            return run_segments(step, n_segments, carry, shared)
+        return replay(step, n_segments, carry, shared, tuple(self.parameters()), self.config.offload)
+
+    def shared_tensors(self) -> tuple[Tensor, ...]:
+        """phi(R) of every layer: computed once, used by all segments."""
+        positions = [block.attention.positions() for block in self.blocks]
+        return tuple(phi_r for phi_r in positions if phi_r is not None)
+
+    def _segment(self, tokens, mask, valid, keep, take, carry, shared):
+        """One segment: ``(carry, output)`` from the tensors of :meth:`Segments.at`, without side effects."""
+        memory, summary, *cache = carry
+        x = self.dropout(self.embedding(tokens) + self.sinusoids)
+        read = memory if self.cached_read is None else self.cached_read(x, mask, memory, tuple(cache))
+        tokens_out, new = self.encode(x, mask, read, shared)
+        if memory.shape[1]:
+            new = update(memory, new, keep, take) if self.updater is None else self.updater(memory, new)
+            new = torch.where(valid[:, None, None], new, memory)
+        pooling, output = self.config.pooling, None
+        if self.config.task == "lm":
+            output = tokens_out
+        elif pooling == "each":
+            output = self._features(new, masked_mean(tokens_out, mask))
+        elif pooling == "last":
+            summary = torch.where(valid[:, None], masked_mean(tokens_out, mask), summary)
+        elif pooling == "mean":
+            summary = summary + torch.where(mask[..., None], tokens_out, 0).sum(1)
+        return (new, summary, *cache, *([memory] if self.cached_read is not None else [])), output
+
+    def encode(
+        self,
+        x: Float[Tensor, "batch segment_len d_model"],
+        mask: Bool[Tensor, "batch segment_len"],
+        memory: Float[Tensor, "batch n_memory d_model"],
+        shared: tuple[Tensor, ...],
+    ) -> tuple[Float[Tensor, "batch segment_len d_model"], Float[Tensor, "batch n_memory d_model"]]:
+        """Pass memory and tokens through the blocks; return the tokens and what stands at the memory positions."""
+        n_tokens, n_memory = x.shape[1], memory.shape[1]
+        behind = n_memory if self.config.task == "lm" else 0
+        x = torch.cat([memory, x, memory] if behind else [memory, x], dim=1)
+        mask = F.pad(mask, (n_memory, behind), value=True)
+        for block, phi_r in zip(self.blocks, shared or (None,) * len(self.blocks), strict=True):
+            x = block(x, mask, phi_r)
+        front, tokens, back = self.norm(x).split([n_memory, n_tokens, behind], dim=1)
+        return tokens, back if behind else front
+
+    def _features(self, memory: Tensor, summary: Tensor) -> Tensor:
+        if self.config.pooling == "memory":
+            return memory.mean(1)
+        if self.config.pooling == "mean" or not memory.shape[1]:
+            return summary
+        return torch.cat([summary, memory.mean(1)], dim=-1)
+
+    def _logits(self, carry: tuple[Tensor, ...], outputs: list[Tensor | None], count: Tensor) -> Tensor:
+        if self.config.task == "lm":
+            return self.head(torch.cat(outputs, dim=1))
+        if self.config.pooling == "each":
+            return self.head(torch.stack(outputs, dim=1))
+        summary = carry[1] / count[:, None].clamp_min(1) if self.config.pooling == "mean" else carry[1]
+        features = self._features(carry[0], summary)
+        if self.config.task == "match":
+            a, b = features.unflatten(0, (-1, 2)).unbind(1)
+            features = torch.cat([a, b, a * b, a - b], dim=-1)
+        return self.head(features)
+
+    def initial_state(self, batch: int, n_segments: int | None = None) -> "State":
+        """The state before a stream of `batch` sequences or pairs; `n_segments` only for memory_update="scale"."""
+        batch = 2 * batch if self.config.task == "match" else batch
+        weight, d_model = self.embedding.weight, self.config.d_model
+        memory = weight.new_zeros(1, 0, d_model) if self.memory is None else self.memory[None]
+        counts = torch.zeros(batch, dtype=torch.long, device=weight.device)
+        return State(memory.expand(batch, -1, -1), weight.new_zeros(batch, d_model), counts, counts, 0, n_segments)
+
+    def step(
+        self, segment: Int[Tensor, "batch *pair tokens"], state: "State", lengths: Tensor | None = None
+    ) -> tuple[Tensor, "State"]:
+        """One segment of a stream: logits so far, and the next state.
+
+        Equals :meth:`forward` on everything given so far when all segments but the last are full.
+
+        Raises
+        ------
+        ValueError
+            If `segment` is longer than `segment_len`, or memory_update="scale" and T is unknown or exceeded.
+        """
+        segment, lengths = self._check_step(segment, lengths, state)
+        cut = self._segments(segment, lengths, state)
+        if cut.tokens.shape[1] != 1:
+            raise ValueError(f"segment must have at most {self.config.segment_len} tokens, got {segment.shape[1]}")
+        carry = (state.memory, state.summary, *state.cache)
+        carry, output = (self._compiled or type(self)._segment)(self, *cut.at(0), carry, self.shared_tensors())
+        count = state.count + cut.mask.sum((1, 2))
+        logits = self._logits(carry, [output], count)
+        if self.config.task == "lm":
+            logits = logits[:, : segment.shape[1]]
+        elif self.config.pooling == "each":
+            logits = logits[:, 0]
+        seen, cache = state.seen + cut.valid[:, 0], carry[2:]
+        return logits, State(carry[0], carry[1], count, seen, state.steps + 1, state.n_segments, cache)
+
+    def _check_step(self, segment: Tensor, lengths: Tensor | None, state: "State") -> tuple[Tensor, Tensor | None]:
+        pair = self.config.task == "match"
+        check_tokens(segment, lengths, self.config.vocab_size, ndim=3 if pair else 2)
+        segment = segment.flatten(0, 1) if pair else segment
+        if segment.shape[0] != state.memory.shape[0]:
+            rows = state.memory.shape[0]
+            raise ValueError(f"segment must have {rows} sequences like the state, got {segment.shape[0]}")
+        if self.config.memory_update == "scale" and (state.n_segments is None or state.steps >= state.n_segments):
+            raise ValueError(
+                f"n_segments must be given to initial_state and not be exceeded with memory_update='scale', got "
+                f"{state.n_segments} at segment {state.steps + 1}; choose 'relax' or 'consolidate' to stream without it"
+            )
+        return segment, None if lengths is None else lengths.reshape(-1)
+
+    def compile(self, *args, **kwargs) -> None:
+        """Compile the segment step in place (arguments of torch.compile); replay then uses the same compiled step."""
+        self._compiled = torch.compile(type(self)._segment, *args, **kwargs)
+
+    def provenance(self, n_segments: int | None = None) -> dict:
+        """Every constant with its origin, the overrides, and whether T reads a curve beyond its observed range.
+
+        T is `n_segments`, or follows from the configuration's `max_len`.
+        """
+        if n_segments is None and self.config.max_len is not None:
+            n_segments = -(-self.config.max_len // self.config.segment_len)
+        return self.constants.record(n_segments)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write ``model.safetensors``, ``config.json`` (configuration and provenance) and ``curves/*.toml``."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        curves = self.constants.curves
+        for name, curve in curves.items():
+            curve.save(folder / "curves" / f"{name}.toml")
+        draws = {name: [curve.draw, curve.draw_seed] for name, curve in curves.items() if curve.draw is not None}
+        record = {"config": dataclasses.asdict(self.config), "provenance": self.provenance(), "curve_draws": draws}
+        (folder / "config.json").write_text(json.dumps(record, indent=2) + "\n")
+        tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
+        save_file(tensors, folder / "model.safetensors")
+        return folder
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "RMAAT":
+        """Read what :meth:`save_pretrained` wrote: the same logits, bit for bit. In evaluation mode, on the CPU."""
+        folder = Path(folder)
+        if not (folder / "config.json").is_file():
+            raise ValueError(f"{folder} must hold config.json and model.safetensors, got no such folder or files")
+        record = json.loads((folder / "config.json").read_text())
+        curves = {path.stem: load_curve(path) for path in sorted((folder / "curves").glob("*.toml"))}
+        for name, (draw, seed) in record["curve_draws"].items():
+            curves[name] = curves[name].sample(draw + 1, seed)[draw]
+        model = cls(ModelConfig(**record["config"]), curves)
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+        return model.eval()
+
+
+def masked_mean(x: Float[Tensor, "batch n d"], mask: Bool[Tensor, "batch n"]) -> Float[Tensor, "batch d"]:
+    """Mean over the valid positions; 0 where there is none."""
+    return torch.where(mask[..., None], x, 0).sum(1) / mask.sum(1, keepdim=True).clamp_min(1)
+
+
+def _unit_normal(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.randn(shape))
+
+
+def _sinusoids(length: int, d_model: int) -> Float[Tensor, "length d_model"]:
+    """sin and cos of position / 10000^(2i / d_model) (Vaswani et al. 2017), RMS 1 / sqrt(2)."""
+    angle = torch.arange(length)[:, None] * torch.exp(torch.arange(0, d_model, 2) * (-math.log(1e4) / d_model))
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :d_model]

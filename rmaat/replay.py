@@ -1,0 +1,207 @@
+"""AMRB, Astrocytic Memory Replay Backpropagation: exact gradients with one segment's activations in memory.
+
+A segment-recurrent model computes ``carry, output = step(t, carry, shared)`` for t = 0 ... T - 1. Back-propagation
+through time keeps the activations of all T segments. Here the first T - 1 segments run without a graph, and only the
+carry at their borders and the state of the random generators are kept; the last segment runs as usual, since its graph
+is needed first. In the backward pass each earlier segment is run again from its border, with the same random numbers
+and under the same autocast, and its gradients are taken in one call on [output, carry]::
+
+    G = dLoss / d carry_T
+    for t = T - 1 ... 1:   G, dtheta_t = grad of <G, carry_t> + <dLoss/d output_t, output_t>   w.r.t. carry_{t-1}, theta
+
+The retention factor is part of `step`, so that its gradient cannot be forgotten, as it is in the published listing
+(arXiv:2601.00426, App. D). Cost: (4T - 1) / 3T of back-propagation through time, if a backward is two forwards.
+
+All of this is one node of the autograd graph whose inputs are the initial carry, the shared tensors and the parameters.
+The gradients are sums over segments when they leave the node, so everything behind it sees one backward pass:
+``loss.backward()``, ``torch.autograd.grad``, gradient accumulation, GradScaler, parameter hooks, one all-reduce of DDP.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+Carry = tuple[Tensor, ...]
+Step = Callable[[int, Carry, Carry], tuple[Carry, Tensor | None]]
+
+
+def run_segments(
+    step: Step, n_segments: int, carry: Carry, shared: Carry = ()
+) -> tuple[Carry, list[Tensor | None]]:
+    """Run `step` on one segment after the other: what :func:`replay` computes, with the whole graph kept (BPTT)."""
+    outputs = []
+    for t in range(n_segments):
+        carry, output = step(t, carry, shared)
+        outputs.append(output)
+    return carry, outputs
+
+
+@torch.compiler.disable
+def replay(
+    step: Step,
+    n_segments: int,
+    carry: Carry,
+    shared: Carry = (),
+    parameters: Sequence[Tensor] = (),
+    offload: bool = False,
+) -> tuple[Carry, list[Tensor | None]]:
+    """Run `n_segments` segments so that the backward pass replays them one by one.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(t, carry, shared) -> (carry, output)``; `carry` a tuple of floating-point tensors, `output` a tensor or
+        None. It must compute the same when called again: no state outside its arguments but the random generators,
+        no buffer updates (BatchNorm).
+    carry : tuple of tensors
+        Initial carry. It stays attached, so a learned initial memory gets its gradient.
+    shared : tuple of tensors
+        What all segments use and may require a gradient, computed once outside.
+    parameters : sequence of tensors
+        Every leaf that `step` uses besides `carry` and `shared` and that requires a gradient.
+    offload : bool
+        Keep the carries at the borders in host memory.
+
+    Returns
+    -------
+    carry : tuple of tensors
+        After the last segment.
+    outputs : list of length n_segments
+    """
+    parameters = tuple(parameter for parameter in parameters if parameter.requires_grad)
+    needs_grad = any(tensor.requires_grad for tensor in (*carry, *shared, *parameters))
+    if n_segments < 2 or not needs_grad or not torch.is_grad_enabled():
+        return run_segments(step, n_segments, carry, shared)
+    plan = _Plan(step, n_segments - 1, len(carry), len(shared), parameters, offload, [], _versions(parameters))
+    results = _Replay.apply(plan, *carry, *shared, *parameters)
+    n_carry = len(results) - plan.n_segments
+    carry, outputs = results[:n_carry], list(results[n_carry:])
+    carry, output = step(n_segments - 1, carry, shared)
+    return carry, [*outputs, output]
+
+
+class _Plan(NamedTuple):
+    step: Step
+    n_segments: int
+    n_carry: int
+    n_shared: int
+    parameters: Carry
+    offload: bool
+    rng: list
+    versions: list[int]
+
+
+class _Replay(torch.autograd.Function):
+    """The first T - 1 segments. Results: the carry after them, then their outputs."""
+
+    @staticmethod
+    def forward(ctx, plan: _Plan, *tensors: Tensor):
+        carry, shared = tensors[: plan.n_carry], tensors[plan.n_carry : plan.n_carry + plan.n_shared]
+        ctx.device = tensors[0].device
+        ctx.autocast = _autocast_state(ctx.device)
+        borders, sizes, outputs = [], [], []
+        with _autocast(ctx.autocast):
+            for t in range(plan.n_segments):
+                borders.extend(_to_host(c) if plan.offload else c for c in carry)
+                sizes.append(len(carry))
+                plan.rng.append(_rng_state(ctx.device))
+                carry, output = plan.step(t, carry, shared)
+                outputs.append(output)
+        ctx.plan, ctx.sizes, ctx.n_results = plan, sizes, len(carry)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*shared, *borders)
+        return (*(c.view_as(c) for c in carry), *outputs)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, *grads: Tensor | None):
+        plan = ctx.plan
+        if _versions(plan.parameters) != plan.versions:
+            raise RuntimeError(
+                "parameters must stay unchanged between forward and backward with replay, got a changed one; "
+                "call optimizer.step() after backward()"
+            )
+        saved = ctx.saved_tensors
+        shared, borders = saved[: plan.n_shared], list(saved[plan.n_shared :])
+        into_carry, into_outputs = grads[: ctx.n_results], grads[ctx.n_results :]
+        totals: list[Tensor | None] = [None] * (len(shared) + len(plan.parameters))
+        with _restored_rng(ctx.device):
+            for t in reversed(range(plan.n_segments)):
+                n = ctx.sizes[t]
+                carry = _leaves(borders[len(borders) - n :], ctx.device)
+                del borders[len(borders) - n :]
+                into_carry, found = _replay_segment(ctx, t, carry, shared, (*into_carry, into_outputs[t]))
+                for i, grad in enumerate(found):
+                    if grad is not None:  # the first is copied: autograd may hand out one tensor twice
+                        totals[i] = grad.clone() if totals[i] is None else totals[i].add_(grad)
+        return (None, *into_carry, *totals)
+
+
+def _replay_segment(ctx, t: int, carry: Carry, shared: Carry, grads: Sequence[Tensor | None]):
+    """Run segment t again; return its gradients w.r.t. the carry before it, and to shared tensors and parameters."""
+    shared = _leaves(shared, ctx.device)
+    _set_rng_state(ctx.device, ctx.plan.rng[t])
+    with torch.enable_grad(), _autocast(ctx.autocast):
+        after, output = ctx.plan.step(t, carry, shared)
+    results = [(y, g) for y, g in zip((*after, output), grads, strict=True) if g is not None and y.requires_grad]
+    inputs = (*carry, *shared, *ctx.plan.parameters)
+    if not results:
+        return (None,) * len(carry), (None,) * (len(inputs) - len(carry))
+    outputs, grads = zip(*results, strict=True)
+    found = torch.autograd.grad(outputs, inputs, grads, allow_unused=True)
+    return found[: len(carry)], found[len(carry) :]
+
+
+def _versions(tensors: Carry) -> list[int]:
+    return [tensor._version for tensor in tensors]
+
+
+def _leaves(tensors: Sequence[Tensor], device: torch.device) -> Carry:
+    return tuple(x.detach().to(device, non_blocking=True).requires_grad_() for x in tensors)
+
+
+def _to_host(x: Tensor) -> Tensor:
+    """A copy in host memory, pinned when it comes from an accelerator, so that the copies overlap the computation."""
+    if x.device.type == "cpu":
+        return x
+    return torch.empty_like(x, device="cpu", pin_memory=True).copy_(x, non_blocking=True)
+
+
+def _autocast_state(device: torch.device) -> list[tuple[str, torch.dtype, bool]]:
+    kinds = dict.fromkeys((device.type, "cpu"))
+    return [(kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)) for kind in kinds]
+
+
+@contextmanager
+def _autocast(state: list[tuple[str, torch.dtype, bool]]):
+    """The recorded autocast, without its cache: a weight cast under no_grad must not be used again with a graph."""
+    if not state:
+        yield
+        return
+    (kind, dtype, enabled), *others = state
+    with torch.autocast(kind, dtype, enabled, cache_enabled=False), _autocast(others):
+        yield
+
+
+def _rng_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """State of the CPU generator and of the device's own."""
+    own = None if device.type == "cpu" else torch.get_device_module(device).get_rng_state(device)
+    return torch.get_rng_state(), own
+
+
+def _set_rng_state(device: torch.device, state: tuple[Tensor, Tensor | None]) -> None:
+    torch.set_rng_state(state[0])
+    if state[1] is not None:
+        torch.get_device_module(device).set_rng_state(state[1], device)
+
+
+@contextmanager
+def _restored_rng(device: torch.device):
+    state = _rng_state(device)
+    try:
+        yield
+    finally:
+        _set_rng_state(device, state)

@@ -1,0 +1,99 @@
+"""Token sequences cut into segments, with the checks that a wrong input deserves."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from rmaat.memory import Retention
+
+
+@dataclass(frozen=True)
+class Segments:
+    """A batch of sequences cut into segments of equal length; the last one is padded and masked.
+
+    Attributes
+    ----------
+    tokens : tensor (batch, segments, segment_len), int64
+    mask : tensor (batch, segments, segment_len), bool
+        True at valid tokens: non-zero, and before the sequence's length.
+    valid : tensor (batch, segments), bool
+        Segments with at least one valid token; the others must leave the memory alone.
+    keep, take : tensor (batch, segments, n_memory or 1, 1), optional
+        The retention of each sample's own t and T.
+    """
+
+    tokens: Int[Tensor, "batch segments segment_len"]
+    mask: Bool[Tensor, "batch segments segment_len"]
+    valid: Bool[Tensor, "batch segments"]
+    keep: Float[Tensor, "batch segments n 1"] | None
+    take: Float[Tensor, "batch segments n 1"] | None
+
+    @classmethod
+    def cut(
+        cls,
+        tokens: Tensor,
+        lengths: Tensor | None,
+        segment_len: int,
+        retention: Retention | None,
+        dtype: torch.dtype,
+        seen: Tensor | None = None,
+        steps: int = 0,
+        n_segments: int | None = None,
+    ) -> "Segments":
+        """Pad, cut and mask `tokens` (batch, length).
+
+        Parameters
+        ----------
+        seen, steps : tensor (batch,), int
+            Segments taken in before these, for a stream; `steps` is an upper bound.
+        n_segments : int, optional
+            T of a stream; by default each sample's own number of valid segments.
+        """
+        mask = tokens != 0
+        if lengths is not None:
+            mask = mask & (torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None])
+        pad = -tokens.shape[1] % segment_len
+        tokens, mask = (F.pad(x, (0, pad)).unflatten(1, (-1, segment_len)) for x in (tokens, mask))
+        valid = mask.any(-1)
+        if retention is None:
+            return cls(tokens, mask, valid, None, None)
+        seen = 0 if seen is None else seen[:, None]
+        before = seen + valid.cumsum(1) - valid.long()
+        total = valid.sum(1) if n_segments is None else torch.full_like(valid[:, 0], n_segments, dtype=torch.long)
+        keep, take = retention.weights(before, total, n_segments or steps + valid.shape[1])
+        return cls(tokens, mask, valid, keep.to(dtype), take.to(dtype))
+
+    def at(self, t: int) -> tuple[Tensor | None, ...]:
+        """The fields of segment `t`, in their order."""
+        fields = (self.tokens, self.mask, self.valid, self.keep, self.take)
+        return tuple(None if field is None else field[:, t] for field in fields)
+
+
+def check_tokens(tokens: Tensor, lengths: Tensor | None, vocab_size: int, ndim: int = 2) -> None:
+    """Raise ValueError unless `tokens` are valid ids in (batch, length), or (batch, 2, length) for ``ndim = 3``."""
+    shape = "(batch, length)" if ndim == 2 else "(batch, 2, length)"
+    good = tokens.ndim == ndim and tokens.numel() > 0 and (ndim == 2 or tokens.shape[1] == 2)
+    if not good:
+        raise ValueError(f"tokens must be {shape} and not empty, got {tuple(tokens.shape)}")
+    if tokens.dtype not in (torch.int64, torch.int32):
+        raise ValueError(f"tokens must be int64 ids, got {tokens.dtype}")
+    low, high = (int(value) for value in torch.stack(tokens.aminmax()))
+    if low < 0 or high >= vocab_size:
+        raise ValueError(f"tokens must be at least 0 and below vocab_size = {vocab_size}, got {low} to {high}")
+    if lengths is None:
+        return
+    if lengths.shape != tokens.shape[:-1]:
+        raise ValueError(f"lengths must be {tuple(tokens.shape[:-1])} like the sequences, got {tuple(lengths.shape)}")
+    low, high = (int(value) for value in torch.stack(lengths.aminmax()))
+    if low < 1 or high > tokens.shape[-1]:
+        raise ValueError(f"lengths must be 1 to {tokens.shape[-1]}, the tokens' length, got {low} to {high}")
+
+
+def require_content(mask: Tensor) -> None:
+    """Raise ValueError if a sequence has no valid token at all."""
+    empty = int((~mask.flatten(1).any(1)).sum())
+    if empty:
+        raise ValueError(f"each sequence must have at least one token that is not 0 (padding), got {empty} without")
