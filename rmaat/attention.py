@@ -26,67 +26,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-BLOCK = 64  # tokens handled by one small dense product in the scans; cost per token is O(BLOCK), independent of N
+from rmaat.scans import causal_product, distance_filter, position_kernel
 
 
 def phi(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Positive feature map elu(x) + 1 (Katharopoulos 2020; AT eq. 4)."""
     return F.elu(x) + 1
-
-
-def decay_scan(z: Float[Tensor, "*batch n c"], scale: float) -> Float[Tensor, "*batch n c"]:
-    """Return f_i = exp(-scale) f_{i-1} + z_i along the last but one dimension, in O(n) and without a loop over tokens.
-
-    Blocks of `BLOCK` tokens are summed by one small triangular product; the sums at the blocks' ends obey the same
-    recurrence with decay ``BLOCK * scale`` and are scanned by recursion (depth log n).
-    """
-    n = z.shape[-2]
-    step = torch.arange(min(n, BLOCK), device=z.device, dtype=z.dtype)
-    within = torch.exp(-scale * (step[:, None] - step).clamp_min(0)).tril()
-    if n <= BLOCK:
-        return within @ z
-    blocks = F.pad(z, (0, 0, 0, -n % BLOCK)).unflatten(-2, (-1, BLOCK))
-    local = within @ blocks
-    ends = decay_scan(local[..., -1, :], BLOCK * scale)
-    inherited = F.pad(ends[..., :-1, :], (0, 0, 1, 0)).unsqueeze(-2)  # what each block finds when it starts
-    return (local + torch.exp(-scale * (step + 1))[:, None] * inherited).flatten(-3, -2)[..., :n, :]
-
-
-def distance_filter(z: Float[Tensor, "*batch n c"], scale: float) -> Float[Tensor, "*batch n c"]:
-    """Return P_pos z, P_pos[i, j] = exp(-scale |i - j|), as a forward and a backward scan."""
-    return decay_scan(z, scale) + decay_scan(z.flip(-2), scale).flip(-2) - z
-
-
-def position_kernel(
-    n_tokens: int, scale: float, grid: tuple[int, int] | None = None, metric: str = "manhattan"
-) -> Float[Tensor, "n_tokens n_tokens"]:
-    """The dense N x N kernel P_pos in float64: the plain form that :func:`distance_filter` is tested against.
-
-    Parameters
-    ----------
-    grid : (rows, columns), optional
-        Tokens are the pixels of an image in row-major order; distances are then taken in the plane.
-    metric : {"manhattan", "euclidean"}
-        Only Manhattan distance factorises into a row scan times a column scan; Euclidean exists here alone.
-    """
-    index = torch.arange(n_tokens, dtype=torch.float64)
-    columns = grid[1] if grid else n_tokens
-    row, column = index // columns, index % columns
-    d_row, d_column = (row[:, None] - row).abs(), (column[:, None] - column).abs()
-    distance = d_row + d_column if metric == "manhattan" else torch.hypot(d_row, d_column)
-    return torch.exp(-scale * distance)
-
-
-def causal_product(
-    q: Float[Tensor, "*batch n m"], w: Float[Tensor, "*batch n m"], v: Float[Tensor, "*batch n d"]
-) -> Float[Tensor, "*batch n d"]:
-    """Return sum_{j <= i} (q_i . w_j) v_j in O(n): masked products in blocks, running sums between them."""
-    n = q.shape[-2]
-    block = min(n, BLOCK)
-    q, w, v = (F.pad(x, (0, 0, 0, -n % block)).unflatten(-2, (-1, block)) for x in (q, w, v))
-    written = w.transpose(-1, -2) @ v
-    earlier = F.pad(written.cumsum(-3)[..., :-1, :, :], (0, 0, 0, 0, 1, 0))
-    return ((q @ w.transpose(-1, -2)).tril() @ v + q @ earlier).flatten(-3, -2)[..., :n, :]
 
 
 class AstromorphicAttention(nn.Module):
@@ -154,6 +99,8 @@ class AstromorphicAttention(nn.Module):
         _check_sizes(d_model, n_heads, n_tokens, grid)
         if position not in ("tied", "free", "none"):
             raise ValueError(f"position must be 'tied', 'free' or 'none', got {position!r}")
+        if memory_position not in ("none", "learned"):
+            raise ValueError(f"memory_position must be 'none' or 'learned', got {memory_position!r}")
         if not (neuron or position != "none"):
             raise ValueError("position must not be 'none' when neuron=False, got both: nothing would be written to H")
         if not (math.isfinite(alpha) and alpha >= 0):
@@ -179,12 +126,13 @@ class AstromorphicAttention(nn.Module):
         """M^T (tied) or W (free) as (n_heads, n_tokens, d_head), scaled to give R about unit RMS."""
         if self.position == "none":
             return None
-        if self.position == "tied":  # D = M P M^T is about std^2 N on its diagonal, so R = M^T D is about std^3 N
-            std = self.n_tokens ** (-1 / 3)
-        else:  # a row of P has the squared sum (1 + r^2) / (1 - r^2), at most N, in each dimension
-            r2 = math.exp(-2 * self.position_scale)
-            sizes = self.grid or (self.n_tokens,)
-            std = math.prod(max((1 - r2) / (1 + r2), 1 / size) for size in sizes) ** 0.5
+        n, r2 = self.n_tokens, math.exp(-2 * self.position_scale)
+        # a row of P_pos has the squared sum (1 + r^2) / (1 - r^2), or n if that is less, in each dimension
+        row = math.prod(min((1 + r2) / max(1 - r2, 1e-12), size) for size in self.grid or (n,))
+        if self.position == "free":
+            std = row**-0.5
+        else:  # D = M P_pos M^T has about std^2 n on its diagonal and the variance std^4 n row beside it
+            std = (n**2 + (self.d_head - 1) * n * row) ** (-1 / 6)
         return nn.Parameter(std * torch.randn(self.n_heads, self.n_tokens, self.d_head))
 
     def _filtered(self, z: Float[Tensor, "n_heads n_tokens d_head"]) -> Float[Tensor, "n_heads n_tokens d_head"]:
@@ -293,19 +241,22 @@ class AstromorphicAttention(nn.Module):
         return self._with_memory_rows(phi(m_proj.transpose(1, 2) @ d))
 
     def _reference_head(self, q: Tensor, k: Tensor, v: Tensor, phi_r: Tensor | None, mask: Tensor) -> Tensor:
+        h, total, n, written = torch.zeros_like(torch.outer(k[0], v[0])), torch.zeros_like(k[0]), 0, []
+        for t in range(q.shape[0]):  # write
+            if mask[t]:
+                h = h + torch.outer(phi(k[t]) if self.neuron else 0 * k[t], v[t])
+                h = h if phi_r is None else h + torch.outer(phi_r[t], v[t])
+                total, n = total + phi(k[t]), n + 1
+            written.append((h, total, n))
         read_out = []
-        for t in range(q.shape[0]):
-            seen = [j for j in range(t + 1 if self.causal else q.shape[0]) if mask[j]]
-            if not seen:
+        for t in range(q.shape[0]):  # read
+            h, total, n = written[t if self.causal else -1]
+            if n == 0:
                 read_out.append(torch.zeros_like(v[t]))
                 continue
-            m = self.m_scale if self.m_scale is not None else len(seen) ** (1 - self.alpha)
-            h_neuron = sum(torch.outer(phi(k[j]), v[j]) for j in seen) / m
-            h_astro = 0 if phi_r is None else sum(torch.outer(phi_r[j], v[j]) for j in seen) / m
-            h = (h_neuron if self.neuron else 0) + h_astro
-            g = sum(phi(k[j]) for j in seen) ** self.alpha
-            c = phi(q[t]) @ g
-            read_out.append(phi(q[t]) @ h / (c if self.feedback else 1))
+            m = self.m_scale if self.m_scale is not None else n ** (1 - self.alpha)
+            c = phi(q[t]) @ total**self.alpha
+            read_out.append(phi(q[t]) @ (h / m) / (c if self.feedback else 1))
         return torch.stack(read_out)
 
 

@@ -1,0 +1,193 @@
+"""Retention factors and update rules have the properties that their docstrings claim."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rmaat import retention_factors
+from rmaat.curves import CurveFileError
+from rmaat.memory import (
+    AttendUpdate,
+    GatedUpdate,
+    Retention,
+    consolidate_weights,
+    population_rates,
+    relax_weights,
+    relaxation_rate,
+    retention_course,
+    segment_weights,
+    update,
+)
+
+
+@pytest.fixture(scope="session")
+def exponential(plant):
+    """A curve with a given a = seconds / tau."""
+
+    def curve(a, seconds=50.0, high=800.0):
+        return plant("ltp", "saturating_exponential", 0.0, high, amplitude=0.5, tau=seconds / a)
+
+    return curve
+
+
+@given(a=st.floats(1e-6, 20.0), n=st.integers(1, 33), seconds=st.floats(1.0, 500.0))
+def test_factors_are_positive_fall_and_sum_to_one(a, n, seconds, exponential):
+    factors = retention_factors(exponential(a, seconds), n, seconds)
+    assert factors.dtype == torch.float64 and factors.shape == (n,)
+    assert bool((factors > 0).all()) and float(factors.sum()) == pytest.approx(1, abs=1e-12)
+    assert bool((factors.diff() <= 0).all())
+    t = torch.arange(n, dtype=torch.float64)
+    closed = torch.exp(-a * t) * math.expm1(-a) / math.expm1(-a * n)
+    torch.testing.assert_close(factors, closed, rtol=1e-9, atol=0)
+
+
+def test_worked_numbers(exponential):
+    rounded = [round(float(f), 3) for f in retention_factors(exponential(0.5), 6)]
+    assert rounded == [0.414, 0.251, 0.152, 0.092, 0.056, 0.034]
+    first = [float(retention_factors(exponential(0.5), n)[0]) for n in (1, 2, 4, 8, 16)]
+    assert first == sorted(first, reverse=True) and first[0] == 1  # more segments, smaller factors
+    torch.testing.assert_close(retention_factors(exponential(1e-9), 4), torch.full((4,), 0.25, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "form, values",
+    [
+        ("stretched_exponential", {"amplitude": 0.5, "tau": 120.0, "beta": 0.8}),
+        ("biexponential", {"amplitude": 0.5, "weight": 0.3, "tau_fast": 40.0, "tau_slow": 300.0}),
+        ("power_law_approach", {"amplitude": 0.5, "tau": 100.0, "exponent": 1.5}),
+    ],
+)
+def test_other_forms(form, values, plant):
+    curve = plant("ltp", form, 0.0, 800.0, **values)
+    factors = retention_factors(curve, 16)
+    course = retention_course(curve, 16)
+    torch.testing.assert_close(factors, course.diff() / course[-1])
+    tau = 50.0 / relaxation_rate(curve)
+    assert float(curve(tau)) == pytest.approx((1 - math.exp(-1)) * 0.5, rel=1e-9)
+
+
+def test_a_curve_that_stops_rising_is_refused(plant):
+    curve = plant("ltp", "stretched_exponential", 0.0, 800.0, amplitude=0.5, tau=10.0, beta=2.0)
+    with pytest.raises(ValueError, match="curve 'ltp' must rise in each of 16 segments of 50 s, got 14 without a rise"):
+        retention_factors(curve, 16)
+    falling = plant("ltp", "exponential_decay", 0.0, 800.0, amplitude=0.5, length=100.0)
+    with pytest.raises(CurveFileError, match="must rise with t"):
+        retention_factors(falling, 4)
+
+
+def test_beyond_the_observed_range(exponential, plant):
+    assert float(retention_factors(exponential(0.4, high=400.0), 16).sum()) == pytest.approx(1)  # has a plateau
+    open_ended = plant("ltp", "power_law", 0.0, 400.0, amplitude=0.5, exponent=0.5)
+    assert float(retention_factors(open_ended, 8).sum()) == pytest.approx(1)
+    with pytest.raises(ValueError, match=r"t must lie in the observed range \[0, 400\] s of curve 'ltp'"):
+        retention_factors(open_ended, 9)
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.5, True])
+def test_wrong_counts_are_refused(n, exponential):
+    with pytest.raises(ValueError, match=f"n_segments must be a positive integer, got {n}"):
+        retention_factors(exponential(0.4), n)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -50.0, math.nan, math.inf])
+def test_wrong_durations_are_refused(seconds, exponential):
+    with pytest.raises(ValueError, match=f"seconds_per_segment must be positive and finite, got {seconds}"):
+        retention_factors(exponential(0.4), 4, seconds)
+
+
+def test_relaxation_rate_and_its_refusal(curves):
+    assert relaxation_rate(curves["ltp"]) == pytest.approx(0.4)
+    assert relaxation_rate(curves["ltp"], 25.0) == pytest.approx(0.2)
+    with pytest.raises(ValueError, match=r"must rise from 0 to a plateau .* got form 'power_law'"):
+        relaxation_rate(curves["stp_calcium"])
+
+
+def test_population_rates_span_the_observed_range(curves):
+    rates = population_rates(curves["ltp_population"], 5)
+    torch.testing.assert_close(rates, 50 * 0.07 * torch.logspace(-2, 0, 5, dtype=torch.float64))
+    with pytest.raises(ValueError, match="must be observed at positive rates, got range"):
+        population_rates(curves["ltp"], 5)
+
+
+@given(a=st.floats(0.01, 3.0), n=st.integers(1, 33))
+def test_consolidate_weights_are_the_retention_factors_for_every_t(a, n, exponential):
+    curve = exponential(a)
+    keep, take = consolidate_weights(retention_course(curve, n))
+    for total in range(1, n + 1):
+        weights = segment_weights(keep[:total], take[:total])
+        torch.testing.assert_close(weights, retention_factors(curve, total), rtol=1e-6, atol=1e-12)
+
+
+@given(a=st.floats(0.01, 3.0), n=st.integers(1, 33))
+def test_relax_weights_are_the_retention_factors_reversed(a, n, exponential):
+    keep, take = (weight.expand(n) for weight in relax_weights(a))
+    weights = segment_weights(keep, take)
+    assert float(weights.sum()) == pytest.approx(1 - math.exp(-a * n), rel=1e-9)  # the rest is the first memory's
+    torch.testing.assert_close(weights / weights.sum(), retention_factors(exponential(a), n).flip(0))
+
+
+@pytest.mark.parametrize("rule", ["scale", "consolidate", "relax", "replace"])
+def test_rules_follow_their_recursion(rule, curves):
+    rates = torch.tensor([0.4], dtype=torch.float64) if rule == "relax" else None
+    keep, take = (w[:, 0] for w in Retention(rule, curves["ltp"], rates).table(7))
+    p = 0.5 * (1 - torch.exp(-0.4 * torch.arange(8, dtype=torch.float64)))
+    memory, new = torch.tensor(2.0, dtype=torch.float64), torch.randn(7, dtype=torch.float64)
+    for t in range(1, 8):
+        got = update(memory, new[t - 1], keep[t - 1], take[t - 1])
+        rise = p[t] - p[t - 1]
+        memory = {
+            "scale": rise / p[7] * new[t - 1],
+            "consolidate": (p[t - 1] * memory + rise * new[t - 1]) / p[t],
+            "relax": math.exp(-0.4) * memory + (1 - math.exp(-0.4)) * new[t - 1],
+            "replace": new[t - 1],
+        }[rule]
+        torch.testing.assert_close(got, memory)
+
+
+@pytest.mark.parametrize("rule", ["scale", "consolidate"])
+def test_a_rate_is_an_exponential_curve(rule, curves):
+    by_curve = Retention(rule, curves["ltp"]).table(12)
+    by_rate = Retention(rule, rates=torch.tensor([0.4], dtype=torch.float64)).table(12)
+    torch.testing.assert_close(by_curve, by_rate, rtol=1e-12, atol=1e-14)
+
+
+def test_population_gives_each_token_its_own_course():
+    rates = torch.tensor([0.05, 0.5, 3.0], dtype=torch.float64)
+    for rule in ("relax", "consolidate"):
+        together = Retention(rule, rates=rates).table(20)
+        for j in range(3):
+            alone = Retention(rule, rates=rates[j : j + 1]).table(20)
+            for got, expected in zip(together, alone, strict=True):
+                torch.testing.assert_close(got[:, j], expected[:, 0])
+
+
+@pytest.mark.parametrize("rule", ["scale", "consolidate", "relax"])
+def test_every_sample_has_its_own_t_and_total(rule, curves):
+    rates = torch.tensor([0.4], dtype=torch.float64) if rule == "relax" else None
+    retention = Retention(rule, curves["ltp"], rates)
+    seen, total = torch.tensor([[0, 1, 2, 3], [0, 0, 1, 2]]), torch.tensor([4, 2])
+    keep, take = retention.weights(seen, total, 4)
+    assert keep.shape == take.shape == (2, 4, 1, 1)
+    for row, n in enumerate(total.tolist()):
+        table = [weight[:, 0] for weight in retention.table(n)]
+        inside = seen[row] < n
+        torch.testing.assert_close(keep[row, inside, 0, 0], table[0][seen[row, inside]])
+        torch.testing.assert_close(take[row, inside, 0, 0], table[1][seen[row, inside]])
+
+
+def test_learned_updates():
+    torch.manual_seed(0)
+    memory, new = torch.randn(2, 3, 8), torch.randn(2, 3, 8)
+    gated, attend = GatedUpdate(8), AttendUpdate(8, 2)
+    low, high = torch.minimum(memory, new), torch.maximum(memory, new)
+    mixed = gated(memory, new)
+    assert bool(((mixed >= low) & (mixed <= high)).all())
+    gated.gate.bias.data.fill_(40.0)
+    torch.testing.assert_close(gated(memory, new), memory)
+    permuted = new[:, [2, 0, 1]]
+    torch.testing.assert_close(attend(memory, permuted), attend(memory, new))  # a set of new memories
+    assert not torch.allclose(attend(memory, -new.abs()), attend(memory, new))
+    torch.testing.assert_close(attend(memory, -new.abs()), attend(memory, -2 * new.abs()))  # the valve is a ReLU
