@@ -1,8 +1,9 @@
-"""Configuration of the model: a frozen dataclass, one help string under each field, cross-field rules in one place."""
+"""Configuration of model and training: frozen dataclasses, a help string under each field, the rules in one place."""
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 PAPER = {"memory_update": "scale", "retention": "single", "position": "tied", "norm": "post"}
@@ -109,12 +110,12 @@ class ModelConfig:
         return self.d_model // self.n_heads
 
     def _check_choices(self) -> None:
-        for field in dataclasses.fields(self):
-            choices = _choices(field.type)
-            value = getattr(self, field.name)
+        for item in dataclasses.fields(self):
+            choices = _choices(item.type)
+            value = getattr(self, item.name)
             if choices and value not in choices:
                 listed = ", ".join(repr(choice) for choice in choices if choice is not None)
-                raise ValueError(f"{field.name} must be one of {listed}, got {value!r}")
+                raise ValueError(f"{item.name} must be one of {listed}, got {value!r}")
 
     def _check_numbers(self) -> None:
         least = {"vocab_size": 2, "n_classes": 2, "n_memory": 0}
@@ -161,6 +162,115 @@ class ModelConfig:
                     raise ValueError(
                         f"{name} must be {value!r} in preset='paper', got {got[name]!r}; leave preset out to vary it"
                     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a model is trained, on what, and where the run is kept.
+
+    Raises
+    ------
+    ValueError
+        When a value makes no training; one sentence says which.
+    """
+
+    run: Path = Path("runs/train")
+    """Run directory; an interrupted run in it is continued, a finished one is left as it is."""
+    task: str = "listops-short"
+    """Name of the task."""
+    task_options: dict[str, int | float | str | bool] = field(default_factory=dict)
+    """Options of the task, such as max_length or n_train."""
+    task_seed: int = 0
+    """Seed of generated data and of drawn splits."""
+    data_dir: Path | None = Path("data")
+    """Where official files lie and generated data are kept."""
+    model: str = "rmaat"
+    """Name of the model: rmaat, rmaat-paper, or a baseline."""
+    network: ModelConfig = field(default_factory=lambda: ModelConfig(vocab_size=2))
+    """The model's sizes and rules; vocab_size, n_classes, task and max_len are set from the task."""
+    curves: Path | None = None
+    """Folder of curve files; by default the packaged ones."""
+    curve_draw: int | None = None
+    """Train from this draw of each curve's uncertainty instead of from its best fit."""
+    curve_seed: int = 0
+    """Seed of the curves' draws."""
+    seed: int = 0
+    """Seed of initial weights, order of samples and dropout."""
+    steps: int = 1000
+    """Optimiser steps of the whole run."""
+    batch_size: int = 32
+    """Samples a process takes at once."""
+    accumulate: int = 1
+    """Pieces of batch_size samples whose gradients are summed before a step."""
+    lr: float = 1e-3
+    """Peak learning rate."""
+    schedule: Literal["cosine", "linear", "rsqrt", "constant"] = "cosine"
+    """Course of the learning rate after the warm-up; rsqrt is sqrt(warmup / step)."""
+    warmup: int = 100
+    """Steps over which the learning rate rises linearly from 0."""
+    final_lr: float = 0.0
+    """Share of the peak left at the end, for cosine and linear."""
+    lr_scale: dict[str, float] = field(default_factory=dict)
+    """Factors on the learning rate of parameters whose name contains the key; the first match counts."""
+    weight_decay: float = 0.01
+    """AdamW's weight decay; biases, norms and other vectors have none."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """AdamW's decay rates of the moments."""
+    clip: float = 1.0
+    """Largest norm of the gradient; 0 does not clip."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Automatic mixed precision; fp16 needs a GPU."""
+    compile: bool = False
+    """Compile the model with torch.compile."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train."""
+    bucket: int = 50
+    """Batches whose samples are sorted by length together; 1 pads most, larger pads less."""
+    eval_every: int = 250
+    """Steps between checks on the validation split."""
+    eval_batch_size: int = 128
+    """Samples a process takes at once when checking."""
+    patience: int | None = None
+    """Stop after this many checks without a better validation accuracy."""
+    log_every: int = 25
+    """Steps between lines in the log."""
+    checkpoint_every: int = 250
+    """Steps between checkpoints; one is also written at the end of a leg."""
+    max_steps: int | None = None
+    """End this leg after so many steps; the run can be continued."""
+    time_budget_s: float | None = None
+    """End this leg after so many seconds; the run can be continued."""
+    stop_after_s: float | None = None
+    """End the run, final evaluation included, after so many seconds of training in all."""
+    progress: bool = True
+    """Show a progress bar."""
+    tensorboard: bool = True
+    """Also log for TensorBoard."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate", "bucket", "eval_every", "eval_batch_size", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("checkpoint_every", "max_steps", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        for name in ("time_budget_s", "stop_after_s", "lr"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be positive and finite, got {value}")
+        if not 0 <= self.warmup <= self.steps:
+            raise ValueError(f"warmup must be 0 to steps = {self.steps}, got {self.warmup}")
+        if not 0 <= self.final_lr <= 1:
+            raise ValueError(f"final_lr must be a share between 0 and 1, got {self.final_lr}")
+        if self.weight_decay < 0 or self.clip < 0:
+            raise ValueError(f"weight_decay and clip must not be negative, got {self.weight_decay} and {self.clip}")
+        if self.curve_draw is not None and self.curve_draw < 0:
+            raise ValueError(f"curve_draw must be at least 0, got {self.curve_draw}")
+        if self.precision == "fp16" and (self.device == "cpu" or not torch.cuda.is_available()):
+            raise ValueError("precision must be 'no' or 'bf16' without a GPU, got 'fp16'")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("device must be 'auto' or 'cpu' where no GPU is found, got 'cuda'")
 
 
 def _choices(annotation: object) -> tuple:

@@ -1,0 +1,198 @@
+"""The folder of a run: its configuration, its curves, its best and last checkpoints, its logs. No pickle anywhere.
+
+`last/loop.json` is what a run is resumed from: it names the safetensors file with weights and optimiser state that
+belongs to it, and is replaced last, so that a run killed while saving still has the checkpoint before.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from rmaat.curves import Curve
+from rmaat.files import replacing, write_text
+
+
+@dataclass
+class Loop:
+    """Where a run stands: all that continuing it needs besides weights and optimiser state.
+
+    The order of samples and all random numbers follow from the configuration's seed, `epoch`, `batch` and `step`.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    seconds: float = 0.0
+    best_accuracy: float = -1.0
+    best_step: int = 0
+    checks_without_gain: int = 0
+    finished: bool = False
+    scaler: dict[str, Any] = field(default_factory=dict)
+
+
+class RunFolder:
+    """Reads and writes a run's folder; only the main process writes.
+
+    Parameters
+    ----------
+    path : Path
+    writes : bool
+        Whether this is the main process.
+    """
+
+    def __init__(self, path: Path, writes: bool = True):
+        self.path, self.writes = Path(path), writes
+        self._log, self._board = None, None
+
+    def open(
+        self,
+        train: Mapping[str, Any],
+        network: Mapping[str, Any],
+        curves: Mapping[str, Curve],
+        card: Mapping[str, Any],
+        ignore: Collection[str] = (),
+    ) -> None:
+        """Write config.json and curves/, or check that they are those of the run that is there.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds a run of another configuration (fields in `ignore` may differ), or other curves.
+        """
+        hashes = {name: hashlib.sha256(curve.text.encode()).hexdigest() for name, curve in curves.items()}
+        record = {"train": dict(train), "network": dict(network), "curves": hashes, "task": dict(card)}
+        text = json.dumps(record, indent=2, default=str) + "\n"
+        path = self.path / "config.json"
+        if path.exists():
+            self._compare(json.loads(path.read_text()), json.loads(text), ignore)
+        elif self.writes:
+            self._copy_curves(curves)
+            write_text(path, text)
+
+    def _compare(self, old: dict[str, Any], new: dict[str, Any], ignore: Collection[str]) -> None:
+        for section in ("train", "network", "curves", "task"):
+            for key in sorted({*old[section], *new[section]} - (set(ignore) if section == "train" else set())):
+                was, now = old[section].get(key), new[section].get(key)
+                if was != now:
+                    raise ValueError(
+                        f"{section}.{key} must be that of the run in {self.path}, {was!r:.60}, got {now!r:.60}; "
+                        "choose another run folder or delete this one"
+                    )
+
+    def _copy_curves(self, curves: Mapping[str, Curve]) -> None:
+        """Copy the curves' files, unless they are there already."""
+        folder = self.path / "curves"
+        there = {path.stem: path.read_bytes().decode() for path in folder.glob("*.toml")}
+        wanted = {name: curve.text for name, curve in curves.items()}
+        if there and there != wanted:
+            raise ValueError(f"{folder} must be empty or hold the curves to train from, got others; remove them")
+        for name, text in wanted.items():
+            if name not in there:
+                write_text(folder / f"{name}.toml", text)
+
+    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: Any = None) -> Loop | None:
+        """Put the last checkpoint's state into model, optimiser and scaler; None if there is no checkpoint.
+
+        Raises
+        ------
+        ValueError
+            If the checkpoint is damaged.
+        """
+        path = self.path / "last" / "loop.json"
+        if not path.exists():
+            return None
+        try:
+            record = json.loads(path.read_text())
+            weights, moments = {}, {}
+            with safe_open(path.parent / record.pop("tensors"), "pt") as file:
+                for key in file.keys():
+                    kind, _, name = key.partition("/")
+                    if kind == "model":
+                        weights[name] = file.get_tensor(key)
+                    else:
+                        index, _, moment = name.partition("/")
+                        moments.setdefault(int(index), {})[moment] = file.get_tensor(key)
+            loop = Loop(**record)
+        except (OSError, json.JSONDecodeError, KeyError, TypeError, SafetensorError) as error:
+            raise ValueError(f"{path.parent} must hold a whole checkpoint, got {error}; delete {self.path}") from error
+        model.load_state_dict(weights)
+        optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+        if scaler is not None:
+            scaler.load_state_dict(loop.scaler)
+        return loop
+
+    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, loop: Loop, scaler: Any = None) -> None:
+        """Write last/: first the tensors under a name of their own, then the JSON that names them."""
+        if not self.writes:
+            return
+        loop.scaler = {} if scaler is None else scaler.state_dict()
+        folder, name = self.path / "last", f"step-{loop.step:08d}.safetensors"
+        tensors = {f"model/{key}": value for key, value in model.state_dict().items()}
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{moment}": value for moment, value in state.items()}
+        _write_tensors(folder / name, tensors)
+        write_text(folder / "loop.json", json.dumps({"tensors": name, **asdict(loop)}, indent=2) + "\n")
+        for old in folder.glob("step-*.safetensors"):
+            if old.name != name:
+                old.unlink()
+
+    def save_best(self, model: nn.Module) -> None:
+        """Write model/, file by file: nothing but the weights changes in the course of a run."""
+        if not self.writes:
+            return
+        with tempfile.TemporaryDirectory(dir=self.path, prefix=".model-") as staging:
+            model.save_pretrained(staging)
+            for path in sorted(Path(staging).rglob("*")):
+                if path.is_file():
+                    target = self.path / "model" / path.relative_to(staging)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    path.replace(target)
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Write metrics.json."""
+        if self.writes:
+            write_text(self.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+
+    def open_logs(self, step: int, tensorboard: bool) -> None:
+        """Open log.jsonl (and TensorBoard) after `step`; what a killed leg had logged beyond it is dropped."""
+        if not self.writes:
+            return
+        path = self.path / "log.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+        write_text(path, "".join(line + "\n" for line in kept))
+        self._log = path.open("a")
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter  # slow to import
+
+            self._board = SummaryWriter(self.path / "tensorboard", purge_step=step + 1)
+
+    def log(self, step: int, **values: float) -> None:
+        """Add one line to the log."""
+        if self._log is not None:
+            self._log.write(json.dumps({"step": step, **values}) + "\n")
+            self._log.flush()
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def close_logs(self) -> None:
+        """Close the logs."""
+        for file in (self._log, self._board):
+            if file is not None:
+                file.close()
+        self._log, self._board = None, None
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    with replacing(path) as file:
+        file.write(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
