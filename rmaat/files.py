@@ -1,0 +1,44 @@
+"""Files are written whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+
+@contextmanager
+def replacing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a temporary neighbour of `path` that takes its place when all went well; otherwise nothing is left of it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, with the path and the reason in one sentence.
+    """
+    name = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.chmod(name, 0o644)
+        with os.fdopen(handle, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": ""})) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+        name = None
+    except OSError as error:
+        raise OSError(
+            f"{path} must be writable, on a disk with room, got {error.strerror or error}; nothing was kept of it"
+        ) from error
+    finally:
+        if name is not None:
+            Path(name).unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write `text` and return the path."""
+    with replacing(path, "w") as file:
+        file.write(text)
+    return path
