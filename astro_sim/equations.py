@@ -2,7 +2,7 @@
 
 Blocks add up: ``CALCIUM + ip3(receptor=True) + RECEPTOR``. Symbols are those of the papers; every constant is a field
 of a table in `astro_sim.tables`. Where a mechanism has a closed form between events, the block that serves it is given
-beside the differential equation that it solves (`RECEPTOR` and `RECEPTOR_STEP`, `PLASTICITY` and `PLASTICITY_STEP`);
+beside the differential equation that it solves (`RECEPTOR` and `RECEPTOR_STEP`, `plasticity` and `plasticity_step`);
 the tests hold the two together.
 
 References
@@ -117,12 +117,15 @@ ON_IMPOSED = "C_post = 2*C_Theta"
 AFTER_IMPOSED = "\nC = 0*mmolar"
 
 # M7, gap junctions: dI is the gradient seen by the cell that receives the flux
+# (text, because a permeability that differs between cells is read from the receiving one: see `suffixed`)
 GAP_JUNCTIONS = {
-    "rectifying": b2.Equations("""
+    "rectifying": """
 dI_gjc = I_post - I_pre                                  : mmolar
 J_gjc_post = -F/2*(1 + tanh((abs(dI_gjc) - I_Theta)/omega_I))*sign(dI_gjc) : mmolar/second (summed)
-"""),
-    "linear": b2.Equations("J_gjc_post = -F_lin*(I_post - I_pre) : mmolar/second (summed)"),
+""",
+    "linear": """
+J_gjc_post = -F_lin*(I_post - I_pre)                     : mmolar/second (summed)
+""",
 }
 
 # M8, IP3 pool and slow inward current [NEST]; `nM` is the unit 1 nM
@@ -143,7 +146,7 @@ du_S/dt = -Omega_f*u_S                                   : 1 (event-driven)
 dx_S/dt = Omega_d*(1 - x_S)                              : 1 (event-driven)
 r_S                                                      : 1
 released                                                 : 1  # sum of r_S over all spikes
-n_pre                                                    : 1  # number of spikes
+n_spikes                                                  : 1  # number of spikes
 u_S_now = u_S*exp(-Omega_f*(t - lastupdate))             : 1
 x_S_now = 1 + (x_S - 1)*exp(-Omega_d*(t - lastupdate))   : 1
 """)
@@ -167,9 +170,12 @@ r_S = u_S*x_S
 x_S -= r_S
 Y_S += rho_c*Y_T*r_S
 released += r_S
-n_pre += 1
+n_spikes += 1
 """
 
+
+SENSING = "Y_S_post = Y_S_now_pre : mmolar (summed)"  # the astrocyte sees the sum over its synapses
+GLIOTRANSMITTER_SEEN = "G_A_post = G_A_pre : mmolar (summed)"
 
 # M5, presynaptic receptors: published [S19], and reduced to the closed form of one release
 PRESYNAPTIC = b2.Equations("""
@@ -192,13 +198,20 @@ t_Gamma = t
 """
 
 # M6, calcium-based plasticity [GB]. `above` is the exact share of the step that c spends above a threshold.
-PLASTICITY = b2.Equations("""
+_PLASTICITY = """
 dc/dt = -c/tau_Ca                                        : 1 (clock-driven)
 above_d = clip(tau_Ca/dt*log(clip(c/theta_d, 1, inf)), 0, 1) : 1 (constant over dt)
 above_p = clip(tau_Ca/dt*log(clip(c/theta_p, 1, inf)), 0, 1) : 1 (constant over dt)
-drho/dt = (-cubic*rho*(1 - rho)*(rho_star - rho) + gamma_p*(1 - rho)*above_p - gamma_d*rho*above_d
-           + sigma*sqrt(tau)*sqrt(above_d + above_p)*xi)/tau : 1 (clock-driven)
-""")
+drho/dt = (-cubic*rho*(1 - rho)*(rho_star - rho) + gamma_p*(1 - rho)*above_p
+           - gamma_d*rho*above_d{noise})/tau             : 1 (clock-driven)
+"""
+
+
+def plasticity(noisy: bool) -> b2.Equations:
+    """Clock-driven calcium and efficacy; ``noisy`` unless sigma is zero everywhere."""
+    return b2.Equations(_PLASTICITY.format(noise=" + sigma*sqrt(tau)*sqrt(above_d + above_p)*xi" if noisy else ""))
+
+
 PLASTICITY_EVENTS = b2.Equations("""
 c                                                        : 1  # value at t_c
 rho                                                      : 1  # value at t_c

@@ -1,0 +1,91 @@
+"""Where a run starts: the numerically solved fixed point of each astrocyte, or the published initial conditions.
+
+Starting at rest avoids an artificial first transient: an ``fm`` astrocyte without input that starts from zero spikes
+once before it settles.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import brian2 as b2
+import numpy as np
+from brian2 import umolar
+
+from astro_sim.drive import Bias
+from astro_sim.dynamics import fixed_points
+from astro_sim.models import ChI, LiRinzel
+from astro_sim.rates import chi, li_rinzel
+
+# C and I in uM, and h: Stimberg et al. 2019; astrocyte_lr_1994 of NEST; chapter 5 of De Pitta and Berry 2019.
+PUBLISHED = {"nest": (0.073, 0.793, 0.16), "book": (0.05, 0.99, 0.05)}
+PUBLISHED_DEFAULT = (0.0, 0.9, 0.0)
+# What a mapping passed as `initial` may set, and in which unit
+STATES: dict[str, Any] = {
+    "C": umolar,
+    "I": umolar,
+    "G_A": umolar,
+    "Y_S": umolar,
+    **dict.fromkeys(("h", "x_A", "Gamma_A", "u_S", "x_S", "Gamma_S", "c", "rho"), b2.Quantity(1.0)),
+}
+
+
+def element(table: Any, k: int) -> Any:
+    """The table of element ``k``, with every array replaced by its value there."""
+    arrays = {name: value[k] for name, value in table.quantities().items() if np.ndim(value)}
+    return dataclasses.replace(table, **arrays) if arrays else table
+
+
+def rest(model: Any, k: int, bias: Bias | None) -> tuple[float, float, float]:
+    """C, h, I (uM) of astrocyte ``k`` at its lowest stable fixed point, or its lowest where none is stable."""
+    calcium, *others = (element(table, k) for table in model.astrocyte_tables())
+    own = {name: float(np.broadcast_to(v, np.shape(v) or (k + 1,))[k]) for name, v in model.quantities().items()}
+    if isinstance(model, ChI):
+        level = None
+        reservoir = own["I_bias"] * 1e3 if own["stim"] > 0 else (0.0 if bias is not None and bias.sink else None)
+        system = chi(calcium, others[0], I_bias=reservoir)
+    else:
+        level = (own["I"] if isinstance(model, LiRinzel) else float(others[0].IP3_0)) * 1e3
+        system = li_rinzel(calcium, level)
+    points = fixed_points(system)
+    if not points:
+        raise ValueError(f"initial must not be 'fixed_point' for astrocyte {k}, which has none; use 'published'")
+    chosen = next((point for point in points if point.stable), points[0])
+    return chosen["C"], chosen["h"], chosen["I"] if level is None else level
+
+
+def astrocyte_state(model: Any, n: int, initial: str, bias: Bias | None) -> dict[str, np.ndarray]:
+    """Initial C, I (mM, the SI unit) and h of ``n`` astrocytes, each of shape ``(n,)``."""
+    if initial == "published":
+        state = np.tile(PUBLISHED.get(model.astrocyte.name, PUBLISHED_DEFAULT), (n, 1))
+        if isinstance(model, LiRinzel):
+            state[:, 2] = np.asarray(model.I) * 1e3
+    else:
+        quantities = [value for table in (*model.astrocyte_tables(), model) for value in table.quantities().values()]
+        rows = np.stack([np.zeros(n), *(np.asarray(value) for value in quantities if np.ndim(value))], axis=1)
+        _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+        state = np.array([rest(model, k, bias) for k in first])[which.ravel()]
+    return {"C": state[:, 0] * 1e-3, "h": state[:, 1], "I": state[:, 2] * 1e-3}
+
+
+def check_initial(initial: Any) -> Mapping[str, b2.Quantity]:
+    """Check ``initial``; return the overrides that it holds."""
+    if isinstance(initial, str):
+        if initial not in ("fixed_point", "published"):
+            raise ValueError(f"initial must be 'fixed_point', 'published' or a mapping of variables, got {initial!r}")
+        return {}
+    if not isinstance(initial, Mapping):
+        raise TypeError(f"initial must be 'fixed_point', 'published' or a mapping of variables, got {initial!r}")
+    for name, value in initial.items():
+        if name not in STATES:
+            raise ValueError(f"initial must set variables among {sorted(STATES)}, got {name!r}")
+        if b2.get_dimensions(value) is not b2.get_dimensions(STATES[name]):
+            unit = "M" if STATES[name] is umolar else "1"
+            raise ValueError(f"initial[{name!r}] must have the dimension of {unit}, got {value!r}")
+        if not np.all(np.isfinite(np.asarray(value))) or np.any(np.asarray(value) < 0):
+            raise ValueError(f"initial[{name!r}] must be finite and not negative, got {value!r}")
+    return initial
+
+
