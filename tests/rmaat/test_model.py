@@ -1,0 +1,369 @@
+"""The model: constants from curves, segments and padding, streaming, checkpoints, and what it refuses."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from rmaat import RMAAT, ModelConfig, load_curves, retention_factors
+from rmaat.memory import relax_weights
+
+SMALL = {"vocab_size": 11, "n_classes": 3, "d_model": 12, "n_heads": 2, "d_ff": 20, "segment_len": 6, "n_memory": 3}
+T_FREE = ["relax", "consolidate", "replace", "gated", "attend"]
+
+
+@pytest.fixture
+def build(curves):
+    """A small model in double precision, in evaluation mode; options go to its configuration."""
+
+    def model(seed=0, **options):
+        torch.manual_seed(seed)
+        return RMAAT(ModelConfig(**{**SMALL, **options}), curves).double().eval()
+
+    return model
+
+
+def draw(*shape, seed=0):
+    return torch.randint(1, SMALL["vocab_size"], shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_constants_come_from_the_curves(build, curves):
+    model = build()
+    attention = model.blocks[0].attention
+    assert attention.alpha == 0.3 and attention.position_scale == pytest.approx(0.25 / 2.5)
+    rates = model.constants.retention.rates
+    torch.testing.assert_close(rates, 50 * 0.07 * torch.logspace(-2, 0, 3, dtype=torch.float64))
+    single = build(retention="single").constants.retention.rates
+    torch.testing.assert_close(single, torch.tensor([0.4], dtype=torch.float64))
+    paper = build(preset="paper")
+    assert (paper.config.memory_update, paper.config.timescales) == ("scale", "single")
+    torch.testing.assert_close(paper.constants.retention.table(5)[1][:, 0], retention_factors(curves["ltp"], 5))
+
+
+def test_provenance_names_origins_and_overrides(build):
+    record = build().provenance()
+    assert record["overridden"] == [] and record["extrapolated"] is None
+    assert record["origins"]["alpha"] == "curve stp_calcium: exponent"
+    changed = build(alpha=0.2, position_scale=0.0, relaxation_rate=0.5).provenance(4)
+    assert changed["overridden"] == ["alpha", "position_scale", "retention"]
+    assert changed["relaxation_rates"] == [0.5] and changed["alpha"] == 0.2
+
+
+def test_extrapolation_is_recorded(build):
+    model = build(memory_update="scale")
+    assert not model.provenance(16)["extrapolated"] and model.provenance(17)["extrapolated"]
+    assert build(memory_update="scale", max_len=6 * 17).provenance()["extrapolated"]
+    assert not build().provenance(1000)["extrapolated"]  # relax reads no curve beyond its range
+
+
+def test_only_needed_curves_are_needed(curves):
+    bare = {"alpha": 0.3, "position_scale": 0.1}
+    RMAAT(ModelConfig(**SMALL, **bare, memory_update="replace"), {})
+    RMAAT(ModelConfig(**SMALL, attention="softmax", memory_update="gated"), {})
+    with pytest.raises(ValueError, match="curves must hold 'stp_calcium' for alpha, got none; or override it"):
+        RMAAT(ModelConfig(**SMALL), {})
+    with pytest.raises(ValueError, match="curve 'stp_calcium' must have the form power_law to give alpha, got sat"):
+        RMAAT(ModelConfig(**SMALL), {**curves, "stp_calcium": curves["ltp"]})
+
+
+@pytest.mark.parametrize("rule", ["relax", "scale", "consolidate", "replace"])
+def test_memory_follows_the_rule(build, curves, rule):
+    model = build(memory_update=rule)
+    seen = []
+    encode = model.encode
+    model.encode = lambda x, mask, memory, shared: seen.append((memory, encode(x, mask, memory, shared))) or seen[-1][1]
+    model(draw(2, 24))
+    for t in range(1, 4):
+        (memory, (_, new)), (after, _) = seen[t - 1], seen[t]
+        p = 1 - torch.exp(-0.4 * torch.arange(5, dtype=torch.float64))
+        keep, take = (weight[:, None] for weight in relax_weights(50 * 0.07 * torch.logspace(-2, 0, 3).double()))
+        expected = {
+            "relax": keep * memory + take * new,
+            "scale": retention_factors(curves["ltp"], 4)[t - 1] * new,
+            "consolidate": p[t - 1] / p[t] * memory + (1 - p[t - 1] / p[t]) * new,
+            "replace": new,
+        }[rule]
+        torch.testing.assert_close(after, expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("task", ["classify", "match", "lm"])
+@pytest.mark.parametrize("rule", ["scale", *T_FREE])
+def test_padding_reaches_nothing(build, task, rule):
+    if task == "lm" and rule == "scale":
+        pytest.skip("scale reads T, which the padding's place decides")
+    model = build(task=task, memory_update=rule)
+    tokens = draw(2, 2, 15) if task == "match" else draw(2, 15)
+    short = tokens[..., :8]
+    padded = short.new_zeros(tokens.shape)
+    padded[..., :8] = short
+    expected = model(short)
+    longer = model(padded)
+    garbage = model(tokens, torch.full(tokens.shape[:-1], 8))
+    for got in (longer, garbage):
+        got = got[:, :8] if task == "lm" else got
+        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("pooling", ["last", "memory", "mean"])
+@pytest.mark.parametrize("rule", ["scale", *T_FREE])
+def test_ragged_batch_equals_each_sample_alone(build, pooling, rule):
+    model = build(memory_update=rule, pooling=pooling)
+    tokens, lengths = draw(4, 20), torch.tensor([20, 1, 12, 7])
+    together = model(tokens, lengths)
+    alone = torch.cat([model(tokens[i : i + 1, :n]) for i, n in enumerate(lengths.tolist())])
+    torch.testing.assert_close(together, alone, rtol=1e-11, atol=1e-12)
+
+
+POOLINGS = [("classify", pooling) for pooling in ("last", "memory", "mean", "each")]
+
+
+@pytest.mark.parametrize("task, pooling", [*POOLINGS, ("lm", "last")])
+@pytest.mark.parametrize("rule", ["scale", *T_FREE])
+def test_streaming_equals_batch(build, task, pooling, rule):
+    model = build(memory_update=rule, pooling=pooling, task=task)
+    tokens = draw(3, 22)
+    tokens[1, 15:] = 0
+    if rule == "scale":
+        tokens = tokens[::2]  # in a stream T is one number for all samples
+    whole = model(tokens)
+    state = model.initial_state(len(tokens), n_segments=4 if rule == "scale" else None)
+    logits = []
+    for segment in tokens.split(6, dim=1):
+        step, state = model.step(segment, state)
+        logits.append(step)
+    if task == "lm":
+        torch.testing.assert_close(torch.cat(logits, dim=1), whole)
+    elif pooling == "each":
+        torch.testing.assert_close(torch.stack(logits, dim=1), whole)
+    else:
+        torch.testing.assert_close(logits[-1], whole)
+
+
+def test_streaming_pairs_and_cached_memories(build):
+    pair, cached = build(task="match"), build(cached_memories=True)
+    nn.init.constant_(cached.cached_read.gamma, 0.7)
+    for model, tokens in ((pair, draw(2, 2, 18)), (cached, draw(2, 18))):
+        state = model.initial_state(2)
+        for segment in tokens.split(6, dim=-1):
+            logits, state = model.step(segment, state)
+        torch.testing.assert_close(logits, model(tokens))
+    assert len(state.cache) == 3
+
+
+def test_cached_memories_start_as_the_plain_model(build):
+    plain, cached = build(), build(cached_memories=True)
+    cached.load_state_dict(plain.state_dict(), strict=False)
+    tokens = draw(2, 30)
+    torch.testing.assert_close(cached(tokens), plain(tokens))
+    nn.init.constant_(cached.cached_read.gamma, 0.7)
+    assert not torch.allclose(cached(tokens), plain(tokens))
+
+
+def test_stream_state_has_constant_size(build):
+    model, sizes = build(), set()
+    state = model.initial_state(2)
+    with torch.no_grad():
+        for k in range(40):
+            _, state = model.step(draw(2, 6, seed=k), state)
+            sizes.add(sum(x.numel() for x in (state.memory, state.summary, state.count, state.seen)))
+    assert len(sizes) == 1 and state.steps == 40 and state.cache == ()
+
+
+@pytest.mark.parametrize("attention", ["astromorphic", "linear", "softmax"])
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_language_model_is_causal(build, attention, norm):
+    model = build(task="lm", attention=attention, norm=norm)
+    tokens = draw(2, 20)
+    changed = tokens.clone()
+    changed[:, 9] = tokens[:, 9] % 10 + 1
+    before, after = model(tokens), model(changed)
+    assert before.shape == (2, 20, 11)
+    torch.testing.assert_close(after[:, :9], before[:, :9], rtol=1e-12, atol=1e-12)
+    assert not torch.allclose(after[:, 9], before[:, 9])
+    assert not torch.allclose(after[:, 19], before[:, 19])  # through the memory of segments 2 and 3
+
+
+def test_memory_carries_the_first_segment_to_the_last(build):
+    model = build()
+    tokens = draw(2, 24)
+    changed = tokens.clone()
+    changed[:, 0] = tokens[:, 0] % 10 + 1
+    assert not torch.allclose(model(changed), model(tokens))
+    cut = build(n_memory=0)
+    torch.testing.assert_close(cut(changed), cut(tokens), rtol=0, atol=0)
+
+
+def test_carried_state(build):
+    model = build(carry_state=True)
+    tokens = draw(2, 24)
+    _, state = model(tokens[:, :12])
+    assert not state.memory.requires_grad
+    second, state = model(tokens[:, 12:], state=state)
+    assert int(state.seen[0]) == 4
+    whole, _ = model(tokens)
+    torch.testing.assert_close(second, whole)
+    assert not torch.allclose(second, model(tokens[:, 12:])[0])
+    with pytest.raises(ValueError, match="state must be None with carry_state=False"):
+        build()(tokens, state=state)
+
+
+def test_towers_are_shared(build):
+    model = build(task="match")
+    tokens = draw(3, 2, 15)
+    seen = []
+    handle = model.head.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    model(tokens), model(tokens.flip(1))
+    handle.remove()
+    a, b, product, difference = seen[0].chunk(4, dim=-1)
+    torch.testing.assert_close(torch.cat([b, a, product, -difference], dim=-1), seen[1])
+
+
+def test_deep_supervision_gives_every_segment(build):
+    model = build(pooling="each")
+    assert model(draw(2, 20)).shape == (2, 4, 3)
+
+
+@pytest.mark.parametrize("options", [{}, {"preset": "paper"}, {"memory_update": "gated", "alpha": 0.2, "grid": (2, 3)}])
+def test_checkpoints_reproduce_logits_bit_for_bit(build, tmp_path, options):
+    model, tokens = build(**options), draw(2, 20)
+    model.save_pretrained(tmp_path / "model")
+    loaded = RMAAT.from_pretrained(tmp_path / "model")
+    assert loaded.config == model.config and not loaded.training
+    assert torch.equal(loaded.double()(tokens), model(tokens)) or loaded.embedding.weight.dtype == torch.float32
+    single = model.float()
+    single.save_pretrained(tmp_path / "single")
+    assert torch.equal(RMAAT.from_pretrained(tmp_path / "single")(tokens), single(tokens))
+    record = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert record["provenance"] == model.provenance()
+    for name, curve in model.constants.curves.items():
+        assert (tmp_path / "model" / "curves" / f"{name}.toml").read_text() == curve.text
+
+
+def test_checkpoints_keep_a_drawn_curve(curves, tmp_path):
+    drawn = {**curves, "ltp_population": curves["ltp_population"].sample(3, seed=5)[2]}
+    model = RMAAT(ModelConfig(**SMALL), drawn)
+    loaded = RMAAT.from_pretrained(model.save_pretrained(tmp_path))
+    assert torch.equal(loaded.constants.retention.rates, model.constants.retention.rates)
+    fitted = RMAAT(ModelConfig(**SMALL), curves)
+    assert not torch.equal(model.constants.retention.rates, fitted.constants.retention.rates)
+
+
+def test_a_folder_without_checkpoint(tmp_path):
+    with pytest.raises(ValueError, match=r"must hold config.json and model.safetensors, got no such folder or files"):
+        RMAAT.from_pretrained(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("options", [{}, {"norm": "pre"}, {"grid": (2, 3)}, {"position": "free"}, {"feedback": False}])
+def test_every_parameter_gets_a_gradient(build, options):
+    model = build(**options)
+    model(draw(2, 20)).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and bool(parameter.grad.any()), name
+
+
+def test_first_memory_and_tokens_have_unit_size(curves):
+    torch.manual_seed(0)
+    model = RMAAT(ModelConfig(vocab_size=50, d_model=64, n_memory=64), curves)
+    x = model.embedding(torch.arange(1, 50)) + model.sinusoids[:49]
+    for tensor in (x, model.memory):
+        assert tensor.square().mean().sqrt().item() == pytest.approx(1, abs=0.1)
+
+
+def test_memory_keeps_its_size_over_many_segments(build):
+    """Post-norm with relax neither dies nor grows; the paper's scale shrinks every memory by RF."""
+    for options, low, high in (({}, 0.3, 2.0), ({"norm": "pre"}, 0.3, 2.0), ({"memory_update": "scale"}, 0.0, 0.5)):
+        model = build(**options)
+        state = model.initial_state(4, n_segments=20)
+        with torch.no_grad():
+            for k in range(20):
+                _, state = model.step(draw(4, 6, seed=k), state)
+        assert low < state.memory.square().mean().sqrt().item() < high
+
+
+def test_packaged_curves_are_the_default(curves, monkeypatch):
+    monkeypatch.setattr("rmaat.constants.load_curves", lambda: curves)
+    assert RMAAT(ModelConfig(**SMALL)).constants.curves == {
+        name: curves[name] for name in ("stp_calcium", "stp_spatial", "ltp_population")
+    }
+    assert callable(load_curves)
+
+
+@pytest.mark.parametrize(
+    "tokens, lengths, message",
+    [
+        (torch.zeros(2, 0, dtype=torch.long), None, r"tokens must be \(batch, length\) and not empty, got \(2, 0\)"),
+        (torch.ones(6, dtype=torch.long), None, r"tokens must be \(batch, length\) and not empty, got \(6,\)"),
+        (torch.ones(2, 6), None, "tokens must be int64 ids, got torch.float32"),
+        (torch.full((2, 6), 11), None, "tokens must be at least 0 and below vocab_size = 11, got 11 to 11"),
+        (torch.full((2, 6), -1), None, "got -1 to -1"),
+        (torch.ones(2, 6, dtype=torch.long), torch.tensor([6, 7]), "lengths must be 1 to 6, .* got 6 to 7"),
+        (torch.ones(2, 6, dtype=torch.long), torch.tensor([0, 6]), "lengths must be 1 to 6, .* got 0 to 6"),
+        (torch.ones(2, 6, dtype=torch.long), torch.tensor([6]), r"lengths must be \(2,\) like .* got \(1,\)"),
+        (torch.zeros(2, 6, dtype=torch.long), None, r"each sequence must have at least one token .*, got 2 without"),
+    ],
+)
+def test_wrong_inputs_are_refused(build, tokens, lengths, message):
+    with pytest.raises(ValueError, match=message):
+        build()(tokens, lengths)
+
+
+def test_wrong_steps_are_refused(build):
+    model, scale, pair = build(), build(memory_update="scale"), build(task="match")
+    with pytest.raises(ValueError, match="segment must have at most 6 tokens, got 7"):
+        model.step(draw(2, 7), model.initial_state(2))
+    with pytest.raises(ValueError, match="segment must have 3 sequences like the state, got 2"):
+        model.step(draw(2, 6), model.initial_state(3))
+    with pytest.raises(ValueError, match=r"n_segments must be given to initial_state .* got None at segment 1; choose"):
+        scale.step(draw(2, 6), scale.initial_state(2))
+    with pytest.raises(ValueError, match="got 1 at segment 2"):
+        scale.step(draw(2, 6), scale.step(draw(2, 6), scale.initial_state(2, 1))[1])
+    with pytest.raises(ValueError, match=r"tokens must be \(batch, 2, length\) and not empty, got \(2, 6\)"):
+        pair(draw(2, 6))
+
+
+def test_a_curve_without_plateau_ends_where_it_was_observed(build, plant, curves):
+    open_ended = plant("ltp", "power_law", 0.0, 800.0, amplitude=0.1, exponent=0.5)
+    model = RMAAT(ModelConfig(**SMALL, memory_update="scale"), {**curves, "ltp": open_ended})
+    model(draw(1, 96))
+    with pytest.raises(ValueError, match=r"t must lie in the observed range \[0, 800\] s of curve 'ltp'"):
+        model(draw(1, 97))
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"n_heads": 5}, "n_heads must divide d_model, got n_heads=5 and d_model=12"),
+        ({"vocab_size": 1}, "vocab_size must be an integer of at least 2, got 1"),
+        ({"d_model": 12.0}, "d_model must be an integer of at least 1, got 12.0"),
+        ({"n_memory": -1}, "n_memory must be an integer of at least 0, got -1"),
+        ({"max_len": 0}, "max_len must be an integer of at least 1, got 0"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
+        ({"alpha": -1.0}, "alpha must be finite and at least 0, got -1.0"),
+        ({"m_scale": 0.0}, "m_scale must be positive and finite, got 0.0"),
+        ({"seconds_per_segment": math.inf}, "seconds_per_segment must be positive and finite, got inf"),
+        ({"attention": "sparse"}, "attention must be one of 'astromorphic', 'linear', 'softmax', got 'sparse'"),
+        ({"memory_update": "keep"}, "memory_update must be one of 'scale', 'consolidate', .* got 'keep'"),
+        ({"memory_update": "scale", "retention": "population"}, "retention must be 'single' with memory_upd"),
+        ({"retention": "population", "relaxation_rate": 0.5}, "retention must be 'single' when relaxation_rate"),
+        ({"grid": (2, 2)}, r"grid must have rows \* columns = segment_len = 6, got \(2, 2\)"),
+        ({"neuron": False, "position": "none"}, "position must not be 'none' when neuron=False"),
+        ({"pooling": "memory", "n_memory": 0}, "n_memory must be at least 1 with pooling='memory', got 0"),
+        ({"pooling": "each", "task": "lm"}, "pooling must not be 'each' with task='lm'"),
+        ({"carry_state": True, "task": "match"}, "carry_state must be False with task='match'"),
+        ({"preset": "paper", "norm": "pre"}, "norm must be 'post' in preset='paper', got 'pre'"),
+        ({"preset": "paper", "memory_update": "relax"}, "memory_update must be 'scale' in preset='paper', got 'relax'"),
+    ],
+)
+def test_configurations_that_make_no_model(options, message):
+    with pytest.raises(ValueError, match=message):
+        ModelConfig(**{**SMALL, **options})
+
+
+def test_configurations_survive_json_and_replace():
+    config = ModelConfig(**SMALL, grid=(2, 3))
+    assert ModelConfig(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
+    assert dataclasses.replace(config, memory_update="scale").timescales == "single"
+    assert config.timescales == "population" and config.d_head == 6
