@@ -94,7 +94,7 @@ def nullclines(calcium, I: float, n: int = 1000) -> dict[str, np.ndarray]:
     """
     p = micromolar_seconds(calcium)
     low, _ = calcium_range(p)
-    C = np.geomspace(low / 4, p.C_T / (1 + p.rho_A) * (1 - 1e-6), n)
+    C = np.geomspace(low / 2, p.C_T / (1 + p.rho_A) * (1 - 1e-6), n)
     with np.errstate(invalid="ignore"):
         k = gate_balance(C, p)[0]
     return {

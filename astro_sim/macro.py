@@ -27,7 +27,6 @@ L. Kozachkov, J.-J. Slotine, D. Krotov (2025), Neuron-astrocyte associative memo
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 
 import brian2 as b2
@@ -38,6 +37,7 @@ from brian2.codegen.runtime.numpy_rt import NumpyCodeObject
 
 from astro_sim.drive import default
 from astro_sim.quantities import Checked, Number, PositiveNumber, Table, Time, TimeConstant, check_count
+from astro_sim.recording import FORMAT, VERSION, describe, flatten, to_json
 
 NEURON = b2.Equations("""
 dx/dt = (-lambda_n*x + current + b + noise)/tau_n             : 1  # [parent model]
@@ -234,7 +234,7 @@ def simulate_macro(
     network.run(protocol.duration, namespace={})
     for monitor in monitors:  # the last state, at t = duration itself
         monitor.record_single_timestep()
-    return _recording(*monitors, parameters, protocol, where, {"seed": seed, "dt": str(dt)})
+    return _recording(*monitors, parameters, protocol, where, {"seed": seed, "dt_s": float(dt)})
 
 
 def cycle_ends(recording: xr.Dataset, variable: str = "p_l") -> tuple[np.ndarray, np.ndarray]:
@@ -272,24 +272,20 @@ def _recording(neurons, synapses, parameters, protocol, where: Layout, settings:
         recording[name].attrs["units"] = "1"
     recording.attrs = provenance("macro", parameters, (NEURON, SYNAPSE, COUPLING)) | settings
     recording.attrs |= {"n_cycles": protocol.n_cycles, "cycle_s": float(protocol.cycle)}
-    recording.attrs["protocol"] = json.dumps({"n_cycles": protocol.n_cycles} | plain(protocol))
+    recording.attrs["protocol"] = to_json(describe(protocol))
     return recording
 
 
-def plain(table: Checked) -> dict[str, tuple]:
-    """Name -> (value in SI units, unit): the exact numbers of a table, for a recording's attributes."""
-    kinds = table.kinds()
-    return {name: (np.asarray(value).tolist(), kinds[name].label) for name, value in table.quantities().items()}
-
-
-def provenance(model: str, parameters: Table, equations) -> dict[str, str]:
-    """What a recording says about the run that made it."""
-    text = "".join(str(block) for block in equations)
+def provenance(model: str, parameters: Table, equations) -> dict:
+    """What a recording of this package's abstract networks says about the run that made it."""
+    text = "\n".join(str(block) for block in equations)
     return {
+        "format": FORMAT,
+        "version": VERSION,
         "model": model,
         "source": parameters.source,
-        "parameters": json.dumps(plain(parameters)),
+        "parameters": to_json(flatten(describe(parameters))),
         "target": "numpy",
-        "versions": json.dumps({package.__name__: package.__version__ for package in (b2, np, xr)}),
+        "versions": to_json({package.__name__: package.__version__ for package in (b2, np)}),
         "equations_sha256": hashlib.sha256(text.encode()).hexdigest(),
     }

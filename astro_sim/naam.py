@@ -194,5 +194,5 @@ def _recording(times, courses, energies, synapses, memories, parameters, dt) -> 
     )
     for name in recording.data_vars:
         recording[name].attrs["units"] = "1"
-    recording.attrs = provenance("naam", parameters, (NEURON, SYNAPSE, OVERLAP, RECALL)) | {"dt": str(dt)}
+    recording.attrs = provenance("naam", parameters, (NEURON, SYNAPSE, OVERLAP, RECALL)) | {"dt_s": float(dt)}
     return recording
