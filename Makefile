@@ -16,9 +16,16 @@ test: .venv/ready
 test-all: .venv/ready
 	$(BIN)/pytest
 
+docs: .venv/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+notebooks: .venv/ready
+	$(BIN)/jupytext --sync notebooks/*.py
+	$(BIN)/jupyter execute --inplace --kernel_name=python3 notebooks/*.ipynb
+
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv runs build *.egg-info
+	rm -rf .venv runs build site *.egg-info

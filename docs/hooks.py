@@ -1,0 +1,182 @@
+"""What the site is made of besides the pages in this folder.
+
+* every notebook, executed, as a tutorial page: prose, code, output, figures;
+* one reference page per module, from its docstrings;
+* the reports that live elsewhere in the repository (`REPORTS`);
+* formulas as MathML, so that no page needs a script for them.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import posixpath
+import re
+from pathlib import Path
+
+import nbformat
+from latex2mathml.converter import convert
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).resolve().parents[1]
+REPORTS = {
+    "Validation": ("results/validation.md", "VALIDATION.md"),
+    "Performance": ("results/performance.md", "benchmarks/PERFORMANCE.md"),
+    "Findings": ("results/findings.md", "benchmarks/FINDINGS.md"),
+}
+PACKAGES = {  # in the order of reading: parts before wholes
+    "astro_sim": "quantities tables parameters equations drive protocols pairing topology models rest building"
+    " astrocytes assembly simulation recording rates cycles dynamics theory forms fitting curves measured derivations"
+    " macro naam sweep validation sensitivity style plotting explore",
+    "rmaat": "config files forms curves constants attention memory segments model replay baselines tasks minimal train"
+    " evaluate trace bench plotting report",
+}
+CONSTANTS = ("astro_sim.equations", "astro_sim.parameters")  # modules whose values are what one looks for
+SHOW_ALL = '    options:\n      show_if_no_docstring: true\n      filters: ["!^_", "!Parameters$", "!^variant$"]\n'
+FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
+TABLE = re.compile(r"<table>.*?</table>", re.S)
+LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|#)([^)\s]+)\)")
+
+
+def on_config(config):
+    """Fill the navigation with the pages that `on_files` makes."""
+    filled = {
+        "Tutorials": [{title_of(path): tutorial(path)} for path in notebooks()],
+        "Results": [{title: page} for title, (page, source) in REPORTS.items() if (ROOT / source).exists()],
+        "Reference": ["reference/index.md", *({package: reference_pages(package)} for package in PACKAGES)],
+    }
+    config.nav = [{title: filled.get(title, page) for title, page in entry.items()} for entry in config.nav]
+    return config
+
+
+def on_files(files, config):
+    """Add tutorials, reference pages and reports to the site."""
+
+    def add(path, content):
+        files.append(File.generated(config, path, content=content))
+
+    for path in notebooks():
+        page, figures = notebook_page(path)
+        add(tutorial(path), page)
+        for name, picture in figures.items():
+            add(f"tutorials/{name}", picture)
+    for package in PACKAGES:
+        for page in reference_pages(package):
+            module = page.removeprefix("reference/").removesuffix(".md")
+            add(page, f"---\ntitle: {module.split('.', 1)[1]}\n---\n\n# {module}\n\n::: {module}\n" + (SHOW_ALL if module in CONSTANTS else ""))
+    for page, source in REPORTS.values():
+        if (ROOT / source).exists():
+            text, pictures = report_page(ROOT / source, page)
+            add(page, text)
+            for name, picture in pictures.items():
+                add(name, picture)
+    return files
+
+
+def on_page_content(content, page, config, files):
+    """Turn LaTeX into MathML."""
+
+    def mathml(match):
+        kind = "block" if match[1] == "div" else "inline"
+        return convert(html.unescape(match[2]).strip(), display=kind)
+
+    return TABLE.sub(r'<div class="wide">\g<0></div>', FORMULA.sub(mathml, content))
+
+
+def on_post_build(config):
+    """Take the theme's two dormant links to a script server out of its bundle."""
+    for path in Path(config.site_dir, "assets/javascripts").glob("bundle.*.js*"):
+        path.write_text(path.read_text().replace("https://unpkg.com/", "vendored/"))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reference
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def reference_pages(package: str) -> list[str]:
+    """One page per public module: the listed ones in their order, then any other."""
+    listed = PACKAGES[package].split()
+    found = {path.stem for path in (ROOT / package).glob("*.py") if not path.stem.startswith("__")}
+    found |= {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+    order = [name for name in listed if name in found] + sorted(found - set(listed))
+    pages = []
+    for name in order:
+        pages.append(f"reference/{package}.{name}.md")
+        parts = sorted((ROOT / package / name).glob("*.py"))
+        pages += [f"reference/{package}.{name}.{part.stem}.md" for part in parts if not part.stem.startswith("__")]
+    return pages
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Notebooks
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def notebooks() -> list[Path]:
+    return sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def tutorial(path: Path) -> str:
+    return f"tutorials/{path.stem}.md"
+
+
+def title_of(path: Path) -> str:
+    """The notebook's first heading."""
+    first = nbformat.read(path, as_version=4).cells[0].source
+    return first.splitlines()[0].lstrip("# ")
+
+
+def notebook_page(path: Path) -> tuple[str, dict[str, bytes]]:
+    """An executed notebook as Markdown, with its figures by file name."""
+    blocks, figures = [], {}
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            blocks.append(cell.source)
+        elif cell.cell_type == "code":
+            blocks.append(f"```python\n{cell.source}\n```")
+            for output in cell.outputs:
+                blocks.append(output_block(output, f"{path.stem}_{len(figures)}.png", figures))
+    blocks.append(f"*This page is `notebooks/{path.name}` as it was executed. Open it in JupyterLab to change it.*")
+    return "\n\n".join(block for block in blocks if block), figures
+
+
+def output_block(output, name: str, figures: dict[str, bytes]) -> str:
+    """One output: a figure, a table, or text."""
+    if output.output_type == "stream":
+        return "" if output.name == "stderr" else text_block(output.text)
+    data = output.get("data", {})
+    if "image/png" in data:
+        figures[name] = base64.b64decode(data["image/png"])
+        return f"![figure]({name})"
+    if "text/markdown" in data:
+        return data["text/markdown"]
+    return text_block(data.get("text/plain", ""))
+
+
+def text_block(text: str) -> str:
+    return f"```{{.text .output}}\n{text.rstrip()}\n```" if text.strip() else ""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reports
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def report_page(source: Path, page: str) -> tuple[str, dict[str, bytes]]:
+    """A report of the repository as a page: its pictures come along, links to other files become their names."""
+    pictures = {}
+
+    def relink(match):
+        mark, text, target = match.groups()
+        path = (source.parent / target.split("#")[0]).resolve()
+        if mark and path.is_file():
+            name = posixpath.join("results", path.name)
+            pictures[name] = path.read_bytes()
+            return f"![{text}]({path.name})"
+        for other, origin in REPORTS.values():
+            if path == ROOT / origin:
+                return f"[{text}]({posixpath.basename(other)})"
+        return text
+
+    return LINK.sub(relink, source.read_text()), pictures
