@@ -50,14 +50,17 @@ def panels(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = N
     return plt.subplots(rows, columns, figsize=size, **subplots)[1]
 
 
-def save_figure(figure: Figure, path_stem: str | os.PathLike) -> tuple[Path, Path]:
-    """Write `figure` as ``path_stem.svg`` and ``path_stem.png`` (same figure, same bytes) and close it."""
+def save_figure(figure: Figure, path_stem: str | os.PathLike, caption: str = "") -> tuple[Path, Path]:
+    """Write `figure` as ``path_stem.svg`` and ``path_stem.png`` (same figure, same bytes) and close it.
+
+    Both files carry `caption` as their description, for whoever shows them.
+    """
     stem = Path(path_stem)
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = stem.with_name(stem.name + ".svg"), stem.with_name(stem.name + ".png")
     with plt.style.context(STYLE):
-        figure.savefig(paths[0], metadata={"Date": None})
-        figure.savefig(paths[1], metadata={"Software": None})
+        figure.savefig(paths[0], metadata={"Date": None, "Description": caption})
+        figure.savefig(paths[1], metadata={"Software": None, "Description": caption})
     plt.close(figure)
     return paths
 
