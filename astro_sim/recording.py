@@ -9,8 +9,11 @@ its unit), ``seed``, ``dt_s``, ``astrocyte_dt_s``, ``target``, ``initial``, ``ve
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import importlib.metadata
 import json
 import os
+import platform
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -95,3 +98,50 @@ def flatten(description: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def to_json(value: Any) -> str:
     """Stable JSON text."""
     return json.dumps(value, sort_keys=True)
+
+
+def collect(settings: Any, build: Any, monitors: dict[str, Any], target: str) -> Recording:
+    """Read the monitors into a dataset with units and provenance."""
+    variables = {}
+    for name, item in build.recordable.items():
+        values = np.asarray(getattr(monitors[item.dim], item.attribute + "_")).T * item.factor
+        variables[name] = ((("time", item.dim)), values, {"units": item.unit})
+    steps = max((len(monitor.t_) for monitor in monitors.values()), default=0)
+    time = np.round(np.arange(steps) * settings.record_every_s, 12)
+    coordinates = {"time": ("time", time, {"units": "s"})}
+    for item in build.recordable.values():
+        coordinates[item.dim] = np.arange(item.n)
+    if "release_monitor" in build.groups:
+        monitor = build.groups["release_monitor"]
+        variables["release_time"] = ("release", np.asarray(monitor.t_), {"units": "s"})
+        variables["release_astrocyte"] = ("release", np.asarray(monitor.i), {"units": "1"})
+    return xr.Dataset(variables, coordinates, provenance(settings, build, target))
+
+
+def provenance(settings: Any, build: Any, target: str) -> dict[str, Any]:
+    """Where a recording comes from: every parameter, the protocol, steps, versions, and a hash of the equations."""
+    versions = {name: importlib.metadata.version(name) for name in ("astro-rmaat", "brian2", "numpy")}
+    versions["python"] = platform.python_version()
+    initial = settings.initial
+    if not isinstance(initial, str):
+        initial = to_json({name: describe(value) for name, value in initial.items()})
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": type(settings.model).__name__,
+        "preset": getattr(settings.model.astrocyte, "name", "none"),
+        "parameters": to_json(flatten(describe(settings.model))),
+        "protocol": to_json(describe(settings.protocol)),
+        "n_synapses": settings.n_synapses,
+        "n_astrocytes": settings.n_astrocytes,
+        "duration_s": settings.duration_s,
+        "seed": settings.seed,
+        "dt_s": settings.dt_s,
+        "astrocyte_dt_s": settings.astrocyte_dt_s,
+        "record_every_s": settings.record_every_s,
+        "initial": initial,
+        "target": target,
+        "versions": to_json(versions),
+        "equations_sha256": hashlib.sha256("\n".join(build.code).encode()).hexdigest(),
+    }
+

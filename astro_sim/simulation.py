@@ -37,37 +37,38 @@ Variants::
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import logging
-import platform
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import brian2 as b2
 import numpy as np
-import xarray as xr
 from brian2 import second
 from brian2.devices.device import reset_device
 from tqdm.auto import tqdm
 
 from astro_sim.assembly import assemble
-from astro_sim.building import Build, sizes
+from astro_sim.building import Build
 from astro_sim.drive import Protocol
 from astro_sim.models import Astrocytes
-from astro_sim.quantities import Dimension, check_quantity
-from astro_sim.recording import FORMAT, VERSION, Recording, describe, flatten, load_recording, save_recording, to_json
-from astro_sim.rest import check_initial
+from astro_sim.recording import Recording, collect, load_recording, save_recording
+from astro_sim.settings import Settings, check_settings
 
 __all__ = ["TARGETS", "Recording", "load_recording", "save_recording", "simulate"]
 
 TARGETS = ("auto", "numpy", "cython", "cpp_standalone")
 DEFAULT_RECORD = ("C", "h", "I", "Gamma_A", "rho", "r_S", "Gamma_S", "I_SIC")
+# What Brian2 says about every run and what we know already: gliotransmitter release runs on the astrocytes' clock and
+# reaches each synapse from one astrocyte only, so that neither its step nor its order matters.
+KNOWN_MESSAGES = (
+    "brian2.synapses.synapses.synapses_dt_mismatch",
+    "brian2.codegen.generators.base",
+    "brian2.codegen.generators.numpy_generator",
+)
 logger = logging.getLogger(__name__)
 
 
@@ -127,7 +128,7 @@ def simulate(
     """
     settings = check_settings(model, protocol, duration, seed, dt, astrocyte_dt, record_every, initial)
     target = choose_target(target)
-    with device(target):
+    with quiet(), device(target):
         b2.seed(seed)
         build, monitors = construct(settings, record)
         network = b2.Network(*build.objects, *monitors.values())
@@ -135,92 +136,6 @@ def simulate(
         if target == "cpp_standalone":
             b2.device.build(directory=b2.device.build_options["directory"], with_output=progress)
         return collect(settings, build, monitors, target)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Settings
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Checked arguments of a run; times in s."""
-
-    model: Astrocytes
-    protocol: Protocol
-    duration_s: float
-    seed: int
-    dt_s: float
-    astrocyte_dt_s: float
-    record_every_s: float
-    initial: Any
-    n_synapses: int
-    n_astrocytes: int
-
-    @property
-    def end(self) -> b2.Quantity:
-        """One step beyond the duration, so that the state at the duration is sampled too."""
-        return (self.duration_s + self.dt_s) * second
-
-
-def check_time(name: str, value: Any) -> float:
-    """A positive time in s."""
-    quantity = check_quantity(name, value, Dimension(second, "s", "positive"))
-    if quantity.ndim:
-        raise ValueError(f"{name} must be one time, got {value!r}")
-    return float(quantity)
-
-
-def sampling_interval(duration_s: float, dt_s: float) -> float:
-    """The 1-2-5 multiple of ``dt`` nearest above a thousandth of the duration."""
-    multiples = (m * 10**k for k in range(12) for m in (1, 2, 5))
-    return next(dt_s * m for m in multiples if dt_s * m * 1000 >= duration_s * (1 - 1e-9))
-
-
-def check_settings(model, protocol, duration, seed, dt, astrocyte_dt, record_every, initial) -> Settings:
-    """Check every argument of `simulate`; raise one sentence for the first that is wrong."""
-    if not isinstance(model, Astrocytes):
-        raise TypeError(f"model must be one of the dataclasses of astro_sim.models, got {model!r}")
-    protocol = Protocol() if protocol is None else protocol
-    if not isinstance(protocol, Protocol):
-        raise TypeError(f"protocol must be one of astro_sim.protocols, got {protocol!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be an integer that is not negative, got {seed!r}")
-    check_initial(initial)
-    duration = protocol.duration if duration is None else duration
-    if duration is None:
-        raise ValueError(f"duration must be given for a {type(protocol).__name__}, which has no end, got None")
-    duration_s = check_time("duration", duration)
-    dt_s = 1e-3 if dt is None else check_time("dt", dt)
-    if duration_s < dt_s * (1 - 1e-9):
-        raise ValueError(f"duration must be at least dt = {dt_s} s, got {duration_s} s")
-    fine = getattr(model, "update", "event") == "published" or bool(np.any(np.asarray(model.noise)))
-    default = max(dt_s, 1e-3 if fine else 1e-2) if dt is None else dt_s
-    astrocyte_dt_s = default if astrocyte_dt is None else check_time("astrocyte_dt", astrocyte_dt)
-    if fine and astrocyte_dt_s > 1e-3 * (1 + 1e-9):
-        raise ValueError(
-            f"astrocyte_dt must be at most 1 ms with noise or update='published', got {astrocyte_dt_s} s; "
-            "only the noiseless update='event' allows larger steps"
-        )
-    record_every_s = sampling_interval(duration_s, dt_s)
-    if record_every is not None:
-        record_every_s = check_time("record_every", record_every)
-    steps = record_every_s / dt_s
-    if steps < 0.5 or abs(steps - round(steps)) > 1e-6:
-        raise ValueError(f"record_every must be a multiple of dt = {dt_s} s, got {record_every_s} s")
-    n_synapses, n_astrocytes = sizes(model, protocol)
-    return Settings(
-        model=model,
-        protocol=protocol,
-        duration_s=duration_s,
-        seed=int(seed),
-        dt_s=dt_s,
-        astrocyte_dt_s=astrocyte_dt_s,
-        record_every_s=record_every_s,
-        initial=initial,
-        n_synapses=n_synapses,
-        n_astrocytes=n_astrocytes,
-    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -238,6 +153,21 @@ def choose_target(target: str) -> str:
         return "cpp_standalone"
     logger.warning("no C++ compiler found: simulating with target='numpy', which is slower")
     return "numpy"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Brian2's console without the messages that every run would repeat."""
+
+    def unknown(message: logging.LogRecord) -> bool:
+        return message.name not in KNOWN_MESSAGES
+
+    console = b2.BrianLogger.console_handler
+    console.addFilter(unknown)
+    try:
+        yield
+    finally:
+        console.removeFilter(unknown)
 
 
 @contextmanager
@@ -313,57 +243,3 @@ def report(progress: bool, target: str) -> dict[str, Any]:
             bar.close()
 
     return {"report": update, "report_period": 1 * second}
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Recording
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def collect(settings: Settings, build: Build, monitors: dict[str, b2.StateMonitor], target: str) -> Recording:
-    """Read the monitors into a dataset with units and provenance."""
-    variables = {}
-    for name, item in build.recordable.items():
-        values = np.asarray(getattr(monitors[item.dim], item.attribute + "_")).T * item.factor
-        variables[name] = ((("time", item.dim)), values, {"units": item.unit})
-    steps = max((len(monitor.t_) for monitor in monitors.values()), default=0)
-    time = np.round(np.arange(steps) * settings.record_every_s, 12)
-    coordinates = {"time": ("time", time, {"units": "s"})}
-    for item in build.recordable.values():
-        coordinates[item.dim] = np.arange(item.n)
-    if "release_monitor" in build.groups:
-        monitor = build.groups["release_monitor"]
-        variables["release_time"] = ("release", np.asarray(monitor.t_), {"units": "s"})
-        variables["release_astrocyte"] = ("release", np.asarray(monitor.i), {"units": "1"})
-    return xr.Dataset(variables, coordinates, provenance(settings, build, target))
-
-
-def provenance(settings: Settings, build: Build, target: str) -> dict[str, Any]:
-    """Where a recording comes from: every parameter, the protocol, steps, versions, and a hash of the equations."""
-    versions = {"python": platform.python_version(), "brian2": b2.__version__, "numpy": np.__version__}
-    versions["astro-rmaat"] = importlib.metadata.version("astro-rmaat")
-    initial = settings.initial if isinstance(settings.initial, str) else describe_mapping(settings.initial)
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "model": type(settings.model).__name__,
-        "preset": getattr(settings.model.astrocyte, "name", "none"),
-        "parameters": to_json(flatten(describe(settings.model))),
-        "protocol": to_json(describe(settings.protocol)),
-        "n_synapses": settings.n_synapses,
-        "n_astrocytes": settings.n_astrocytes,
-        "duration_s": settings.duration_s,
-        "seed": settings.seed,
-        "dt_s": settings.dt_s,
-        "astrocyte_dt_s": settings.astrocyte_dt_s,
-        "record_every_s": settings.record_every_s,
-        "initial": initial if isinstance(initial, str) else to_json(initial),
-        "target": target,
-        "versions": to_json(versions),
-        "equations_sha256": hashlib.sha256("\n".join(build.code).encode()).hexdigest(),
-    }
-
-
-def describe_mapping(mapping: Any) -> dict[str, Any]:
-    """A mapping of quantities as JSON."""
-    return {name: describe(value) for name, value in mapping.items()}

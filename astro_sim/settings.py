@@ -1,0 +1,97 @@
+"""The checked arguments of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import brian2 as b2
+import numpy as np
+from brian2 import second
+
+from astro_sim.building import sizes
+from astro_sim.drive import Protocol
+from astro_sim.models import Astrocytes
+from astro_sim.quantities import Dimension, check_quantity
+from astro_sim.rest import check_initial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Checked arguments of a run; times in s."""
+
+    model: Astrocytes
+    protocol: Protocol
+    duration_s: float
+    seed: int
+    dt_s: float
+    astrocyte_dt_s: float
+    record_every_s: float
+    initial: Any
+    n_synapses: int
+    n_astrocytes: int
+
+    @property
+    def end(self) -> b2.Quantity:
+        """One step beyond the duration, so that the state at the duration is sampled too."""
+        return (self.duration_s + self.dt_s) * second
+
+
+def check_time(name: str, value: Any) -> float:
+    """A positive time in s."""
+    quantity = check_quantity(name, value, Dimension(second, "s", "positive"))
+    if quantity.ndim:
+        raise ValueError(f"{name} must be one time, got {value!r}")
+    return float(quantity)
+
+
+def sampling_interval(duration_s: float, dt_s: float) -> float:
+    """The 1-2-5 multiple of ``dt`` nearest above a thousandth of the duration."""
+    multiples = (m * 10**k for k in range(12) for m in (1, 2, 5))
+    return next(dt_s * m for m in multiples if dt_s * m * 1000 >= duration_s * (1 - 1e-9))
+
+
+def check_settings(model, protocol, duration, seed, dt, astrocyte_dt, record_every, initial) -> Settings:
+    """Check every argument of `simulate`; raise one sentence for the first that is wrong."""
+    if not isinstance(model, Astrocytes):
+        raise TypeError(f"model must be one of the dataclasses of astro_sim.models, got {model!r}")
+    protocol = Protocol() if protocol is None else protocol
+    if not isinstance(protocol, Protocol):
+        raise TypeError(f"protocol must be one of astro_sim.protocols, got {protocol!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed must be an integer that is not negative, got {seed!r}")
+    check_initial(initial)
+    duration = protocol.duration if duration is None else duration
+    if duration is None:
+        raise ValueError(f"duration must be given for a {type(protocol).__name__}, which has no end, got None")
+    duration_s = check_time("duration", duration)
+    dt_s = 1e-3 if dt is None else check_time("dt", dt)
+    if duration_s < dt_s * (1 - 1e-9):
+        raise ValueError(f"duration must be at least dt = {dt_s} s, got {duration_s} s")
+    fine = getattr(model, "update", "event") == "published" or bool(np.any(np.asarray(model.noise)))
+    default = max(dt_s, 1e-3 if fine else 1e-2) if dt is None else dt_s
+    astrocyte_dt_s = default if astrocyte_dt is None else check_time("astrocyte_dt", astrocyte_dt)
+    if fine and astrocyte_dt_s > 1e-3 * (1 + 1e-9):
+        raise ValueError(
+            f"astrocyte_dt must be at most 1 ms with noise or update='published', got {astrocyte_dt_s} s; "
+            "only the noiseless update='event' allows larger steps"
+        )
+    record_every_s = sampling_interval(duration_s, dt_s)
+    if record_every is not None:
+        record_every_s = check_time("record_every", record_every)
+    steps = record_every_s / dt_s
+    if steps < 0.5 or abs(steps - round(steps)) > 1e-6:
+        raise ValueError(f"record_every must be a multiple of dt = {dt_s} s, got {record_every_s} s")
+    n_synapses, n_astrocytes = sizes(model, protocol)
+    return Settings(
+        model=model,
+        protocol=protocol,
+        duration_s=duration_s,
+        seed=int(seed),
+        dt_s=dt_s,
+        astrocyte_dt_s=astrocyte_dt_s,
+        record_every_s=record_every_s,
+        initial=initial,
+        n_synapses=n_synapses,
+        n_astrocytes=n_astrocytes,
+    )
