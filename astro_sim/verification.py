@@ -1,0 +1,152 @@
+"""Verify a curve file: run the experiment that it names again, and say whether file and simulation agree.
+
+A file can be changed consistently, ``check`` included, so that it still loads; only the simulation can tell. Compared
+are the equations, every recorded value of the model, and every fitted parameter with its standard error and covariance.
+
+Where versions and Brian2 target are those of the file, the run repeats the same draws and the parameters must agree to
+a twentieth of their standard error, which leaves room for another processor's rounding; elsewhere the draws are others,
+and they must agree within three standard errors of the difference.
+"""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astro_sim.curves import Curve, read_curve
+from astro_sim.derivations import DERIVATIONS
+from astro_sim.experiments import Experiment
+from astro_sim.provenance import STANDARD
+
+SAME_DRAWS, OTHER_DRAWS = 0.05, 3.0  # allowed difference of a parameter, in standard errors
+ERROR_RATIO = {True: 1.05, False: 2.0}  # allowed ratio of standard errors
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One thing that was compared: what the file says, what the simulation gives, and whether that is enough."""
+
+    name: str
+    file: str
+    simulated: str
+    agrees: bool
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What came out of verifying one file."""
+
+    path: Path
+    same_draws: bool
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True when everything agrees."""
+        return all(comparison.agrees for comparison in self.comparisons)
+
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """Names of what does not agree."""
+        return tuple(comparison.name for comparison in self.comparisons if not comparison.agrees)
+
+    def __str__(self) -> str:
+        how = "the same draws" if self.same_draws else "draws of another target or version"
+        if self.ok:
+            return f"{self.path}: agrees with its simulation in {len(self.comparisons)} comparisons ({how})"
+        counts = f"{len(self.differences)} of {len(self.comparisons)} comparisons"
+        lines = [f"{self.path}: differs from its simulation in {counts} ({how})"]
+        lines += [f"  {c.name}: file {c.file}, simulation {c.simulated}" for c in self.comparisons if not c.agrees]
+        return "\n".join(lines)
+
+
+def verify_curve(path: str | os.PathLike, *, target: str = "auto") -> VerifyReport:
+    """Run the experiment named in a curve file again and compare.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a whole curve file, holds a measurement, or names no known derivation.
+    """
+    path = Path(path)
+    curve = read_curve(path)
+    origin = curve.provenance
+    if origin["kind"] != "simulation":
+        raise ValueError(f"{path} must hold a simulated curve to be verified, got one of {origin['source']}")
+    if origin.get("derivation") not in DERIVATIONS:
+        known = ", ".join(DERIVATIONS)
+        raise ValueError(f"{path}: provenance.derivation must be one of {known}, got {origin.get('derivation')!r}")
+    derive = DERIVATIONS[origin["derivation"]]
+    again = derive(_experiment(curve, path), name=curve.name, form=curve.form.name, target=target)
+    return VerifyReport(path, _same_draws(curve, again), tuple(compare(curve, again)))
+
+
+def _experiment(curve: Curve, path: Path) -> Experiment:
+    origin = curve.provenance
+    try:
+        return dataclasses.replace(STANDARD[origin["derivation"]], **origin["config"])
+    except (TypeError, ValueError) as error:
+        kind = type(STANDARD[origin["derivation"]]).__name__
+        raise ValueError(f"{path}: provenance.config must describe a {kind}, got {error}") from None
+
+
+def _same_draws(file: Curve, again: Curve) -> bool:
+    return all(file.provenance[key] == again.provenance[key] for key in ("target", "versions"))
+
+
+def compare(file: Curve, again: Curve) -> list[Comparison]:
+    """Everything in which a curve and its repetition may differ."""
+    same = _same_draws(file, again)
+    tolerance, ratio = SAME_DRAWS if same else OTHER_DRAWS, ERROR_RATIO[same]
+    found = []
+    for name, value in file.parameters.items():
+        stderr = np.hypot(file.stderr[name], again.stderr[name]) if not same else again.stderr[name]
+        close = abs(value - again.parameters[name]) <= tolerance * stderr + 2e-6 * abs(again.parameters[name])
+        found.append(Comparison(name, f"{value:g}", f"{again.parameters[name]:g} ± {stderr:.2g}", bool(close)))
+        errors = sorted([file.stderr[name], again.stderr[name]])
+        close = errors[1] <= ratio * errors[0] + 1e-300
+        found.append(Comparison(f"{name}.stderr", f"{file.stderr[name]:g}", f"{again.stderr[name]:g}", bool(close)))
+        close = np.allclose(file.ci95[name], again.ci95[name], rtol=2e-6, atol=(tolerance + ratio - 1) * 3 * stderr)
+        found.append(Comparison(f"{name}.ci95", str(file.ci95[name]), str(again.ci95[name]), bool(close)))
+    scale = np.sqrt(np.outer(np.diag(again.covariance), np.diag(again.covariance)))
+    close = np.all(np.abs(file.covariance - again.covariance) <= (ratio**2 - 1) * scale)
+    found.append(Comparison("covariance", _short(file.covariance), _short(again.covariance), bool(close)))
+    for name in ("x", "y", "x_range"):
+        mine, other = getattr(file, name), getattr(again, name)
+        found.append(Comparison(name, str(mine), str(other), mine == other))
+    return found + _compare_origins(file.provenance, again.provenance)
+
+
+def _compare_origins(file: dict[str, Any], again: dict[str, Any]) -> list[Comparison]:
+    """Every recorded value of model and run, except those that say on what it ran."""
+    mine, other = (_flat({k: v for k, v in o.items() if k not in ("target", "versions")}) for o in (file, again))
+    names = [*mine, *(name for name in other if name not in mine)]
+    return [
+        Comparison(name, str(mine.get(name)), str(other.get(name)), _equal(mine.get(name), other.get(name)))
+        for name in names
+    ]
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        nested = isinstance(value, dict) and "unit" not in value
+        flat |= _flat(value, f"{prefix}{key}.") if nested else {prefix + key: value}
+    return flat
+
+
+def _equal(mine: Any, other: Any) -> bool:
+    """Equal as the file would have it; numbers to the last of twelve digits."""
+    if isinstance(mine, dict) and isinstance(other, dict):
+        return mine.keys() == other.keys() and all(_equal(mine[key], other[key]) for key in mine)
+    if isinstance(mine, int | float) and isinstance(other, int | float):
+        return bool(np.isclose(mine, other, rtol=1e-11, atol=0))
+    return mine == other
+
+
+def _short(matrix: np.ndarray) -> str:
+    return json.dumps(matrix.tolist())
