@@ -1,0 +1,337 @@
+"""Simulate astrocytes and their synapses, and turn what they do into fitted curves.
+
+Add --debug to any command to see the traceback of an error."""
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from tyro.conf import Positional
+
+
+@dataclass(frozen=True)
+class Simulate:
+    """Run one model under one protocol; write the recording (netCDF) and a figure of every variable."""
+
+    model: Positional[Literal["li-rinzel", "chi", "g-chi", "network", "tripartite", "nest"]] = "tripartite"
+    """li-rinzel: calcium at fixed IP3; chi: calcium and IP3; g-chi: with receptors, under spikes; network: a chain with
+    gap junctions, its first cell pulsed; tripartite: synapses with astrocytes and plasticity; nest: NEST's astrocyte."""
+    preset: Literal["fm", "am", "nest"] | None = None
+    """Published constants of the astrocyte; by default those that suit the model."""
+    protocol: Literal["cycles", "pairing", "poisson", "train"] = "cycles"
+    """Presynaptic activity of the models that have synapses: 50-s cycles with a burst, pairs, Poisson, or a regular train."""
+    rate_hz: float = 1.0
+    """Rate of spikes or pairs."""
+    duration_s: float = 300.0
+    """How long to simulate."""
+    n: int = 100
+    """Astrocytes or synapses."""
+    ip3_um: float = 0.5
+    """IP3 concentration in uM for li-rinzel, bias of the exogenous IP3 for chi."""
+    alpha: float = 1.0
+    """Effect of gliotransmission on release for tripartite: above U_0__star it increases release, below it decreases."""
+    gliotransmission: bool = True
+    """Switch gliotransmission on or off for tripartite."""
+    noise: float = 0.0
+    """Channel noise of the IP3 receptors; 1 is the published amount."""
+    seed: int = 0
+    """Seed of all draws."""
+    target: Literal["auto", "numpy", "cython", "cpp_standalone"] = "auto"
+    """Brian2 target; auto is C++ where a compiler is found."""
+    out: Path = Path("runs/simulation")
+    """Folder for recording.nc and figures/."""
+
+    def run(self) -> int:
+        from astro_sim.plotting import panels, plot_course, save_figure
+        from astro_sim.recording import save_recording
+        from astro_sim.simulation import simulate
+
+        model, protocol, duration = self._experiment()
+        recording = simulate(model, protocol, duration=duration, seed=self.seed, target=self.target, progress=True)
+        save_recording(recording, self.out / "recording.nc")
+        names = [name for name in recording.data_vars if "time" in recording[name].dims]
+        print(f"{'variable':<10} {'unit':<8} {'first':>10} {'last':>10} {'lowest':>10} {'highest':>10}   (mean over elements)")
+        for name in names:
+            mean = recording[name].mean([dim for dim in recording[name].dims if dim != "time"]).to_numpy()
+            numbers = " ".join(f"{value:10.4g}" for value in (mean[0], mean[-1], mean.min(), mean.max()))
+            print(f"{name:<10} {recording[name].attrs['units']:<8} {numbers}")
+        axes = panels(len(names), 1, size=(5.5, 1.5 * len(names)), sharex=True, squeeze=False).ravel()
+        for name, ax in zip(names, axes, strict=True):
+            plot_course(recording, name, ax=ax)
+            ax.label_outer()
+        caption = f"{self.model}, seed {self.seed}: mean over {self.n} elements and the middle 90 % of them."
+        save_figure(axes[0].figure, self.out / "figures" / "recording", caption)
+        print(f"recording and figure in {self.out}")
+        return 0
+
+    def _experiment(self):
+        """Model, protocol and duration as Brian2 quantities."""
+        import dataclasses
+
+        from brian2 import Hz, second, umolar
+
+        from astro_sim import models, protocols
+        from astro_sim.parameters import THIS_STUDY, get_preset, variant
+        from astro_sim.topology import chain
+
+        duration = self.duration_s * second
+        preset = {} if self.preset is None else {"astrocyte": get_preset(self.preset)}
+        if self.model == "li-rinzel":
+            return models.LiRinzel(I=self.ip3_um * umolar, n_astrocytes=self.n, noise=self.noise, **preset), None, duration
+        if self.model == "chi":
+            return models.ChI(I_bias=self.ip3_um * umolar, stim=1, n_astrocytes=self.n, noise=self.noise, **preset), None, duration
+        if self.model == "network":
+            return models.AstrocyteNetwork(topology=chain(self.n), noise=self.noise, **preset), protocols.DistanceSweep(), duration
+        cycles = max(1, round(self.duration_s / 50))
+        protocol = {
+            "cycles": lambda: protocols.CycledPairing(rate=self.rate_hz * Hz, n_cycles=cycles),
+            "pairing": lambda: protocols.ContinuousPairing(rate=self.rate_hz * Hz, length=duration),
+            "poisson": lambda: protocols.Poisson(rate=self.rate_hz * Hz, length=duration),
+            "train": lambda: protocols.Poisson(rate=self.rate_hz * Hz, length=duration, timing="regular"),
+        }[self.protocol]()
+        if self.model == "g-chi":
+            return models.GChI(n_astrocytes=self.n, noise=self.noise, **preset), protocol, duration
+        if self.model == "nest":
+            return models.InwardCurrent(n_astrocytes=self.n, **preset), protocol, duration
+        tripartite = models.TripartiteSynapses(n_synapses=self.n, noise=self.noise, **preset)
+        transmitter = variant(tripartite.gliotransmission, source=THIS_STUDY, alpha=self.alpha) if self.gliotransmission else None
+        return dataclasses.replace(tripartite, gliotransmission=transmitter), protocol, duration
+
+
+@dataclass(frozen=True)
+class Presets:
+    """List the published parameter sets, or print one with every value and its source."""
+
+    name: Positional[str | None] = None
+    """fm, am or nest for an astrocyte; DP, hippocampal_slices, ... for plasticity. Without a name: the list."""
+
+    def run(self) -> int:
+        from astro_sim.parameters import PLASTICITY, PRESETS, get_preset
+
+        if self.name is None:
+            for kind, presets in (("astrocyte", PRESETS), ("plasticity", PLASTICITY)):
+                for name, preset in presets.items():
+                    print(f"{name:<22} {kind:<11} {preset.source}")
+            return 0
+        preset = PLASTICITY.get(self.name) or get_preset(self.name)
+        for table in preset.tables() if hasattr(preset, "tables") else [preset]:
+            print(f"{type(table).__name__}  ({table.source})")
+            for symbol, value in table.quantities().items():
+                print(f"  {symbol:<12} {value}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Simulate the standard experiments, fit their curves and write curve files, recordings and figures.
+
+    A run folder gets curves/*.toml (what rmaat reads), recordings/*.nc and figures/. Change a parameter with --set and see
+    what it does to the retention factors: astro-sim curves --only ltp --set gamma_p=x1.2 --out runs/stronger
+    """
+
+    out: Path = Path("runs/curves")
+    """Run folder."""
+    only: tuple[str, ...] | None = None
+    """Names of curves, such as ltp stp_calcium; all by default."""
+    n_synapses: int | None = None
+    """Synapses of each experiment, instead of the standard numbers."""
+    seed: int | None = None
+    """Seed of all draws; the standard seed by default."""
+    set: tuple[str, ...] = ()
+    """Parameters that differ from the published ones: O_P=1.08uM/s, or a factor, gamma_p=x1.2."""
+    target: Literal["auto", "numpy", "cython", "cpp_standalone"] = "auto"
+    """Brian2 target; auto is C++ where a compiler is found."""
+    jobs: int = 2
+    """Simulations side by side."""
+
+    def run(self) -> int:
+        from time import perf_counter
+
+        from tqdm import tqdm
+
+        from astro_sim.curves import read_curve
+        from astro_sim.export import derive_all, experiments
+        from astro_sim.figures import draw_figures
+        from astro_sim.ledger import record_seconds
+
+        overrides = dict(_assignment(text) for text in self.set)
+        n_experiments = len(experiments(self.only, self.n_synapses, self.seed, overrides))
+        began = perf_counter()
+        with tqdm(total=n_experiments, desc="simulate and fit", unit="experiment") as bar:
+
+            def advance(names: str, done: int, _: int) -> None:
+                bar.set_postfix_str(names)
+                bar.update(done - bar.n)
+
+            paths = derive_all(
+                self.out / "curves",
+                only=self.only,
+                n_synapses=self.n_synapses,
+                seed=self.seed,
+                overrides=overrides,
+                recordings=self.out / "recordings",
+                target=self.target,
+                n_jobs=self.jobs,
+                progress=advance,
+            )
+        record_seconds(self.out, "simulate and fit", perf_counter() - began)
+        for path in paths.values():
+            print(read_curve(path).report(), end="\n\n")
+        draw_figures(self.out)
+        print(f"curves, recordings and figures in {self.out}")
+        return 0
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    symbol, equals, value = text.partition("=")
+    if not (symbol and equals and value):
+        raise ValueError(f"set must be SYMBOL=VALUE, such as O_P=1.08uM/s or gamma_p=x1.2, got {text!r}")
+    return symbol, value
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Re-run the simulations named in curve files and say whether files and simulations agree."""
+
+    files: Positional[tuple[Path, ...]]
+    """Curve files (*.toml)."""
+    target: Literal["auto", "numpy", "cython", "cpp_standalone"] = "auto"
+    """Brian2 target."""
+
+    def run(self) -> int:
+        from astro_sim.verification import verify_curve
+
+        agree = True
+        for path in self.files:
+            report = verify_curve(path, target=self.target)
+            print(report, flush=True)
+            agree = agree and report.ok
+        return 0 if agree else 1
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fit a measured course of plasticity, a CSV with the columns time, response and optionally sem, and write a curve file.
+
+    The file goes straight into training: rmaat train --curves FOLDER. No simulator is needed for this."""
+
+    data: Positional[Path]
+    """CSV file with a header; lines that start with # are skipped."""
+    form: str = "auto"
+    """Functional form, or auto for the lowest BIC."""
+    name: str = "ltp"
+    """Name of the curve; ltp is the one that retention factors are taken from."""
+    time_unit: Literal["s", "min", "h"] = "s"
+    """Unit of the time column."""
+    baseline: float = 0.0
+    """Subtracted from the response, such as 100 for percent of baseline."""
+    extrapolate: bool = False
+    """Allow use beyond the measured range although the form has no plateau."""
+    out: Path = Path("runs/measured/curves")
+    """Folder of the curve file."""
+
+    def run(self) -> int:
+        from astro_sim.curves import write_curve
+        from astro_sim.measured import fit_csv
+
+        options = {"form": self.form, "name": self.name, "time_unit": self.time_unit, "baseline": self.baseline}
+        curve = fit_csv(self.data, extrapolate=self.extrapolate, **options)
+        print(curve.report())
+        print(write_curve(curve, self.out / f"{self.name}.toml"))
+        return 0
+
+
+@dataclass(frozen=True)
+class SweepRates:
+    """Sweep the presynaptic rate, and optionally one parameter, over tripartite synapses; resumes where it was stopped."""
+
+    rates_hz: tuple[float, float, int] = (0.1, 100.0, 25)
+    """Lowest rate, highest rate, and how many between them on a logarithmic scale."""
+    parameter: str | None = None
+    """A field of the model that is swept too, such as gliotransmission.alpha or astrocyte.calcium.O_P."""
+    factors: tuple[float, ...] = (0.5, 1.0, 2.0)
+    """The parameter's values as multiples of the published one."""
+    repeats: int = 20
+    """Repeats of each condition."""
+    duration_s: float = 150.0
+    """How long each is simulated."""
+    record: tuple[str, ...] = ("C", "r_S")
+    """Variables to record."""
+    seed: int = 0
+    """Seed of all draws."""
+    jobs: int = 1
+    """Runs side by side."""
+    cluster: str | None = None
+    """Address of a Dask scheduler, such as tcp://host:8786; its workers must see the output folder."""
+    out: Path = Path("runs/sweep")
+    """Folder of the conditions; an interrupted sweep goes on in it."""
+
+    def run(self) -> int:
+        from brian2 import Hz, second
+
+        from astro_sim.models import TripartiteSynapses
+        from astro_sim.protocols import Poisson, log_rates
+        from astro_sim.recording import save_recording
+        from astro_sim.sweep import Sweep, run_sweep
+
+        model = TripartiteSynapses(plasticity=None)
+        low, high, n = self.rates_hz
+        axes = {"protocol.rate": log_rates(low * Hz, high * Hz, n)}
+        if self.parameter is not None:
+            value = model
+            for name in self.parameter.split("."):
+                if not hasattr(value, name):
+                    raise ValueError(f"parameter must be a field of the model, such as gliotransmission.alpha, got {self.parameter!r}")
+                value = getattr(value, name)
+            axes[self.parameter] = [factor * value for factor in self.factors]
+        protocol = Poisson(rate=1 * Hz, length=self.duration_s * second)
+        sweep = Sweep(model=model, protocol=protocol, axes=axes, repeats=self.repeats, record=self.record, seed=self.seed)
+        client = None
+        if self.cluster is not None:
+            from dask.distributed import Client
+
+            client = Client(self.cluster)
+        result = run_sweep(sweep, self.out, n_jobs=self.jobs, client=client, progress=True)
+        save_recording(result, self.out / "sweep.nc")
+        print(f"{sweep.n_conditions} conditions x {self.repeats} repeats in {self.out / 'sweep.nc'}")
+        return 0
+
+
+COMMANDS = {
+    "simulate": Simulate,
+    "curves": Curves,
+    "verify": Verify,
+    "fit": Fit,
+    "sweep": SweepRates,
+    "presets": Presets,
+}
+EXPECTED = (ValueError, TypeError, OSError, RuntimeError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; errors are one line, or a traceback with --debug."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in argv
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        arguments = [word for word in argv if word != "--debug"]
+        command = tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="astro-sim", description=__doc__, args=arguments)
+        return command.run()
+    except EXPECTED as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
