@@ -159,14 +159,10 @@ def twelve(value: float) -> float:
 
 
 def _layout(table: dict[str, Any], one_line: bool = False) -> Any:
-    """The axes and each parameter on one line, everything else as sections."""
+    """Axes, parameters and whatever has a unit on one line, everything else as sections."""
     laid_out = tomlkit.inline_table() if one_line else tomlkit.table()
     for key, value in table.items():
-        inner = key in ("x", "y") or one_line
-        if key == "parameters":
-            laid_out[key] = {name: _layout(entry, one_line=True) for name, entry in value.items()}
-        else:
-            laid_out[key] = _layout(value, inner) if isinstance(value, dict) else value
+        laid_out[key] = _layout(value, one_line or "unit" in value) if isinstance(value, dict) else value
     return laid_out
 
 
