@@ -38,6 +38,7 @@ Variants::
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -60,6 +61,7 @@ from astro_sim.settings import Settings, check_settings
 
 __all__ = ["TARGETS", "Recording", "load_recording", "save_recording", "simulate"]
 
+MAKE_ARGUMENTS = "devices.cpp_standalone.extra_make_args_unix"
 TARGETS = ("auto", "numpy", "cython", "cpp_standalone")
 DEFAULT_RECORD = ("C", "h", "I", "Gamma_A", "rho", "r_S", "Gamma_S", "I_SIC")
 # What Brian2 says about every run and what we know already: gliotransmitter release runs on the astrocytes' clock and
@@ -177,6 +179,7 @@ def device(target: str) -> Iterator[None]:
         raise RuntimeError("simulate must find Brian2's runtime device active; call brian2.set_device('runtime')")
     if target == "cpp_standalone":
         directory = tempfile.mkdtemp(prefix="astro-sim-")
+        jobs, b2.prefs[MAKE_ARGUMENTS] = b2.prefs[MAKE_ARGUMENTS], [f"-j{os.cpu_count()}"]  # not all files at once
         b2.set_device("cpp_standalone", build_on_run=False, directory=directory)
         b2.device.reinit()
         b2.device.activate(build_on_run=False, directory=directory)
@@ -185,6 +188,7 @@ def device(target: str) -> Iterator[None]:
         finally:
             b2.device.reinit()
             reset_device()
+            b2.prefs[MAKE_ARGUMENTS] = jobs
             shutil.rmtree(directory, ignore_errors=True)
     else:
         before, random_state = b2.prefs.codegen.target, b2.device.get_random_state()
