@@ -93,8 +93,8 @@ class RunFolder:
         folder = self.path / "curves"
         there = {path.stem: path.read_bytes().decode() for path in folder.glob("*.toml")}
         wanted = {name: curve.text for name, curve in curves.items()}
-        if there and there != wanted:
-            raise ValueError(f"{folder} must be empty or hold the curves to train from, got others; remove them")
+        if other := [name for name in there if there[name] != wanted.get(name)]:
+            raise ValueError(f"{folder} must hold the curves to train from alone, got another {other[0]}; remove it")
         for name, text in wanted.items():
             if name not in there:
                 write_text(folder / f"{name}.toml", text)

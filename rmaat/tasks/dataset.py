@@ -192,7 +192,7 @@ def make_task(
     }
     full = {"task": name, "kind": kind, "n_classes": n_classes, "vocab_size": vocab_size, **card, **counted}
     sizes = {"n_classes": n_classes, "vocab_size": vocab_size, "max_len": max_len}
-    return Task(name=name, kind=kind, **named, **sizes, card=full)
+    return Task(name=name, kind=kind, **named, **sizes, card=json.loads(json.dumps(full)))
 
 
 def content_hash(splits: Sequence[Split]) -> str:
@@ -244,7 +244,7 @@ def save_task_file(path: Path, task: Task) -> None:
 def load_task_file(path: Path) -> Task:
     """Read a task that `save_task_file` wrote, and check its content against the card's hash."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             header = json.loads(file["header"].tobytes())
             splits = []
             for name in SPLITS:
