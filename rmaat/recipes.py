@@ -1,0 +1,53 @@
+"""Recipes: how a model is trained on a task, as a TOML file with the fields of :class:`rmaat.train.TrainConfig`.
+
+    task = "listops"
+    model = "rmaat"
+    steps = 5000
+    lr = 1e-3
+
+    [network]                # fields of ModelConfig; vocabulary, classes and longest input follow from the task
+    segment_len = 256
+    d_model = 64
+"""
+
+import dataclasses
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from rmaat.config import ModelConfig
+from rmaat.train import TrainConfig
+
+PATHS = ("run", "data_dir", "curves")
+TUPLES = ("betas",)
+
+
+def load_recipe(path: str | Path, **changes: Any) -> TrainConfig:
+    """Read a recipe; `changes` replace its fields, and ``network={...}`` some of the network's.
+
+    Raises
+    ------
+    ValueError
+        For a file that is missing or no TOML, and for a field that TrainConfig or ModelConfig does not have.
+    """
+    path = Path(path)
+    try:
+        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"recipe must be a readable TOML file, got {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"recipe must be TOML, got {path}: {error}") from error
+    network = recipe.pop("network", {}) | changes.pop("network", {})
+    recipe |= changes
+    for section, values, kind in (("", recipe, TrainConfig), ("network.", network, ModelConfig)):
+        known = {field.name for field in dataclasses.fields(kind)}
+        for name in values:
+            if name not in known:
+                raise ValueError(f"{path}: {section}{name} must be a field of {kind.__name__}, one of {', '.join(sorted(known))}")
+    for name in PATHS:
+        if recipe.get(name) is not None:
+            recipe[name] = Path(recipe[name])
+    for name in TUPLES:
+        if name in recipe:
+            recipe[name] = tuple(recipe[name])
+    return TrainConfig(**recipe, network=ModelConfig(**({"vocab_size": 2} | network)))
