@@ -41,7 +41,7 @@ def report(run: str | Path, *, title: str | None = None) -> Path:
         chains=[{"title": number.headline, "steps": number.steps} for number in derived],
         figures=[_figure(path) for path in _figures(run)],
         curves=[_curve(name, curve) for name, curve in curves.items()],
-        seconds=[(stage, f"{value:.1f}") for stage, value in metrics.get("stages", {}).items()],
+        seconds=[(stage, f"{value:.1f}") for stage, value in metrics.get("seconds", {}).items()],
         config=sorted(_flatten(_read_json(run / "config.json"))),
     )
     return write_text(run / "report.html", html)
@@ -75,7 +75,7 @@ def _results(run: Path, metrics: dict) -> list[dict]:
             "accuracy": f"{entry['test_accuracy']:.1%}",
             "parameters": f"{entry['parameters']:,}",
             "steps": f"{entry['steps']:,}",
-            "seconds": f"{entry['seconds']:.0f} s",
+            "seconds": f"{entry['seconds']['train']:.0f} s",
             "ours": entry is metrics,
         }
         for entry in entries

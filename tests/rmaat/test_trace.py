@@ -1,0 +1,89 @@
+"""A checkpoint tells where each of its constants comes from, and a report shows it."""
+
+import hashlib
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from rmaat import RMAAT, CurveFileError, ModelConfig, retention_factors
+from rmaat.report import report
+from rmaat.trace import trace
+
+
+@pytest.fixture
+def checkpoint(tmp_path, curves):
+    def save(**options):
+        config = ModelConfig(vocab_size=9, n_classes=3, segment_len=8, n_memory=4, max_len=48, **options)
+        RMAAT(config, curves).save_pretrained(tmp_path / "run" / "model")
+        return tmp_path / "run"
+
+    return save
+
+
+def test_each_constant_is_traced_to_its_own_curve_file(checkpoint, curves):
+    derived = {entry.name: entry for entry in trace(checkpoint())}
+    assert set(derived) == {"alpha", "position_scale", "retention"}
+    for name, curve in (("alpha", "stp_calcium"), ("position_scale", "stp_spatial"), ("retention", "ltp_population")):
+        steps = dict(derived[name].steps)
+        digest = hashlib.sha256(curves[curve].text.encode()).hexdigest()[:12]
+        assert steps["curve file"] == f"{curve}.toml, sha256 {digest}"
+        assert list(steps) == ["equations", "preset", "protocol", "simulation", "fit", "curve file", "constant", "layer"]
+
+
+def test_headlines_carry_value_and_standard_error(checkpoint):
+    derived = {entry.name: entry.headline for entry in trace(checkpoint())}
+    assert derived["alpha"] == "alpha = 0.3 ± 0.003"
+    assert derived["position_scale"] == "position scale = 0.1 ± 0.001 per token"
+    assert "for 4 memory tokens per segment" in derived["retention"]
+
+
+def test_the_paper_preset_lists_the_retention_factors_of_the_longest_input(checkpoint, curves):
+    headline = {entry.name: entry.headline for entry in trace(checkpoint(preset="paper"))}["retention"]
+    listed = [float(number) for number in re.findall(r"0\.\d{3}", headline)]
+    assert listed == pytest.approx(retention_factors(curves["ltp"], 6).tolist(), abs=6e-4)
+
+
+def test_lines_run_from_the_layer_down_to_the_equations(checkpoint):
+    lines = trace(checkpoint())[0].lines()
+    assert lines[1].startswith("  <- layer") and lines[-1].startswith("  <- equations")
+
+
+def test_an_override_says_that_no_simulation_stands_behind_it(checkpoint):
+    derived = {entry.name: entry for entry in trace(checkpoint(alpha=0.5))}["alpha"]
+    assert [step.kind for step in derived.steps] == ["configuration", "layer"]
+    assert "set by hand" in derived.steps[0].text
+
+
+def test_a_checkpoint_without_its_curve_files_is_refused(checkpoint):
+    run = checkpoint()
+    shutil.rmtree(run / "model" / "curves")
+    with pytest.raises(CurveFileError, match="must carry the curve files that it was trained from in curves/"):
+        trace(run)
+
+
+def test_a_report_is_one_file_with_result_lineage_and_every_figure(checkpoint, curves):
+    run = checkpoint()
+    metrics = {"task": "listops", "model": "rmaat", "test_accuracy": 0.5, "majority_rate": 0.2, "parameters": 1234, "steps": 10}
+    (run / "metrics.json").write_text(json.dumps(metrics | {"seconds": {"train": 3.0}, "device": "cpu", "seed": 0}))
+    (run / "figures").mkdir()
+    caption = PngImagePlugin.PngInfo()
+    caption.add_text("Description", "A caption with <brackets>.")
+    for name in ("ltp", "loss"):
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(run / "figures" / f"{name}.png", pnginfo=caption)
+    for name, curve in curves.items():
+        curve.save(run / "curves" / f"{name}.toml")
+    page = report(run).read_text()
+    assert page.count('src="data:image/png;base64,') == 2
+    assert "A caption with &lt;brackets&gt;." in page
+    assert "30.0 percentage points above" in page
+    assert page.count('<div class="chain">') == 3
+    assert re.search(r'(?:src|href)="https?:', page) is None
+
+
+def test_an_empty_folder_is_no_run(tmp_path):
+    with pytest.raises(ValueError, match=r"run must hold metrics.json or curves/, got neither"):
+        report(tmp_path)
