@@ -4,7 +4,8 @@ All three are `n_segments * segment_len` tokens long, so that segment s is the t
 model that does not carry the content of the chosen segment on is at chance. The chosen segment of each sample is
 ``split.extra["segment"]``. With n = `n_symbols`:
 
-- recall: symbols 1..n as noise, among them one mark (n + 1) followed by a symbol; the label is that symbol.
+- recall: symbols 1..n as noise, among them one mark (n + 1) followed by a symbol; the label is that symbol. With
+  `twins` there is no mark: one symbol s is replaced by its twin n + s, so that nothing but memory is needed to name it.
 - needle: keys 1..n, values n + 1..2n, noise 2n + 1..3n. Every segment but the last holds one key followed by its value,
   all keys distinct; the last token is one of the keys; the label is its value.
 - copy (kind "lm"): symbols 1..n as noise; the chosen segment begins with a mark (n + 1) and the symbols to be copied;
@@ -28,6 +29,7 @@ def load_segment_task(
     n_symbols: int = 8,
     segment: int | None = None,
     n_copied: int = 4,
+    twins: bool = False,
     n_train: int = 20_000,
     n_validation: int = 1_000,
     n_test: int = 1_000,
@@ -41,19 +43,22 @@ def load_segment_task(
     n_symbols : how many there are to be told apart; for needle at least n_segments - 1.
     segment : the segment that holds the answer; None draws it uniformly for each sample. Not the last, save in recall.
     n_copied : symbols to be copied, for copy alone.
+    twins : recall alone: mark the symbol itself and not the place before it.
     seed : of the splits, which are drawn independently. Nothing is read or kept: `data_dir` is not used.
     """
     candidates = n_segments if name == "recall" else n_segments - 1
     _check(name, n_segments, segment_len, n_symbols, segment, candidates, n_copied)
+    if twins and name != "recall":
+        raise TaskError(f"twins must be False for {name}, got True; only recall has them")
     if min(sizes := (n_train, n_validation, n_test)) < 1:
         raise TaskError(f"n_train, n_validation and n_test must be at least 1, got {sizes}")
     splits = []
     for i, n in enumerate(sizes):
         rng = np.random.default_rng([seed, i])
         where = rng.integers(0, candidates, n) if segment is None else np.full(n, segment)
-        more = (n_copied,) if name == "copy" else ()
+        more = {"copy": (n_copied,), "recall": (twins,)}.get(name, ())
         splits.append(DRAW[name](rng, where, n_segments, segment_len, n_symbols, *more))
-    vocab_size, vocabulary, n_classes = _vocabulary(name, n_symbols)
+    vocab_size, vocabulary, n_classes = _vocabulary(name, n_symbols, twins)
     options = {"n_segments": n_segments, "segment_len": segment_len, "n_symbols": n_symbols, "segment": segment}
     return make_task(
         name,
@@ -63,7 +68,7 @@ def load_segment_task(
         source="drawn at random",
         split=f"independent draws, seed {seed}",
         vocabulary=vocabulary,
-        options=options | ({"n_copied": n_copied} if name == "copy" else {}),
+        options=options | {"copy": {"n_copied": n_copied}, "recall": {"twins": twins}}.get(name, {}),
     )
 
 
@@ -81,12 +86,14 @@ def _check(
         raise TaskError(f"n_copied must be 1..segment_len - 1 = {segment_len - 1}, got {n_copied}")
 
 
-def _vocabulary(name: str, n: int) -> tuple[int, str, int]:
+def _vocabulary(name: str, n: int, twins: bool) -> tuple[int, str, int]:
     """Vocabulary size, its description and the number of classes."""
     if name == "needle":
         return 3 * n + 1, f"0 padding, keys 1..{n}, values {n + 1}..{2 * n}, noise {2 * n + 1}..{3 * n}", n
     if name == "copy":
         return n + 3, f"0 padding, symbols 1..{n}, marks {n + 1} and {n + 2}", n + 3
+    if twins:
+        return 2 * n + 1, f"0 padding, symbols 1..{n}, their twins {n + 1}..{2 * n}", n
     return n + 2, f"0 padding, symbols 1..{n}, mark {n + 1}", n
 
 
@@ -100,9 +107,16 @@ def _square(tokens: np.ndarray, labels: np.ndarray, where: np.ndarray) -> Split:
     )
 
 
-def _recall(rng: np.random.Generator, where: np.ndarray, n_segments: int, segment_len: int, n_symbols: int) -> Split:
+def _recall(
+    rng: np.random.Generator, where: np.ndarray, n_segments: int, segment_len: int, n_symbols: int, twins: bool
+) -> Split:
     n, row = len(where), np.arange(len(where))
     tokens = rng.integers(1, n_symbols + 1, (n, n_segments * segment_len))
+    if twins:
+        place = where * segment_len + rng.integers(0, segment_len, n)
+        labels = tokens[row, place] - 1
+        tokens[row, place] += n_symbols
+        return _square(tokens, labels, where)
     mark = where * segment_len + rng.integers(0, segment_len - 1, n)  # mark and symbol in the same segment
     tokens[row, mark] = n_symbols + 1
     return _square(tokens, tokens[row, mark + 1] - 1, where)
