@@ -346,7 +346,7 @@ class RMAAT(nn.Module):
         weight, d_model = self.embedding.weight, self.config.d_model
         memory = weight.new_zeros(1, 0, d_model) if self.memory is None else self.memory[None]
         counts = torch.zeros(batch, dtype=torch.long, device=weight.device)
-        return State(memory.expand(batch, -1, -1), weight.new_zeros(batch, d_model), counts, counts, 0, n_segments)
+        return State(memory.repeat(batch, 1, 1), weight.new_zeros(batch, d_model), counts, counts, 0, n_segments)
 
     def step(
         self, segment: Int[Tensor, "batch *pair tokens"], state: "State", lengths: Tensor | None = None

@@ -79,7 +79,8 @@ def replay(
     results = _Replay.apply(plan, *carry, *shared, *parameters)
     n_carry = len(results) - plan.n_segments
     carry, outputs = results[:n_carry], list(results[n_carry:])
-    carry, output = step(n_segments - 1, carry, shared)
+    with _autocast(_autocast_state(carry[0].device)):  # as the other segments, so that one compiled step serves all
+        carry, output = step(n_segments - 1, carry, shared)
     return carry, [*outputs, output]
 
 
@@ -170,19 +171,20 @@ def _to_host(x: Tensor) -> Tensor:
     return torch.empty_like(x, device="cpu", pin_memory=True).copy_(x, non_blocking=True)
 
 
-def _autocast_state(device: torch.device) -> list[tuple[str, torch.dtype, bool]]:
+def _autocast_state(device: torch.device) -> list[tuple[str, torch.dtype]]:
+    """Device types with autocast switched on, and its type."""
     kinds = dict.fromkeys((device.type, "cpu"))
-    return [(kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)) for kind in kinds]
+    return [(kind, torch.get_autocast_dtype(kind)) for kind in kinds if torch.is_autocast_enabled(kind)]
 
 
 @contextmanager
-def _autocast(state: list[tuple[str, torch.dtype, bool]]):
+def _autocast(state: list[tuple[str, torch.dtype]]):
     """The recorded autocast, without its cache: a weight cast under no_grad must not be used again with a graph."""
     if not state:
         yield
         return
-    (kind, dtype, enabled), *others = state
-    with torch.autocast(kind, dtype, enabled, cache_enabled=False), _autocast(others):
+    (kind, dtype), *others = state
+    with torch.autocast(kind, dtype, cache_enabled=False), _autocast(others):
         yield
 
 

@@ -1,0 +1,435 @@
+"""Replay gives the gradients of back-propagation through time, exactly, and keeps one segment at a time."""
+
+import contextlib
+import dataclasses
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from rmaat import RMAAT, ModelConfig
+from rmaat.replay import replay, run_segments
+
+SMALL = {"vocab_size": 11, "n_classes": 3, "d_model": 8, "n_heads": 2, "n_layers": 1, "d_ff": 12, "segment_len": 5}
+CONSTANTS = {"n_memory": 2, "dropout": 0.25, "alpha": 0.3, "position_scale": 0.1, "relaxation_rate": 0.4}
+
+
+def pair(seed=0, dtype=torch.float64, **options):
+    """The same model twice: replayed, and back-propagated through time."""
+    config = ModelConfig(**{**SMALL, **CONSTANTS, **options})
+    torch.manual_seed(seed)
+    replayed = RMAAT(dataclasses.replace(config, backprop="amrb"), {}).to(dtype)
+    through_time = RMAAT(dataclasses.replace(config, backprop="bptt"), {}).to(dtype)
+    through_time.load_state_dict(replayed.state_dict())
+    if replayed.cached_read is not None:
+        for model in (replayed, through_time):
+            nn.init.constant_(model.cached_read.gamma, 0.5)
+    return replayed, through_time
+
+
+def draw(*shape, seed=0):
+    return torch.randint(1, SMALL["vocab_size"], shape, generator=torch.Generator().manual_seed(seed))
+
+
+def gradients(model, tokens, lengths=None, seed=3):
+    """Logits and the gradients of a loss on all of them, from one seed."""
+    model.zero_grad(set_to_none=True)
+    torch.manual_seed(seed)
+    logits = model(tokens, lengths)
+    weight = torch.linspace(-1, 1, logits.numel(), dtype=logits.dtype).view(logits.shape)
+    (logits.log_softmax(-1) * weight).sum().backward()
+    return logits.detach(), {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def assert_equal(got, expected, rtol=1e-10):
+    torch.testing.assert_close(got[0], expected[0], rtol=0, atol=0)
+    for name, grad in expected[1].items():
+        if grad is None:
+            assert got[1][name] is None, name
+            continue
+        error = (got[1][name] - grad).abs().max() / grad.abs().max().clamp_min(torch.finfo(grad.dtype).tiny)
+        assert error <= rtol, f"{name}: {error}"
+
+
+def any_model(n_segments):
+    """Strategies for everything that a replayed model may be."""
+    return given(
+        length=st.integers(1, n_segments * 5),
+        batch=st.integers(1, 3),
+        rule=st.sampled_from(["scale", "consolidate", "relax", "replace", "gated", "attend"]),
+        norm=st.sampled_from(["pre", "post"]),
+        pooling=st.sampled_from(["last", "memory", "mean", "each"]),
+        seed=st.integers(0, 100),
+    )
+
+
+def check_gradients(length, batch, rule, norm, pooling, seed):
+    replayed, through_time = pair(seed, memory_update=rule, norm=norm, pooling=pooling)
+    tokens = draw(batch, length, seed=seed)
+    assert_equal(gradients(replayed, tokens), gradients(through_time, tokens))
+
+
+@settings(max_examples=8, deadline=None)
+@any_model(n_segments=7)
+def test_gradients_equal_bptt_with_dropout(**drawn):
+    check_gradients(**drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
+@any_model(n_segments=33)
+def test_gradients_equal_bptt_over_many_segments(**drawn):
+    check_gradients(**drawn)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"task": "lm"},
+        {"task": "match"},
+        {"attention": "softmax"},
+        {"attention": "linear", "n_layers": 2},
+        {"position": "free", "memory_position": "learned", "n_layers": 2},
+        {"cached_memories": True},
+        {"offload": True},
+        {"grid": (1, 5)},
+    ],
+    ids=str,
+)
+def test_gradients_equal_bptt_for_each_option(options):
+    replayed, through_time = pair(**options)
+    tokens = draw(3, 2, 23) if options.get("task") == "match" else draw(3, 23)
+    lengths = torch.tensor([23, 9, 17])
+    lengths = lengths[:, None].expand(3, 2).contiguous() if options.get("task") == "match" else lengths
+    expected = gradients(through_time, tokens, lengths)
+    assert_equal(gradients(replayed, tokens, lengths), expected)
+    assert bool(expected[1]["memory"].any())  # the learned first memory is reached
+
+
+def test_the_generator_ends_where_bptt_leaves_it():
+    states = []
+    for model in pair():
+        gradients(model, draw(2, 23))
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+
+
+def test_dropout_is_replayed_not_drawn_again():
+    """Without the recorded generator states the gradients would differ: other random numbers give other gradients."""
+    replayed, _ = pair()
+    tokens = draw(2, 23)
+    first, again, other = (gradients(replayed, tokens, seed=seed)[1]["memory"] for seed in (3, 3, 4))
+    assert torch.equal(first, again) and not torch.allclose(first, other)
+
+
+def test_retention_is_in_the_gradient():
+    """The published listing loses RF in the backward pass; here the first memory's gradient is its product."""
+    replayed, through_time = pair(memory_update="scale", relaxation_rate=0.5, dropout=0.0)
+    tokens = draw(2, 20)
+    got, expected = gradients(replayed, tokens), gradients(through_time, tokens)
+    assert_equal(got, expected)
+    with torch.no_grad():  # finite difference along one direction
+        direction, step = torch.randn_like(replayed.memory), 1e-6
+
+        def loss():
+            logits = replayed(tokens)
+            weight = torch.linspace(-1, 1, logits.numel(), dtype=logits.dtype).view(logits.shape)
+            return (logits.log_softmax(-1) * weight).sum()
+
+        replayed.memory += step * direction
+        above = loss()
+        replayed.memory -= 2 * step * direction
+        below = loss()
+    slope = (got[1]["memory"] * direction).sum()
+    assert float((above - below) / (2 * step)) == pytest.approx(float(slope), rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype, rtol", [(None, 1e-4), (torch.bfloat16, 0.2)])
+def test_single_and_half_precision(dtype, rtol):
+    results = []
+    for model in pair(dtype=torch.float32, n_layers=2):
+        tokens = draw(4, 23)
+        with torch.autocast("cpu", dtype) if dtype else contextlib.nullcontext():
+            torch.manual_seed(3)
+            loss = model(tokens).float().square().sum()
+        loss.backward()  # outside autocast: the node must remember it
+        results.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert (results[0] - results[1]).norm() <= rtol * 0.1 * results[1].norm()
+
+
+def test_autocast_cache_does_not_cut_the_graph():
+    """A weight cast during the pass without a graph and kept in autocast's cache would lose its gradient."""
+    replayed, _ = pair(dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        replayed(draw(2, 23)).float().square().sum().backward()
+    for name, parameter in replayed.named_parameters():
+        assert parameter.grad is not None and bool(parameter.grad.any()), name
+
+
+def test_gradient_accumulation_and_autograd_grad():
+    replayed, through_time = pair(dropout=0.0)
+    for model in (replayed, through_time):
+        for seed in (0, 1):
+            (model(draw(2, 23, seed=seed)).square().sum() / 2).backward()
+    for got, expected in zip(replayed.parameters(), through_time.parameters(), strict=True):
+        torch.testing.assert_close(got.grad, expected.grad, rtol=1e-10, atol=1e-12)
+    parameters = list(replayed.parameters())
+    loss = replayed(draw(2, 23)).square().sum()
+    once = torch.autograd.grad(loss, parameters, retain_graph=True)
+    for a, b in zip(once, torch.autograd.grad(loss, parameters), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_grad_scaler():
+    replayed, through_time = pair(dtype=torch.float32, dropout=0.0)
+    for model in (replayed, through_time):
+        optimizer, scaler = torch.optim.SGD(model.parameters(), lr=0.1), torch.amp.GradScaler("cpu", init_scale=1024.0)
+        for seed in range(3):
+            optimizer.zero_grad()
+            scaler.scale(model(draw(2, 23, seed=seed)).square().sum()).backward()
+            scaler.unscale_(optimizer)
+            scaler.step(optimizer)
+            scaler.update()
+    for got, expected in zip(replayed.parameters(), through_time.parameters(), strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_each_parameter_hook_fires_once():
+    replayed, _ = pair()
+    calls = dict.fromkeys((name for name, _ in replayed.named_parameters()), 0)
+    for name, parameter in replayed.named_parameters():
+        parameter.register_post_accumulate_grad_hook(lambda _, name=name: calls.__setitem__(name, calls[name] + 1))
+    gradients(replayed, draw(2, 50))
+    assert set(calls.values()) == {1}
+
+
+def test_frozen_parameters_stay_without_gradient():
+    replayed, through_time = pair()
+    for model in (replayed, through_time):
+        model.blocks.requires_grad_(False)
+    assert_equal(gradients(replayed, draw(2, 23)), gradients(through_time, draw(2, 23)))
+    assert replayed.blocks[0].attention.qkv.weight.grad is None
+
+
+def test_changed_parameters_are_noticed():
+    replayed, _ = pair()
+    loss = replayed(draw(2, 23)).sum()
+    with torch.no_grad():
+        replayed.embedding.weight.mul_(2)  # which no other node saves
+    with pytest.raises(RuntimeError, match=r"parameters must stay unchanged between forward and backward with replay"):
+        loss.backward()
+
+
+def test_no_graph_without_grad():
+    replayed, _ = pair()
+    with torch.no_grad():
+        assert replayed(draw(2, 23)).grad_fn is None
+    with torch.inference_mode():
+        replayed(draw(2, 23))
+
+
+def calls_per_segment(n_segments):
+    """How often each segment is run, forward and backward together."""
+    weight, calls = torch.ones(3, requires_grad=True), [0] * n_segments
+
+    def step(t, carry, shared):
+        calls[t] += 1
+        return (torch.tanh(carry[0] * weight),), None
+
+    (carry,), _ = replay(step, n_segments, (torch.ones(3),), (), [weight])
+    carry.sum().backward()
+    return calls
+
+
+def test_the_last_segment_runs_once_and_each_other_twice():
+    assert calls_per_segment(1) == [1]
+    assert calls_per_segment(5) == [2, 2, 2, 2, 1]
+
+
+def test_any_step_with_outputs_shared_tensors_and_unused_ones():
+    """The node by itself: several carries, outputs of which some are used, tensors shared by all segments."""
+    torch.manual_seed(0)
+    weight, shared, unused = (torch.randn(4, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    start = torch.randn(4, dtype=torch.float64, requires_grad=True)
+
+    def step(t, carry, shared):
+        a, b = carry
+        a = torch.tanh(a * weight + shared[0].sin() * t)
+        return (nn.functional.dropout(a, 0.3), b + a.square()), (a * t if t % 2 else None)
+
+    results = []
+    for run in (run_segments, replay):
+        torch.manual_seed(1)
+        extra = {} if run is run_segments else {"parameters": [weight, unused]}
+        (a, b), outputs = run(step, 6, (start, torch.zeros(4, dtype=torch.float64)), (shared.exp(),), **extra)
+        loss = a.sum() + b.prod() + outputs[1].sum() + outputs[5].square().sum()  # output 3 is not used
+        results.append(torch.autograd.grad(loss, [start, weight, shared, unused], allow_unused=True))
+        assert [output is None for output in outputs] == [True, False] * 3
+    assert results[0][3] is None and results[1][3] is None
+    for got, expected in zip(results[1][:3], results[0][:3], strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+
+
+def peak_saved_bytes(model, tokens):
+    """Largest number of bytes alive at once in tensors that autograd saved, parameters aside."""
+    alive, peak = {}, 0
+    parameters = {parameter.data_ptr() for parameter in model.parameters()}
+
+    class Saved:
+        def __init__(self, tensor):
+            nonlocal peak
+            self.tensor = tensor.detach()
+            self.key = tensor.untyped_storage().data_ptr()
+            if self.key not in parameters:
+                count, size = alive.get(self.key, (0, tensor.untyped_storage().nbytes()))
+                alive[self.key] = (count + 1, size)
+                peak = max(peak, sum(size for _, size in alive.values()))
+
+        def __del__(self):
+            if self.key in alive:
+                count, size = alive.pop(self.key)
+                if count > 1:
+                    alive[self.key] = (count - 1, size)
+
+    with torch.autograd.graph.saved_tensors_hooks(Saved, lambda saved: saved.tensor):
+        model(tokens).sum().backward()
+    return peak
+
+
+def test_saved_bytes_are_flat_in_the_number_of_segments():
+    options = {"segment_len": 64, "d_model": 16, "d_ff": 32, "n_memory": 2}
+    peaks = {}
+    for n_segments in (2, 8, 24):
+        replayed, through_time = pair(**options)
+        tokens = draw(4, 64 * n_segments)
+        buffer = n_segments * 4 * (2 * 16 + 16) * 8  # memory and summary at each border
+        inputs = tokens.numel() * (8 + 1 + 8)  # tokens, mask, and what the head's mean keeps of them
+        peaks[n_segments] = peak_saved_bytes(replayed, tokens) - buffer - inputs
+        if n_segments == 8:
+            assert peak_saved_bytes(through_time, tokens) > 5 * peaks[8]
+    assert peaks[24] < 1.05 * peaks[2]
+
+
+def run_python(code, *, timeout=300):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
+
+
+SETUP = f"""
+import dataclasses, os, sys, tempfile, torch
+import torch.distributed as dist, torch.multiprocessing as mp
+from rmaat import RMAAT, ModelConfig
+torch.set_default_dtype(torch.float64)
+
+def build(**options):
+    torch.manual_seed(0)
+    return RMAAT(ModelConfig(**{{**{ {**SMALL, **CONSTANTS}!r}, **options}}), {{}})
+
+def loss(model, tokens):
+    return model(tokens).log_softmax(-1).square().mean(1).sum()
+
+tokens = torch.randint(1, 11, (4, 23), generator=torch.Generator().manual_seed(0))
+"""
+
+
+@pytest.mark.slow
+def test_ddp_reduces_once_and_equals_one_process(tmp_path):
+    code = SETUP + f"""
+def worker(rank, folder):
+    dist.init_process_group("gloo", init_method="file://" + folder + "/store", rank=rank, world_size=2)
+    model = build(backprop="amrb", dropout=0.0)
+    ddp = torch.nn.parallel.DistributedDataParallel(model)
+    buckets = []
+    def hook(state, bucket):
+        buckets.append(bucket.buffer().numel())
+        work = dist.all_reduce(bucket.buffer(), async_op=True).get_future()
+        return work.then(lambda future: future.value()[0] / 2)
+    ddp.register_comm_hook(None, hook)
+    for _ in range(2):
+        model.zero_grad()
+        buckets.clear()
+        (2 * loss(ddp, tokens[2 * rank : 2 * rank + 2])).backward()
+    assert sum(buckets) == sum(p.numel() for p in model.parameters()), buckets
+    alone = build(backprop="bptt", dropout=0.0)
+    loss(alone, tokens).backward()
+    for p, q in zip(model.parameters(), alone.parameters()):
+        torch.testing.assert_close(p.grad, q.grad, rtol=1e-10, atol=1e-12)
+    dist.destroy_process_group()
+
+if __name__ == "__main__":
+    pids = []
+    for rank in (0, 1):
+        pids.append(os.fork())
+        if pids[-1] == 0:
+            try:
+                worker(rank, {str(tmp_path)!r})
+            except BaseException:
+                import traceback
+                traceback.print_exc()
+                sys.stderr.flush()
+                os._exit(1)
+            os._exit(0)
+    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0, 0]
+"""
+    run_python(code)
+
+
+@pytest.mark.slow
+def test_fsdp_is_refused_with_amrb_and_works_with_bptt(tmp_path):
+    code = SETUP + f"""
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.device_mesh import init_device_mesh
+dist.init_process_group("gloo", init_method="file://{tmp_path}/store", rank=0, world_size=1)
+mesh = init_device_mesh("cpu", (1,))
+for backprop in ("amrb", "bptt"):
+    model = build(backprop=backprop, dropout=0.0)
+    fully_shard(model, mesh=mesh)
+    try:
+        loss(model, tokens).backward()
+        print(backprop, "ran")
+    except ValueError as error:
+        print(backprop, error)
+dist.destroy_process_group()
+"""
+    lines = run_python(code).splitlines()
+    assert lines[0].startswith("amrb backprop must be 'bptt' under FSDP, got 'amrb'")
+    assert lines[1] == "bptt ran"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["model.compile()", "model = torch.compile(model)"])
+def test_compiled_gradients_are_those_of_the_loss(way):
+    """Compiled dropout draws other numbers than eager dropout, so compare with a finite difference, from one seed."""
+    code = SETUP + f"""
+model = plain = build()
+{way}
+
+def seeded_loss():
+    torch.manual_seed(5)
+    return loss(model, tokens)
+
+def shift(step):
+    with torch.no_grad():
+        for parameter, direction in zip(plain.parameters(), directions):
+            parameter.add_(direction, alpha=step)
+
+seeded_loss().backward()
+gradients = [parameter.grad.clone() for parameter in plain.parameters()]
+torch.manual_seed(9)
+directions = [torch.randn_like(parameter) for parameter in plain.parameters()]
+shift(1e-5)
+above = seeded_loss().item()
+shift(-2e-5)
+below = seeded_loss().item()
+print((above - below) / 2e-5, sum((g * d).sum().item() for g, d in zip(gradients, directions)))
+"""
+    difference, slope = (float(number) for number in run_python(code, timeout=600).split())
+    assert slope == pytest.approx(difference, rel=1e-6) and abs(slope) > 0.1
