@@ -158,9 +158,9 @@ class RunFolder:
                     path.replace(target)
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Write metrics.json."""
+        """Add to metrics.json."""
         if self.writes:
-            write_text(self.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+            add_metrics(self.path, metrics)
 
     def open_logs(self, step: int, tensorboard: bool) -> None:
         """Open log.jsonl (and TensorBoard) after `step`; what a killed leg had logged beyond it is dropped."""
@@ -191,6 +191,17 @@ class RunFolder:
             if file is not None:
                 file.close()
         self._log, self._board = None, None
+
+
+def add_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Add to a folder's metrics.json, to which each command that works on the folder contributes.
+
+    ``seconds`` maps stage to wall time; what others wrote under other names stays.
+    """
+    path = folder / "metrics.json"
+    before = json.loads(path.read_text()) if path.exists() else {}
+    seconds = {**before.get("seconds", {}), **metrics.get("seconds", {})}
+    write_text(path, json.dumps({**before, **metrics, "seconds": seconds}, indent=2) + "\n")
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:

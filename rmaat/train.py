@@ -267,7 +267,7 @@ class _Leg:
                 "best_step": loop.best_step,
                 "steps": loop.step,
                 "parameters": sum(parameter.numel() for parameter in self.bare.parameters()),
-                "seconds": seconds,
+                "seconds": {"train": seconds, "evaluate": self.seconds - seconds},
                 "peak_bytes": peak_bytes(accelerator.device),
                 "device": device_name(accelerator.device),
                 "processes": accelerator.num_processes,
