@@ -89,6 +89,12 @@ def planted(name, form, low, high, symbol="t", unit="s", **values) -> Curve:
     return parse_curve(text)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Tensors here are tiny: more threads only wait for each other."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def plant():
     """The function above, for tests that need their own curve."""
