@@ -1,0 +1,110 @@
+"""Both command lines: a help text for everything, one line for a mistake, a traceback only when asked for."""
+
+import json
+
+import pytest
+
+import astro_sim.__main__ as astro_sim_main
+import rmaat.__main__ as rmaat_main
+
+ASTRO_SIM = [[name] for name in astro_sim_main.COMMANDS]
+RMAAT = [["train"], *([name] for name in rmaat_main.COMMANDS), *([group, name] for group, names in rmaat_main.GROUPS.items() for name in names)]
+
+
+def run(main, capsys, *words):
+    """Exit status, standard output and standard error of a command."""
+    try:
+        status = main(list(words))
+    except SystemExit as stop:
+        status = stop.code
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+@pytest.mark.parametrize("words", ASTRO_SIM, ids=" ".join)
+def test_every_astro_sim_command_has_a_help_text(words, capsys):
+    status, out, _ = run(astro_sim_main.main, capsys, *words, "--help")
+    assert status == 0
+    assert f"usage: astro-sim {' '.join(words)}" in out
+    assert len(out.split("╭")[0].splitlines()) >= 3  # usage, empty line, what it does
+
+
+@pytest.mark.parametrize("words", RMAAT, ids=" ".join)
+def test_every_rmaat_command_has_a_help_text(words, capsys):
+    status, out, _ = run(rmaat_main.main, capsys, *words, "--help")
+    assert status == 0
+    assert f"usage: rmaat {' '.join(words)}" in out
+    assert len(out.split("╭")[0].splitlines()) >= 3
+
+
+def test_the_overview_names_every_command(capsys):
+    _, out, _ = run(rmaat_main.main, capsys, "--help")
+    assert [name for name in ("train", *rmaat_main.GROUPS, *rmaat_main.COMMANDS) if f"\n  {name} " not in out] == []
+
+
+MISTAKES = [
+    (astro_sim_main.main, ["presets", "fmm"], "fmm"),
+    (astro_sim_main.main, ["simulate", "chi", "--duration-s", "-5"], "duration must be positive"),
+    (astro_sim_main.main, ["simulate", "li-rinzel", "--ip3-um", "nan"], "must be finite"),
+    (astro_sim_main.main, ["curves", "--set", "O_P"], "set must be SYMBOL=VALUE"),
+    (astro_sim_main.main, ["curves", "--set", "O_Q=x2", "--only", "ltp"], "O_Q"),
+    (astro_sim_main.main, ["curves", "--only", "ltpp"], "ltpp"),
+    (astro_sim_main.main, ["verify", "nowhere.toml"], "nowhere.toml"),
+    (astro_sim_main.main, ["fit", "nowhere.csv"], "nowhere.csv"),
+    (rmaat_main.main, ["train", "--recipe", "nowhere.toml"], "recipe must be a readable TOML file"),
+    (rmaat_main.main, ["train", "--lr", "-1"], "lr must be positive"),
+    (rmaat_main.main, ["train", "--task", "listopps", "--run", "{tmp}/run"], "task must be one of"),
+    (rmaat_main.main, ["trace", "nowhere"], "nowhere"),
+    (rmaat_main.main, ["report", "nowhere"], "nowhere"),
+    (rmaat_main.main, ["eval", "nowhere"], "nowhere"),
+    (rmaat_main.main, ["data", "check", "nowhere"], "nowhere"),
+    (rmaat_main.main, ["data", "make", "listopps"], "task must be one of"),
+    (rmaat_main.main, ["fly"], "command must be one of"),
+]
+
+
+@pytest.mark.parametrize(("main", "words", "what"), MISTAKES, ids=[" ".join(words) for _, words, _ in MISTAKES])
+def test_a_mistake_gives_one_line_and_a_failing_status(main, words, what, capsys, tmp_path):
+    status, _, err = run(main, capsys, *(word.format(tmp=tmp_path) for word in words))
+    assert status == 2
+    assert what in err
+    assert len(err.strip().splitlines()) == 1
+    assert "Traceback" not in err
+
+
+def test_debug_shows_the_traceback(capsys):
+    status, _, err = run(rmaat_main.main, capsys, "trace", "nowhere", "--debug")
+    assert status == 2
+    assert "Traceback" in err
+
+
+def test_presets_print_every_value_with_its_source(capsys):
+    _, out, _ = run(astro_sim_main.main, capsys, "presets", "am")
+    assert "figure 2" in out and "K_P" in out
+
+
+def test_measured_data_become_a_curve_file_that_rmaat_reads(capsys, tmp_path):
+    from rmaat import load_curves, retention_factors
+
+    rows = "\n".join(f"{t},{100 + 60 * (1 - 2.718 ** (-t / 20)):.3f},1.5" for t in range(0, 61, 5))
+    (tmp_path / "ltp.csv").write_text("time,response,sem\n" + rows + "\n")
+    words = ["fit", str(tmp_path / "ltp.csv"), "--time-unit", "min", "--baseline", "100", "--out", str(tmp_path / "curves")]
+    assert run(astro_sim_main.main, capsys, *words)[0] == 0
+    factors = retention_factors(load_curves(tmp_path / "curves")["ltp"], 8)
+    assert float(factors.sum()) == pytest.approx(1)
+
+
+def test_a_sweep_is_resumed_and_read_back(capsys, tmp_path):
+    from astro_sim.recording import load_recording
+
+    words = ["sweep", "--rates-hz", "1", "10", "2", "--repeats", "2", "--duration-s", "0.5", "--out", str(tmp_path)]
+    assert run(astro_sim_main.main, capsys, *words)[0] == 0
+    assert run(astro_sim_main.main, capsys, *words)[0] == 0
+    assert load_recording(tmp_path / "sweep.nc").sizes["condition"] == 2
+
+
+def test_data_make_prints_the_card(capsys, tmp_path):
+    words = ["data", "make", "recall", "--data-dir", str(tmp_path), "--options", "n_train", "20", "n_validation", "4", "n_test", "4"]
+    status, out, _ = run(rmaat_main.main, capsys, *words)
+    assert status == 0
+    assert json.loads(out)["samples"] == {"train": 20, "validation": 4, "test": 4}
