@@ -1,0 +1,290 @@
+"""Figures of what is trained: each function draws one thing on one pair of axes and returns them; nothing is shown.
+
+Without `ax` a new figure in the package's style is made (Okabe-Ito colours, which colour-blind eyes tell apart). Files
+are written by :func:`save_figure`, as SVG and PNG, with the caption in them. Matplotlib is imported when something is
+drawn, so that training machines need not have it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from rmaat.attention import AstromorphicAttention
+from rmaat.curves import Curve
+from rmaat.memory import Retention, retention_factors, segment_weights
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STYLE = Path(__file__).with_name("style.mplstyle")
+BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK = (f"C{k}" for k in range(7))  # in the order of the style
+GREY = "0.55"
+N_DRAWS = 200  # of a curve's uncertainty, for its band
+
+
+def styled(draw):
+    """Run a drawing function in the package's style, whatever the user's own; `ax` None gets new axes."""
+
+    @functools.wraps(draw)
+    def in_style(*args, ax: Axes | None = None, **kwargs):
+        import matplotlib.pyplot as plt
+
+        with plt.style.context(STYLE):
+            return draw(*args, ax=plt.subplots()[1] if ax is None else ax, **kwargs)
+
+    return in_style
+
+
+def panels(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None, **subplots):
+    """New axes in the package's style: one, or an array as `matplotlib.pyplot.subplots` gives it. `size` in inches."""
+    import matplotlib.pyplot as plt
+
+    with plt.style.context(STYLE):
+        return plt.subplots(rows, columns, figsize=size or (3.4 * columns, 2.5 * rows), **subplots)[1]
+
+
+def save_figure(figure: Figure, path_stem: str | os.PathLike, caption: str = "") -> tuple[Path, Path]:
+    """Write ``path_stem.svg`` and ``path_stem.png`` (same figure, same bytes), `caption` as their description; close.
+
+    Missing folders are made. In the PNG the caption is the text chunk ``Description``.
+    """
+    import matplotlib.pyplot as plt
+
+    stem = Path(path_stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = stem.with_name(stem.name + ".svg"), stem.with_name(stem.name + ".png")
+    with plt.style.context(STYLE):
+        figure.savefig(paths[0], metadata={"Date": None, "Description": caption})
+        figure.savefig(paths[1], metadata={"Software": None, "Description": caption})
+    plt.close(figure)
+    return paths
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Runs
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@styled
+def plot_log(run: str | os.PathLike, *keys: str, ax: Axes | None = None, **line) -> Axes:
+    """Courses from a run's log.jsonl against the optimiser step; by default training and validation loss.
+
+    Raises
+    ------
+    ValueError
+        If the log has no entry of that name.
+    """
+    keys = keys or ("loss", "validation_loss")
+    lines = [json.loads(text) for text in (Path(run) / "log.jsonl").read_text().splitlines()]
+    for key in keys:
+        points = [(entry["step"], entry[key]) for entry in lines if key in entry]
+        if not points:
+            known = sorted({name for entry in lines for name in entry} - {"step"})
+            raise ValueError(f"keys must be among {', '.join(known) or 'none'} of the log of {run}, got {key!r}")
+        ax.plot(*zip(*points, strict=True), label=key.replace("_", " "), **line)
+    ax.set(xlabel="optimiser step", ylabel=" and ".join(key.replace("_", " ") for key in keys))
+    if len(keys) > 1:
+        ax.set_ylabel("loss" if all("loss" in key for key in keys) else "value")
+        ax.legend()
+    return ax
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What the astrocytes set
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@styled
+def plot_retention(
+    curve: Curve,
+    totals: Sequence[int] = (2, 4, 8, 16),
+    seconds_per_segment: float = 50.0,
+    *,
+    seed: int = 0,
+    ax: Axes | None = None,
+    **line,
+) -> Axes:
+    """Retention factors RF(t, T) against segment t, one line per T; bands are the middle 95 % of the curve's draws."""
+    draws = curve.sample(N_DRAWS, seed)
+    for total in totals:
+        t = np.arange(1, total + 1)
+        (drawn,) = ax.plot(t, retention_factors(curve, total, seconds_per_segment), ".-", label=f"T = {total}", **line)
+        spread = np.stack([retention_factors(draw, total, seconds_per_segment).numpy() for draw in draws])
+        ax.fill_between(t, *np.quantile(spread, [0.025, 0.975], axis=0), color=drawn.get_color(), alpha=0.2, lw=0)
+    ax.set(xlabel="segment $t$", ylabel="retention factor RF$(t, T)$", ylim=(0, None))
+    ax.legend()
+    return ax
+
+
+@styled
+def plot_memory_flow(
+    retention: Retention, n_segments: int, *, token: int | None = None, ax: Axes | None = None, **image
+) -> Axes:
+    """Whose segment survives: the weight of segment i in the memory after segment t, for all i <= t.
+
+    It is what the rule alone keeps, taken over the memory tokens as their mean, or of one `token`. With "scale" each
+    memory replaces the one before, so that content older than a segment lives on only in what the network copies.
+
+    Parameters
+    ----------
+    retention : Retention
+        ``model.constants.retention`` of a model, or one of its own.
+    """
+    weights = np.full((n_segments, n_segments), np.nan)
+    for t in range(1, n_segments + 1):
+        found = segment_weights(*retention.table(t))
+        weights[: found.shape[0], t - 1] = found.mean(1) if token is None else found[:, token]
+    drawn = ax.imshow(weights, origin="lower", extent=(0.5, n_segments + 0.5) * 2, vmin=0, **image)
+    ax.set(xlabel="memory after segment $t$", ylabel="content of segment $i$", title=retention.rule)
+    ax.figure.colorbar(drawn, ax=ax, label="weight")
+    return ax
+
+
+@styled
+def plot_timescales(retention: Retention, *, ax: Axes | None = None, **line) -> Axes:
+    """Relaxation rate a of each memory token, per segment: the population that the memory is made of.
+
+    Raises
+    ------
+    ValueError
+        If the retention follows one course for all tokens.
+    """
+    if retention.rates is None:
+        raise ValueError(f"retention must have relaxation rates, got rule {retention.rule!r} with one course for all")
+    ax.semilogy(np.arange(1, len(retention.rates) + 1), retention.rates, "o", **line)
+    ax.set(xlabel="memory token", ylabel="relaxation rate $a$ (per segment)")
+    return ax
+
+
+@styled
+def plot_position_kernel(
+    attention: AstromorphicAttention, *, head: int | None = None, ax: Axes | None = None, **line
+) -> Axes:
+    """R by distance: the fixed kernel exp(-scale |i - j|), and the overlap of phi(R) at two places once M is learned.
+
+    The overlap is <phi(R_i), phi(R_j)> / (|phi(R_i)| |phi(R_j)|), its mean over all pairs at that distance.
+
+    Raises
+    ------
+    ValueError
+        If the attention has no R.
+    """
+    phi_r = attention.positions()
+    if phi_r is None:
+        raise ValueError("attention must have an R to be drawn, got position='none'")
+    n = attention.n_tokens
+    rows = phi_r.detach()[:, attention.n_memory : attention.n_memory + n]
+    rows = torch.nn.functional.normalize(rows if head is None else rows[head : head + 1], dim=-1)
+    overlap = (rows @ rows.transpose(1, 2)).mean(0).double().numpy()
+    distance = np.arange(n)
+    ax.plot(distance, np.exp(-attention.position_scale * distance), label=r"$P_{pos} = e^{-s|i-j|}$", **line)
+    ax.plot(distance, [np.diagonal(overlap, d).mean() for d in distance], label=r"overlap of $\phi(R)$", **line)
+    ax.set(xlabel="distance $|i - j|$ (tokens)", ylabel="kernel", ylim=(0, None))
+    ax.legend()
+    return ax
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Results
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@styled
+def plot_recall(
+    rows: Mapping[str, Sequence[float]], split: int, chance: float, *, ax: Axes | None = None, **image
+) -> Axes:
+    """Heat map of recall: one row per configuration, one column per segment; the first `split` columns are at T.
+
+    Parameters
+    ----------
+    rows : name -> accuracies at T, then at stretch * T, of positions named from first to last.
+    chance : where the colours begin.
+    """
+    values = np.array(list(rows.values()), dtype=float)
+    drawn = ax.imshow(values, vmin=chance, vmax=1, aspect="auto", **image)
+    for (i, j), value in np.ndenumerate(values):
+        number, ink = f"{value:.2f}"[-3:] if value < 0.995 else "1", "w" if value < (1 + chance) / 2 else "k"
+        ax.text(j, i, number, ha="center", va="center", size=5, color=ink)
+    ax.axvline(split - 0.5, color="w", lw=2)
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    ax.figure.colorbar(drawn, ax=ax, label="accuracy (darkest: chance)")
+    return ax
+
+
+@styled
+def plot_memory_rms(courses: Mapping[str, Sequence[float]], *, ax: Axes | None = None, **line) -> Axes:
+    """Root mean square of the memory after each segment, one line per name."""
+    for name, course in courses.items():
+        ax.semilogy(np.arange(1, len(course) + 1), course, label=name, **line)
+    ax.set(xlabel="segment", ylabel="RMS of the memory")
+    ax.legend()
+    return ax
+
+
+@styled
+def plot_scaling(
+    rows: Sequence[Mapping[str, Any]], x: str, y: str, *, by: str = "model", ax: Axes | None = None, **line
+) -> Axes:
+    """Measured `y` against `x` on doubly logarithmic axes, one line per value of `by`; bands ``y_low`` to ``y_high``.
+
+    Parameters
+    ----------
+    rows : results of :mod:`rmaat.bench`, say with x="n_segments", y="saved_bytes".
+    """
+    for k, name in enumerate(dict.fromkeys(row[by] for row in rows)):
+        chosen = sorted((row for row in rows if row[by] == name), key=lambda row: row[x])
+        at = [row[x] for row in chosen]
+        ax.plot(at, [row[y] for row in chosen], "osD^v<>"[k % 7] + "-", label=str(name), **line)
+        if all(f"{y}_low" in row for row in chosen):
+            low, high = ([row[f"{y}_{end}"] for row in chosen] for end in ("low", "high"))
+            ax.fill_between(at, low, high, alpha=0.2, lw=0, color=f"C{k}")
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    ax.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
+    ax.legend()
+    return ax
+
+
+@styled
+def plot_accuracy(
+    measured: Mapping[str, Sequence[float]],
+    published: Mapping[str, float] | None = None,
+    majority: float | None = None,
+    *,
+    ax: Axes | None = None,
+    **bar,
+) -> Axes:
+    """Accuracy by model: bars, with every seed a point; published numbers in hatched grey; the majority class a line.
+
+    Parameters
+    ----------
+    measured : model -> accuracies, one per seed.
+    published : model -> accuracy, from the literature: other data, budgets and hardware, and labelled so.
+    """
+    names = [*measured, *(f"{name} *" for name in published or {})]
+    means = [np.mean(accuracies) for accuracies in measured.values()]
+    ax.barh(range(len(means)), means, color=SKY, label="measured, mean", **bar)
+    seeds = [(value, row) for row, accuracies in enumerate(measured.values()) for value in accuracies]
+    ax.plot(*zip(*seeds, strict=True), "o", color=BLUE, ms=3, label="each seed")
+    if published:
+        rows = range(len(means), len(names))
+        grey = {"color": "0.85", "edgecolor": GREY, "hatch": "///", "lw": 0.5}
+        ax.barh(rows, list(published.values()), label="published *", **grey)
+    if majority is not None:
+        ax.axvline(majority, color=VERMILLION, ls="--", lw=1, label="majority class")
+    ax.set_yticks(range(len(names)), names)
+    ax.invert_yaxis()
+    ax.set(xlabel="test accuracy", xlim=(0, 1))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
+    return ax

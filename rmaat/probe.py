@@ -1,0 +1,320 @@
+"""The retention probe: from which segments can a trained model answer, at the length it was trained on and beyond?
+
+Task `recall` with twins: among random symbols one is marked and to be named at the end; the segment that holds it is
+drawn uniformly. A model is trained with T segments and tested, by the position of the marked segment, with
+T and with `stretch` * T segments. A cell is one training: a memory rule, its retention and curve, a norm, a learning
+rate and a seed. Each finished cell is one JSON file, so that a probe that was stopped goes on where it was.
+
+Beside the measured accuracies stand the analytic weights that each rule gives to the first and to the last segment
+after n segments (:func:`rmaat.memory.segment_weights`): what the rule alone would keep if the network copied nothing.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import product
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rmaat.baselines import build_model
+from rmaat.config import ModelConfig
+from rmaat.curves import Curve, load_curves
+from rmaat.files import write_text
+from rmaat.memory import segment_weights
+from rmaat.tasks import Split, load_task
+
+OWN_CURVE = {"single": "ltp", "population": "ltp_population"}
+WITHOUT_CURVE = ("replace", "gated", "attend")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeCell:
+    """One training of the probe.
+
+    Raises
+    ------
+    ValueError
+        When a number is out of range; wrong choices are refused by :class:`rmaat.ModelConfig`.
+    """
+
+    rule: str = "relax"
+    """Memory rule, as in ModelConfig.memory_update."""
+    retention: str = "population"
+    """One course for all memory tokens, or one relaxation rate each."""
+    norm: str = "post"
+    """LayerNorm after each residual sum, or before each sub-layer."""
+    curve: str = "ltp_population"
+    """Name of the curve file that takes the place of ltp or ltp_population."""
+    lr: float = 2e-3
+    """Peak learning rate."""
+    seed: int = 0
+    """Seed of weights, data and order."""
+    model: str = "rmaat"
+    """Name of the model: rmaat or a recurrent baseline."""
+    attention: str = "astromorphic"
+    """As in ModelConfig."""
+    pooling: str = "last"
+    """As in ModelConfig."""
+    seconds_per_segment: float = 50.0
+    """As in ModelConfig."""
+    n_memory: int = 8
+    """Memory tokens."""
+    n_segments: int = 8
+    """T, the length trained on."""
+    stretch: int = 4
+    """The probe is also tested at this many times T."""
+    segment_len: int = 8
+    """Tokens of a segment."""
+    d_model: int = 64
+    """Width of a token."""
+    n_layers: int = 2
+    """Blocks."""
+    steps: int = 900
+    """Optimiser steps."""
+    batch_size: int = 32
+    """Samples per step."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("n_segments", 2), ("stretch", 1), ("steps", 1), ("batch_size", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise ValueError(f"lr must be positive and finite, got {self.lr}")
+
+    @property
+    def name(self) -> str:
+        """The file name: the axes of the probe, and every other field that departs from its default."""
+        axes = ("rule", "retention", "norm", "curve", "lr", "seed")
+        value = {field.name: getattr(self, field.name) for field in fields(self)}
+        others = [f.name for f in fields(self) if f.name not in axes and value[f.name] != f.default]
+        parts = [*(str(value[axis]) for axis in axes[:4]), f"lr{self.lr:g}", f"s{self.seed}"]
+        return "-".join([*parts, *(f"{name}={value[name]}" for name in others)])
+
+    @property
+    def configuration(self) -> tuple:
+        """Everything but learning rate and seed: the cells that one row of the table is drawn from."""
+        return tuple(sorted((k, v) for k, v in asdict(self).items() if k not in ("lr", "seed")))
+
+    def network(self, vocab_size: int, n_classes: int) -> ModelConfig:
+        """The model's configuration."""
+        return ModelConfig(
+            vocab_size=vocab_size,
+            n_classes=n_classes,
+            d_model=self.d_model,
+            n_layers=self.n_layers,
+            d_ff=self.d_model,
+            segment_len=self.segment_len,
+            n_memory=self.n_memory,
+            dropout=0.0,
+            attention=self.attention,
+            memory_update=self.rule,
+            retention=self.retention,
+            norm=self.norm,
+            pooling=self.pooling,
+            seconds_per_segment=self.seconds_per_segment,
+            backprop="bptt",  # the same gradients as replay, and at this size sooner
+            max_len=self.n_segments * self.segment_len,
+        )
+
+    def pick(self, curves: Mapping[str, Curve]) -> dict[str, Curve]:
+        """The curves with this cell's own in the place of the rule's usual one."""
+        if self.rule in WITHOUT_CURVE:
+            return dict(curves)
+        if self.curve not in curves:
+            raise ValueError(f"curve must be one of {', '.join(curves)}, got {self.curve!r}")
+        return {**curves, OWN_CURVE[self.retention]: curves[self.curve]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeConfig:
+    """Which cells a probe has: every combination that means something.
+
+    A learned rule or `replace` follows no curve, so it has one cell per norm, learning rate and seed; `population`
+    exists for relax and consolidate.
+    """
+
+    out: Path = Path("benchmarks/results/recall")
+    """Folder of the cells' JSON files, the table and the heat map."""
+    rules: tuple[str, ...] = ("scale", "consolidate", "relax", "replace", "gated", "attend")
+    """Memory rules."""
+    retentions: tuple[str, ...] = ("single", "population")
+    """Retentions."""
+    norms: tuple[str, ...] = ("post", "pre")
+    """Norms."""
+    curves: tuple[str, ...] = ("ltp",)
+    """Curves for the single retention; the population's is ltp_population."""
+    lrs: tuple[float, ...] = (1e-3, 2e-3, 4e-3)
+    """Peak learning rates; the table takes each row's best by training accuracy."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds."""
+    curve_folder: Path | None = None
+    """Folder of curve files; by default the packaged ones."""
+    cell: ProbeCell = ProbeCell()
+    """Everything that all cells share."""
+    max_seconds: float | None = None
+    """Begin no further cell after so many seconds; the probe can be continued."""
+
+    def cells(self) -> Iterator[ProbeCell]:
+        """All cells; those of the first learning rate and seed come first."""
+        for lr, seed in product(self.lrs, self.seeds):
+            for rule, norm in product(self.rules, self.norms):
+                for retention, curve in _schedules(rule, self.retentions, self.curves):
+                    axes = {"rule": rule, "retention": retention, "norm": norm, "curve": curve}
+                    yield replace(self.cell, **axes, lr=lr, seed=seed)
+
+
+def _schedules(rule: str, retentions: tuple[str, ...], curves: tuple[str, ...]) -> list[tuple[str, str]]:
+    if rule in WITHOUT_CURVE:
+        return [("single", "none")]
+    schedules = [("single", curve) for curve in curves if "single" in retentions]
+    if "population" in retentions and rule in ("relax", "consolidate"):
+        schedules.append(("population", OWN_CURVE["population"]))
+    return schedules
+
+
+def run_probe(config: ProbeConfig, report: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
+    """Run the cells that have no file in ``config.out`` yet; return all results, with table and heat map written.
+
+    Parameters
+    ----------
+    report : callable, optional
+        Told one line after each cell.
+    """
+    curves = load_curves(config.curve_folder)
+    started = perf_counter()
+    for cell in config.cells():
+        path = config.out / "cells" / f"{cell.name}.json"
+        if path.exists():
+            continue
+        if config.max_seconds is not None and perf_counter() - started > config.max_seconds:
+            break
+        result = run_cell(cell, curves)
+        write_text(path, json.dumps(result, indent=1) + "\n")
+        if report is not None:
+            at_t, further = (min(result[key]) for key in ("accuracy_at_T", "accuracy_at_stretch"))
+            seen = f"train {result['train_accuracy']:.2f}, worst segment {at_t:.2f} at T, {further:.2f} beyond"
+            report(f"{cell.name}: {seen} ({result['seconds']:.0f} s)")
+    return load_cells(config.out)
+
+
+def load_cells(folder: Path | str) -> list[dict[str, Any]]:
+    """The results of all finished cells in a probe's folder."""
+    return [json.loads(path.read_text()) for path in sorted((Path(folder) / "cells").glob("*.json"))]
+
+
+def run_cell(cell: ProbeCell, curves: Mapping[str, Curve]) -> dict[str, Any]:
+    """Train one cell and test it by position.
+
+    Returns
+    -------
+    dict
+        ``cell``; ``train_accuracy`` (of the last tenth of the steps), ``chance``, ``accuracy_at_T`` (a number per
+        segment), ``accuracy_at_stretch``, ``memory_rms`` (after each segment at stretch * T), ``diverged``,
+        ``weights`` (:func:`analytic_weights`), ``parameters``, ``seconds``.
+    """
+    sizes = {"segment_len": cell.segment_len, "twins": True}
+    task = load_task("recall", seed=cell.seed, n_segments=cell.n_segments, n_test=1024, **sizes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(cell.seed)
+        model = build_model(cell.model, cell.network(task.vocab_size, task.n_classes), cell.pick(curves))
+    started = perf_counter()
+    train_accuracy, diverged = _train(model, task.train, cell)
+    seconds = perf_counter() - started
+    further = cell.n_segments * cell.stretch
+    longer = load_task("recall", seed=cell.seed, n_segments=further, n_train=1, n_validation=1, n_test=2048, **sizes)
+    return {
+        "cell": asdict(cell),
+        "train_accuracy": train_accuracy,
+        "chance": 1 / task.n_classes,
+        "accuracy_at_T": accuracy_by_segment(model, task.test, cell.n_segments),
+        "accuracy_at_stretch": accuracy_by_segment(model, longer.test, further),
+        "memory_rms": memory_rms(model, longer.test, cell),
+        "diverged": diverged,
+        "weights": analytic_weights(model, (cell.n_segments, further, 256)),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "seconds": round(seconds, 2),
+    }
+
+
+def _square(split: Split) -> tuple[Tensor, Tensor]:
+    """Tokens (n, length) and labels (n,) of a split whose sequences are equally long."""
+    return torch.from_numpy(split.tokens.reshape(len(split), -1).astype(np.int64)), torch.from_numpy(split.labels)
+
+
+def _train(model: nn.Module, split: Split, cell: ProbeCell) -> tuple[float, bool]:
+    """Train in place; the accuracy over the last tenth of the steps, and whether the loss stopped being finite."""
+    tokens, labels = _square(split)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=cell.lr, betas=(0.9, 0.98), weight_decay=0.01)
+    course = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, cell.lr, total_steps=cell.steps + 1, pct_start=0.1, cycle_momentum=False
+    )
+    rng = np.random.default_rng(cell.seed)
+    right = []
+    for _ in range(cell.steps):
+        batch = torch.from_numpy(rng.integers(0, len(tokens), cell.batch_size))
+        logits = model(tokens[batch])
+        loss = F.cross_entropy(logits, labels[batch])
+        if not torch.isfinite(loss):
+            return 0.0, True
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        course.step()
+        right.append((logits.argmax(-1) == labels[batch]).float().mean().item())
+    return float(np.mean(right[-max(cell.steps // 10, 1) :])), False
+
+
+@torch.no_grad()
+def accuracy_by_segment(model: nn.Module, split: Split, n_segments: int, batch_size: int = 512) -> list[float]:
+    """Accuracy by the segment that holds the answer: n_segments numbers."""
+    model.eval()
+    tokens, labels = _square(split)
+    logits = torch.cat([model(batch) for batch in tokens.split(batch_size)])
+    right = (logits.argmax(-1) == labels).double().numpy()
+    where = split.extra["segment"]
+    return [round(float(right[where == segment].mean()), 4) for segment in range(n_segments)]
+
+
+@torch.no_grad()
+def memory_rms(model: nn.Module, split: Split, cell: ProbeCell) -> list[float]:
+    """Root mean square of the memory after each segment of 64 samples; [] for a model without a stream."""
+    if not hasattr(model, "step"):
+        return []
+    tokens, _ = _square(split.select(np.arange(64)))
+    total = tokens.shape[1] // cell.segment_len
+    state = model.initial_state(64, total if cell.rule == "scale" else None)
+    found = []
+    for segment in tokens.split(cell.segment_len, dim=1):
+        _, state = model.step(segment, state)
+        found.append(round(state.memory.square().mean().sqrt().item(), 6))
+    return found
+
+
+def analytic_weights(model: nn.Module, lengths: tuple[int, ...]) -> dict[str, dict[str, list[float]] | str]:
+    """Weight of the first and of the last segment after n segments, for each n: least and largest over memory tokens.
+
+    A number of segments for which the curve gives no schedule has the reason in words instead.
+    """
+    retention = getattr(getattr(model, "constants", None), "retention", None)
+    if retention is None:
+        return {}
+    found: dict[str, dict[str, list[float]] | str] = {}
+    for n in lengths:
+        try:
+            weights = segment_weights(*retention.table(n))
+        except ValueError as error:
+            found[str(n)] = str(error)
+            continue
+        if retention.rule == "scale":  # each memory replaces the last: its own factor is all that the rule gives
+            weights = retention.table(n)[1]
+        ends = {"first": weights[0], "last": weights[-1]}
+        found[str(n)] = {end: [float(w.min()), float(w.max())] for end, w in ends.items()}
+    return found
