@@ -29,6 +29,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -63,14 +64,17 @@ class Block(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch tokens d_model"],
-        mask: Bool[Tensor, "batch tokens"] | None,
-        phi_r: Float[Tensor, "n_heads n d_head"] | None,
+        mask: Bool[Tensor, "batch tokens"] | None = None,
+        phi_r: Float[Tensor, "n_heads n d_head"] | None = None,
     ) -> Float[Tensor, "batch tokens d_model"]:
+        x = self.residual(x, self.norm_attention, lambda z: self.attention(z, mask, phi_r))
+        return self.residual(x, self.norm_feed_forward, self.feed_forward)
+
+    def residual(self, x: Tensor, norm: nn.Module, layer: Callable[[Tensor], Tensor]) -> Tensor:
+        """x + layer(x) with dropout, and LayerNorm where the configuration has it."""
         if self.pre_norm:
-            x = x + self.dropout(self.attention(self.norm_attention(x), mask, phi_r))
-            return x + self.dropout(self.feed_forward(self.norm_feed_forward(x)))
-        y = self.norm_attention(x + self.dropout(self.attention(x, mask, phi_r)))
-        return self.norm_feed_forward(y + self.dropout(self.feed_forward(y)))
+            return x + self.dropout(layer(norm(x)))
+        return norm(x + self.dropout(layer(x)))
 
 
 @dataclass(frozen=True)
@@ -264,8 +268,11 @@ class RMAAT(nn.Module):
 
     def _segments(self, tokens: Tensor, lengths: Tensor | None, state: "State") -> Segments:
         retention, dtype = self.constants.retention, self.embedding.weight.dtype
+        segment_len = self.config.segment_len
+        if self.config.n_memory == 0:  # a single short segment needs no padding: nothing is read behind it
+            segment_len = min(segment_len, tokens.shape[1])
         known = (state.seen, state.steps, state.n_segments)
-        return Segments.cut(tokens, lengths, self.config.segment_len, retention, dtype, *known)
+        return Segments.cut(tokens, lengths, segment_len, retention, dtype, *known)
 
     def _run(self, segments: Segments, carry: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], list[Tensor | None]]:
         """Run all segments by the configured way of backpropagation."""
@@ -287,7 +294,7 @@ class RMAAT(nn.Module):
     def _segment(self, tokens, mask, valid, keep, take, carry, shared):
         """One segment: ``(carry, output)`` from the tensors of :meth:`Segments.at`, without side effects."""
         memory, summary, *cache = carry
-        x = self.dropout(self.embedding(tokens) + self.sinusoids)
+        x = self.dropout(self.embedding(tokens) + self.sinusoids[: tokens.shape[1]])
         read = memory if self.cached_read is None else self.cached_read(x, mask, memory, tuple(cache))
         tokens_out, new = self.encode(x, mask, read, shared)
         if memory.shape[1]:
@@ -410,7 +417,8 @@ class RMAAT(nn.Module):
         for name, curve in curves.items():
             curve.save(folder / "curves" / f"{name}.toml")
         draws = {name: [curve.draw, curve.draw_seed] for name, curve in curves.items() if curve.draw is not None}
-        record = {"config": dataclasses.asdict(self.config), "provenance": self.provenance(), "curve_draws": draws}
+        record = {"class": type(self).__name__, "config": dataclasses.asdict(self.config)}
+        record |= {"provenance": self.provenance(), "curve_draws": draws}
         (folder / "config.json").write_text(json.dumps(record, indent=2) + "\n")
         tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
         save_file(tensors, folder / "model.safetensors")
@@ -426,7 +434,8 @@ class RMAAT(nn.Module):
         curves = {path.stem: load_curve(path) for path in sorted((folder / "curves").glob("*.toml"))}
         for name, (draw, seed) in record["curve_draws"].items():
             curves[name] = curves[name].sample(draw + 1, seed)[draw]
-        model = cls(ModelConfig(**record["config"]), curves)
+        kind = cls if record["class"] == cls.__name__ else getattr(import_module("rmaat.baselines"), record["class"])
+        model = kind(ModelConfig(**record["config"]), curves)
         model.load_state_dict(load_file(folder / "model.safetensors"))
         return model.eval()
 
