@@ -1,0 +1,219 @@
+"""Long-context transformers whose memory and attention come from simulated astrocytes.
+
+Add --debug to any command to see the traceback of an error."""
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional, arg
+
+from rmaat.train import TrainConfig
+
+Run = Annotated[Path, arg(metavar="RUN", help="run directory, as `rmaat train` wrote it")]
+
+
+@dataclass(frozen=True)
+class MakeData:
+    """Generate a task's data, or read its official files, keep them under DATA_DIR and print the task's card."""
+
+    task: Positional[str]
+    """Name of the task; `rmaat data list` shows them."""
+    data_dir: Path = Path("data")
+    """Where official files lie and generated data are kept."""
+    seed: int = 0
+    """Seed of everything that is drawn."""
+    options: dict[str, int | float | str | bool] | None = None
+    """Options of the task, as pairs: --options max_length 600 n_train 20000."""
+
+    def run(self) -> int:
+        from rmaat.tasks import load_task
+
+        task = load_task(self.task, self.data_dir, seed=self.seed, progress=True, **(self.options or {}))
+        print(json.dumps(dict(task.card), indent=2))
+        return 0
+
+
+@dataclass(frozen=True)
+class CheckData:
+    """Say which of the Long Range Arena's official files a folder holds, and what is missing or damaged."""
+
+    folder: Positional[Path]
+    """The folder that you downloaded to."""
+
+    def run(self) -> int:
+        from rmaat.tasks.official import check
+
+        findings = check(self.folder)
+        for finding in findings:
+            print(f"{'ok     ' if finding.ok else 'missing'}  {finding.task:<12} {finding.message}")
+        return 0 if any(finding.ok for finding in findings) else 1
+
+
+@dataclass(frozen=True)
+class ListData:
+    """List the tasks by name."""
+
+    def run(self) -> int:
+        from rmaat import tasks
+
+        print(tasks.__doc__)
+        return 0
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Accuracy of a run on one split, beside the majority-class rate and the run's baselines."""
+
+    run_directory: Annotated[Positional[Path], Run]
+    split: str = "test"
+    """train, validation or test."""
+    require_gain: float | None = None
+    """Exit with status 1 unless accuracy exceeds the majority-class rate by this many percentage points."""
+    device: str = "cpu"
+    """Where to compute."""
+
+    def run(self) -> int:
+        from rmaat.evaluate import evaluate
+        from rmaat.checkpoint import add_metrics
+
+        own = evaluate(self.run_directory, self.split, device=self.device)
+        baselines = [
+            evaluate(path.parent, self.split, device=self.device)
+            for path in sorted(self.run_directory.glob("baselines/*/config.json"))
+        ]
+        gain = 100 * (own["accuracy"] - own["majority_rate"])
+        print(f"{'model':<14} {self.split + ' accuracy':>16}   ({own['task']}, {own['n']} samples)")
+        for result in (own, *baselines):
+            print(f"{result['model']:<14} {result['accuracy']:>16.1%}")
+        print(f"{'majority class':<14} {own['majority_rate']:>16.1%}   {own['model']} gains {gain:+.1f} percentage points")
+        if self.split == "test":
+            accuracies = {result["model"]: result["accuracy"] for result in baselines}
+            add_metrics(self.run_directory, {"test_accuracy": own["accuracy"], "baselines": accuracies})
+        if self.require_gain is not None and gain < self.require_gain:
+            print(f"error: gain must be at least {self.require_gain:g} percentage points, got {gain:.1f}", file=sys.stderr)
+            return 1
+        return 0
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Print each derived constant of a checkpoint with its chain down to the simulation and its equations."""
+
+    run_directory: Annotated[Positional[Path], Run]
+    segments: int | None = None
+    """Number of segments T whose retention factors are shown; by default that of the task's longest input."""
+
+    def run(self) -> int:
+        from rmaat.trace import trace
+
+        for derived in trace(self.run_directory, n_segments=self.segments):
+            print("\n".join(derived.lines()), end="\n\n")
+        return 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write one self-contained report.html with the result, the origin of the constants, figures and curves."""
+
+    run_directory: Annotated[Positional[Path], Run]
+    title: str | None = None
+    """Heading of the page."""
+
+    def run(self) -> int:
+        from rmaat.figures import draw_figures
+        from rmaat.report import report
+
+        draw_figures(self.run_directory)
+        print(report(self.run_directory, title=self.title))
+        return 0
+
+
+def _train(argv: Sequence[str]) -> int:
+    """Train a model; the defaults are those of a recipe where `--recipe FILE.toml` is given."""
+    from rmaat.recipes import load_recipe
+    from rmaat.train import train
+
+    argv, recipe = _take_option(list(argv), "--recipe")
+    default = TrainConfig() if recipe is None else load_recipe(Path(recipe))
+    description = (
+        "Train a model from curve files; an interrupted run is continued where it stopped.\n\n"
+        "--recipe FILE.toml takes the defaults below from a recipe, such as those of benchmarks/lra/."
+    )
+    config = tyro.cli(TrainConfig, default=default, args=argv, prog="rmaat train", description=description)
+    run = train(config)
+    metrics = run / "metrics.json"
+    if metrics.exists():
+        result = json.loads(metrics.read_text())
+        print(f"{run}: test accuracy {result['test_accuracy']:.1%}, majority class {result['majority_rate']:.1%}")
+    else:
+        print(f"{run}: leg ended; the same command continues it")
+    return 0
+
+
+def _take_option(argv: list[str], name: str) -> tuple[list[str], str | None]:
+    """Remove `name VALUE` or `name=VALUE` from the arguments."""
+    for k, word in enumerate(argv):
+        if word == name:
+            if k + 1 == len(argv):
+                raise ValueError(f"{name} must be followed by a file, got nothing")
+            return argv[:k] + argv[k + 2 :], argv[k + 1]
+        if word.startswith(name + "="):
+            return argv[:k] + argv[k + 1 :], word.split("=", 1)[1]
+    return argv, None
+
+
+GROUPS = {"data": {"make": MakeData, "check": CheckData, "list": ListData}}
+COMMANDS = {"eval": Evaluate, "trace": Trace, "report": Report}
+OVERVIEW = f"""{__doc__}
+
+commands:
+  data make|check|list   generate a task's data, check downloaded files, list the tasks
+  train                  train a model from curve files
+  eval RUN               accuracy of a run beside majority class and baselines
+  trace RUN              each derived constant with its chain down to the simulation
+  report RUN             one self-contained page about a run
+  bench ...              retention probe, Long Range Arena, speed
+
+`rmaat COMMAND --help` describes a command."""
+EXPECTED = (ValueError, TypeError, OSError, RuntimeError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; errors are one line, or a traceback with --debug."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in argv
+    argv = [word for word in argv if word != "--debug"]
+    try:
+        return _run(argv)
+    except EXPECTED as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+
+
+def _run(argv: Sequence[str]) -> int:
+    name, rest = (argv[0], argv[1:]) if argv else ("--help", [])
+    if name in ("-h", "--help"):
+        print(OVERVIEW)
+        return 0
+    if name == "train":
+        return _train(rest)
+    if name in GROUPS:
+        return tyro.extras.subcommand_cli_from_dict(GROUPS[name], prog=f"rmaat {name}", args=rest).run()
+    if name in COMMANDS:
+        return tyro.cli(COMMANDS[name], prog=f"rmaat {name}", args=rest).run()
+    raise ValueError(f"command must be one of train, {', '.join([*GROUPS, *COMMANDS])}, got {name!r}; see rmaat --help")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
