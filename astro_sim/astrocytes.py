@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import brian2 as b2
@@ -21,15 +22,19 @@ def astrocyte_values(build: Build, n: int) -> tuple[Values, bool]:
     """Constants of the astrocytes, and whether the exogenous IP3 flow is needed."""
     model, values = build.model, Values(n, "astrocytes")
     for table in (*model.astrocyte_tables(), model):
-        values.add(table.quantities(), table.kinds())
+        # the clamped IP3 of Li-Rinzel is a state, not a constant
+        values.add({name: value for name, value in table.quantities().items() if name != "I"}, table.kinds())
     if getattr(model, "gliotransmission", None) is not None:
         add_side(values, model.gliotransmission, ASTROCYTE_SIDE)
     if getattr(model, "release", None) is not None and "Omega_c" not in values.scalars | values.arrays:
         values.add({"Omega_c": model.release.Omega_c}, model.release.kinds())
     if not isinstance(model, ChI):
         return values, False
+    if model.topology is not None:  # a junction reads the arrays of the cell that it ends on
+        arrays = {name: value for name, value in model.coupling.quantities().items() if np.ndim(value)}
+        values.add(arrays, model.coupling.kinds())
     bias = build.protocol.bias(n)
-    pulse = dict(t_on=0 * second, t_width=FOREVER, t_period=FOREVER, sink=b2.Quantity(0.0))
+    pulse = dict(t_on=0 * second, t_width=FOREVER, t_period=FOREVER, sink=0.0)
     if bias is not None:
         if values.any("stim"):
             raise ValueError("stim must be 0 where the protocol brings an IP3 pulse, got a constant I_bias as well")
@@ -37,7 +42,7 @@ def astrocyte_values(build: Build, n: int) -> tuple[Values, bool]:
         driven = np.ones(n) if bias.sink else np.sign(np.asarray(bias.I_bias))
         values.add({"I_bias": bias.I_bias, "stim": b2.Quantity(driven)}, model.kinds())
         period = FOREVER if bias.period is None else bias.period
-        pulse = dict(t_on=bias.start, t_width=bias.width, t_period=period, sink=b2.Quantity(float(bias.sink)))
+        pulse = dict(t_on=bias.start, t_width=bias.width, t_period=period, sink=float(bias.sink))
     values.scalars.update(pulse)
     exogenous = values.any("stim")
     if exogenous and "F_ex" not in values.scalars | values.arrays:
@@ -45,82 +50,110 @@ def astrocyte_values(build: Build, n: int) -> tuple[Values, bool]:
     return values, exogenous
 
 
-def add_astrocytes(build: Build, n: int) -> Any:
-    """The group of astrocytes, in the detail that the model asks for."""
-    model = build.model
-    values, exogenous = astrocyte_values(build, n)
-    stochastic = values.any("noise")
-    equations = eq.CALCIUM_STOCHASTIC if stochastic else eq.CALCIUM
+@dataclass(frozen=True)
+class Parts:
+    """Which mechanisms an astrocyte has."""
+
+    senses: bool  # the metabotropic receptor
+    stepped: bool  # in closed form
+    synaptic: bool  # transmitter comes summed from synapses
+    releases: bool  # gliotransmitter
+    published: bool  # with its extracellular transient
+
+
+def parts_of(model: Any) -> Parts:
+    """The mechanisms of the astrocytes of a model."""
     synaptic = isinstance(model, TripartiteSynapses)
     senses = isinstance(model, GChI) or (synaptic and model.needs_receptor)
-    stepped = senses and model.update == "event"
+    published = getattr(model, "update", "event") == "published"
+    releases = getattr(model, "gliotransmission", None) is not None
+    return Parts(senses, senses and not published, synaptic, releases, published)
+
+
+def astrocyte_equations(model: Any, stochastic: bool, exogenous: bool) -> b2.Equations:
+    """The blocks that a model is made of."""
+    parts = parts_of(model)
+    equations = eq.CALCIUM_STOCHASTIC if stochastic else eq.CALCIUM
     if isinstance(model, ChI):
-        junctions = model.topology is not None
-        equations += eq.ip3(receptor=senses, exogenous=exogenous, junctions=junctions)
-        if junctions:
-            values.add({k: v for k, v in model.coupling.quantities().items() if np.ndim(v)}, model.coupling.kinds())
+        equations += eq.ip3(receptor=parts.senses, exogenous=exogenous, junctions=model.topology is not None)
     else:
         equations += eq.IP3_CLAMPED if isinstance(model, LiRinzel) else eq.IP3_POOL
-    if senses:
-        equations += eq.RECEPTOR_STEPPED if stepped else eq.RECEPTOR
-        equations += eq.TRANSMITTER_STEPPED if stepped or synaptic else eq.TRANSMITTER
-    gliotransmission = getattr(model, "gliotransmission", None)
-    arguments: dict[str, Any] = {}
-    if gliotransmission is not None:
-        equations += eq.RESOURCES
-        reset = eq.ON_RELEASE
-        if model.update == "published":
-            equations += eq.GLIOTRANSMITTER
-            reset = eq.ON_GLIOTRANSMITTER + eq.ON_RELEASE
-        again = eq.THRESHOLD if gliotransmission.refractory is None else gliotransmission.refractory
-        arguments = dict(threshold=eq.THRESHOLD, refractory=again, reset=reset)
-    if isinstance(model, LiRinzel):
-        values.scalars.pop("I", None), values.arrays.pop("I", None)
-    namespace = {**values.scalars, "nM": nmolar}
+    if parts.senses:
+        equations += eq.RECEPTOR_STEPPED if parts.stepped else eq.RECEPTOR
+        equations += eq.TRANSMITTER_STEPPED if parts.stepped or parts.synaptic else eq.TRANSMITTER
+    return equations + (release_equations(model) if parts.releases else b2.Equations(""))
+
+
+def release_equations(model: Any) -> b2.Equations:
+    """Resources of the astrocyte, and the transient of gliotransmitter where it is integrated."""
+    return eq.RESOURCES + (eq.GLIOTRANSMITTER if model.update == "published" else b2.Equations(""))
+
+
+def release_reset(model: Any) -> str:
+    """What a release does to the astrocyte."""
+    return (eq.ON_GLIOTRANSMITTER if model.update == "published" else "") + eq.ON_RELEASE
+
+
+def add_astrocytes(build: Build, n: int) -> Any:
+    """The group of astrocytes, in the detail that the model asks for."""
+    model, parts = build.model, parts_of(build.model)
+    values, exogenous = astrocyte_values(build, n)
+    stochastic = values.any("noise")
+    equations = astrocyte_equations(model, stochastic, exogenous)
+    events: dict[str, Any] = {}
+    if parts.releases:
+        again = model.gliotransmission.refractory
+        events = dict(threshold=eq.THRESHOLD, refractory=eq.THRESHOLD if again is None else again)
+        events["reset"] = release_reset(model)
     group = b2.NeuronGroup(
         n,
         equations + values.declarations(),
         method="milstein" if stochastic else "rk4",
-        namespace=namespace,
+        namespace={**values.scalars, "nM": nmolar},
         clock=build.astrocyte_clock,
-        **arguments,
+        **events,
     )
     values.assign(group)
-    build.add("astrocytes", group, equations, *(str(part) for part in arguments.values()))
-    state = astrocyte_state(model, n, build.initial, build.protocol.bias(n))
-    build.set_state(group, **state)
+    build.add("astrocytes", group, equations, *(str(part) for part in events.values()))
+    build.set_state(group, **astrocyte_state(model, n, build.initial, build.protocol.bias(n)))
+    offer_fluxes(build, group, n, exogenous)
+    if parts.senses:
+        build.offer(group, "astrocyte", n, Gamma_A="1", J_beta="uM/s", **({} if parts.synaptic else {"Y_S": "uM"}))
+        build.set_state(group, Gamma_A=0.0)
+    if parts.stepped:
+        code = eq.RECEPTOR_STEP + ("" if parts.synaptic else eq.TRANSMITTER_STEP)
+        group.run_regularly(code, clock=build.astrocyte_clock, when="groups", order=-1)  # just before rk4
+        build.code.append(code)
+    if parts.releases:
+        offer_release(build, group, n)
+    return group
+
+
+def offer_fluxes(build: Build, group: Any, n: int, exogenous: bool) -> None:
+    """Make calcium, IP3 and their fluxes recordable."""
+    model = build.model
     build.offer(group, "astrocyte", n, C="uM", h="1", I="uM", J_r="uM/s", J_l="uM/s", J_p="uM/s")
     if isinstance(model, ChI):
         build.offer(group, "astrocyte", n, J_delta="uM/s", J_3K="uM/s", J_5P="uM/s")
-        if exogenous:
-            build.offer(group, "astrocyte", n, J_ex="uM/s")
-        if model.topology is not None:
-            build.offer(group, "astrocyte", n, J_gjc="uM/s")
+        build.offer(group, "astrocyte", n, **({"J_ex": "uM/s"} if exogenous else {}))
+        build.offer(group, "astrocyte", n, **({} if model.topology is None else {"J_gjc": "uM/s"}))
     if isinstance(model, InwardCurrent):
         build.offer(group, "astrocyte", n, I_SIC="1")
-    if senses:
-        build.offer(group, "astrocyte", n, Gamma_A="1", J_beta="uM/s", **({} if synaptic else {"Y_S": "uM"}))
-        build.set_state(group, Gamma_A=0.0)
-        if stepped:
-            code = eq.RECEPTOR_STEP + ("" if synaptic else eq.TRANSMITTER_STEP)
-            group.run_regularly(code, clock=build.astrocyte_clock, when="groups", order=-1)
-            build.code.append(code)
-    if gliotransmission is not None:
-        build.offer(group, "astrocyte", n, x_A="1", **({"G_A": "uM"} if model.update == "published" else {}))
-        build.set_state(group, x_A=1.0)
-        build.add("release_monitor", b2.SpikeMonitor(group))
-    return group
+
+
+def offer_release(build: Build, group: Any, n: int) -> None:
+    """Make gliotransmission recordable, and fill the resources."""
+    build.offer(group, "astrocyte", n, x_A="1", **({"G_A": "uM"} if build.model.update == "published" else {}))
+    build.set_state(group, x_A=1.0)
+    build.add("release_monitor", b2.SpikeMonitor(group))
 
 
 def add_imposed(build: Build, n: int, releases: Spikes) -> Any:
     """Astrocytes without calcium, which release when the protocol says so."""
     model, values = build.model, Values(n, "astrocytes")
     add_side(values, model.gliotransmission, ASTROCYTE_SIDE)
-    equations = eq.IMPOSED + eq.RESOURCES
-    reset = eq.ON_RELEASE + eq.AFTER_IMPOSED
-    if model.update == "published":
-        equations += eq.GLIOTRANSMITTER
-        reset = eq.ON_GLIOTRANSMITTER + reset
+    equations = eq.IMPOSED + release_equations(model)
+    reset = release_reset(model) + eq.AFTER_IMPOSED
     group = b2.NeuronGroup(
         n,
         equations + values.declarations(),
@@ -132,12 +165,12 @@ def add_imposed(build: Build, n: int, releases: Spikes) -> Any:
     )
     values.assign(group)
     build.add("astrocytes", group, equations, eq.THRESHOLD, reset)
-    source = build.spike_source("imposed", releases, n)
+    # a kick is noticed one step later: send it one step before
+    early = Spikes(releases.index, np.maximum(releases.time_s - float(build.clock.dt), 0))
+    source = build.spike_source("imposed", early, n)
     kick = eq.suffixed(eq.ON_IMPOSED, values.arrays, "_post")
     build.pathway("imposing", source, group, np.arange(n), np.arange(n), kick, on_pre=kick, namespace=values.scalars)
-    build.offer(group, "astrocyte", n, x_A="1", **({"G_A": "uM"} if model.update == "published" else {}))
-    build.set_state(group, x_A=1.0)
-    build.add("release_monitor", b2.SpikeMonitor(group))
+    offer_release(build, group, n)
     return group
 
 

@@ -236,8 +236,8 @@ class GammaSweep(Releases):
 class BiasPulse(Protocol):
     """IP3 flows into (and out of) some astrocytes from a reservoir at ``I_bias`` during a pulse.
 
-    ``sink=True`` keeps the flow on between pulses, towards a reservoir without IP3, as in Stimberg et al. 2019,
-    figure 5; the default lets the cell alone between pulses.
+    ``I_bias`` is one value, or one for each of ``sources``. ``sink=True`` keeps the flow on between pulses and in all
+    other cells, towards a reservoir without IP3, as in Stimberg et al. 2019, figure 5; the default lets them alone.
     """
 
     sources: tuple[int, ...] = (0,)
@@ -248,9 +248,24 @@ class BiasPulse(Protocol):
     length: TimeConstant = default(60 * second)
     sink: bool = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        name = type(self).__name__
+        for field in ("start", "width", "period", "length"):
+            if np.ndim(getattr(self, field)):
+                raise ValueError(f"{name}.{field} must be one time, got {getattr(self, field)!r}")
+        for source in self.sources:
+            check_count(f"{name}.sources", source, least=0)
+        if np.size(self.I_bias) not in (1, len(self.sources)):
+            raise ValueError(f"{name}.I_bias must have one value, or one per source, got {self.I_bias!r}")
+
+    @property
+    def n_elements(self) -> None:
+        return None
+
     @property
     def duration(self) -> b2.Quantity:
-        return np.max(self.length)
+        return self.length
 
     def bias(self, n: int) -> Bias:
         for source in self.sources:
