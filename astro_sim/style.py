@@ -14,7 +14,9 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 STYLE = Path(__file__).with_name("style.mplstyle")
-BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK = (f"C{k}" for k in range(7))  # in the order of the style
+# In the order of the style, but not as C0, C1, ...: those are looked up when a figure is drawn, outside of the style.
+BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
+BLACK = "#000000"
 GREY = "0.55"
 SYMBOLS = {
     "C": "$C$",
@@ -38,7 +40,11 @@ def styled(draw):
     @functools.wraps(draw)
     def in_style(*args, **kwargs):
         with plt.style.context(STYLE):
-            return draw(*args, **kwargs)
+            drawn = draw(*args, **kwargs)
+            interactive = plt.isinteractive()
+        if interactive:  # a notebook's first figure turns it on, and leaving the style would turn it off again
+            plt.ion()
+        return drawn
 
     return in_style
 
