@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from time import perf_counter
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rmaat import tables
 from rmaat.baselines import build_model
 from rmaat.config import ModelConfig
 from rmaat.curves import Curve, load_curves
@@ -30,6 +32,15 @@ from rmaat.files import write_text
 from rmaat.memory import segment_weights
 from rmaat.tasks import Split, load_task
 
+PROSE = """\
+Accuracy by the segment that holds the answer, at the T that the model was trained on and at a multiple of it; mean over
+seeds, at the learning rate that trains best. "learned" counts the seeds whose training accuracy left chance; "not
+recalled" stands only where none did, at any learning rate. Rows are ordered by their worst segment beyond T.
+"""
+WEIGHTS_PROSE = """\
+What each rule alone gives to the first and to the last of n segments, if the network copied nothing (least to largest
+over the memory tokens; for `scale`, which replaces the memory, the segment's own factor).
+"""
 OWN_CURVE = {"single": "ltp", "population": "ltp_population"}
 WITHOUT_CURVE = ("replace", "gated", "attend")
 
@@ -96,11 +107,6 @@ class ProbeCell:
         others = [f.name for f in fields(self) if f.name not in axes and value[f.name] != f.default]
         parts = [*(str(value[axis]) for axis in axes[:4]), f"lr{self.lr:g}", f"s{self.seed}"]
         return "-".join([*parts, *(f"{name}={value[name]}" for name in others)])
-
-    @property
-    def configuration(self) -> tuple:
-        """Everything but learning rate and seed: the cells that one row of the table is drawn from."""
-        return tuple(sorted((k, v) for k, v in asdict(self).items() if k not in ("lr", "seed")))
 
     def network(self, vocab_size: int, n_classes: int) -> ModelConfig:
         """The model's configuration."""
@@ -201,7 +207,25 @@ def run_probe(config: ProbeConfig, report: Callable[[str], None] | None = None) 
             at_t, further = (min(result[key]) for key in ("accuracy_at_T", "accuracy_at_stretch"))
             seen = f"train {result['train_accuracy']:.2f}, worst segment {at_t:.2f} at T, {further:.2f} beyond"
             report(f"{cell.name}: {seen} ({result['seconds']:.0f} s)")
+    render_probe(config.out)
     return load_cells(config.out)
+
+
+def render_probe(folder: Path | str) -> Path:
+    """Write the tables, ``recall.md``, and where Matplotlib is installed the heat map; the tables' path."""
+    rows = tables.probe_rows(load_cells(folder))
+    parts = ["# Recall by position", PROSE, tables.probe_table(rows), WEIGHTS_PROSE, tables.weights_table(rows)]
+    text = "\n\n".join(part.strip() for part in parts) + "\n"
+    if find_spec("matplotlib") and rows:
+        from rmaat.plotting import panels, plot_recall, save_figure
+
+        shown = {row["name"]: [*tables.places(row["at_T"]), *tables.places(row["at_stretch"])] for row in rows}
+        ax = plot_recall(shown, 5, rows[0]["chance"], ax=panels(size=(7, 0.8 + 0.2 * len(rows))))
+        ax.set_xticks(range(10), ["first", "¼", "½", "¾", "last"] * 2)
+        ax.set_xlabel("segment that holds the answer, at T (left) and beyond (right)")
+        save_figure(ax.figure, Path(folder) / "recall", "Recall by position of the marked symbol, at T and beyond.")
+        text += "\n![Recall by position](recall.svg)\n"
+    return write_text(Path(folder) / "recall.md", text)
 
 
 def load_cells(folder: Path | str) -> list[dict[str, Any]]:

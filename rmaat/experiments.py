@@ -1,0 +1,250 @@
+"""The experiment runner: trains what has no result yet, one fresh process per run, and renders the tables.
+
+A run is a recipe ``RECIPES/<task>/<model>.toml``, a seed and possibly a variant: a change of the model that a study
+asks about. Its result is one JSON file ``RESULTS/<task>/<model>[--<variant>]-s<seed>.json``. A run that has one is
+done; a run that was killed goes on from its last checkpoint in ``WORK``; so the runner may be stopped at any time and
+results may come from several machines. To repeat a run, delete its result.
+
+Studies: `models` compares models; `ablations` takes RMAAT apart; `memory` sweeps the number of memory tokens;
+`deviation` scales what the astrocytes set (a, alpha, position scale) away from its simulated value.
+"""
+
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+from rmaat.baselines import build_model, count_parameters
+from rmaat.config import ModelConfig
+from rmaat.evaluate import draw_curves
+from rmaat.files import write_text
+from rmaat.recipes import load_recipe
+from rmaat.train import TrainConfig, train
+
+WITHOUT_EFFECT = ("run", "data_dir", "device", "time_budget_s", "progress", "tensorboard", "checkpoint_every")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A change of a model: some fields of its ModelConfig set, others multiplied."""
+
+    name: str
+    set: Mapping[str, Any] = field(default_factory=dict)
+    scale: Mapping[str, float] = field(default_factory=dict)
+
+    def apply(self, network: ModelConfig) -> ModelConfig:
+        """`network` with the change."""
+        scaled = {}
+        for name, factor in self.scale.items():
+            value = factor * getattr(network, name)
+            scaled[name] = int(value) if isinstance(getattr(network, name), int) else value
+        return dataclasses.replace(network, **self.set, **scaled)
+
+
+def _rule(name: str, rule: str, retention: str | None = None) -> Variant:
+    return Variant(name, {"memory_update": rule, "retention": retention})
+
+
+ABLATIONS = (
+    _rule("no-retention", "replace", "single"),
+    Variant("bptt", {"backprop": "bptt"}),
+    Variant("half-the-segments", scale={"segment_len": 2}),
+    Variant("quarter-of-the-segments", scale={"segment_len": 4}),
+    Variant("no-H_astro", {"position": "none"}),
+    Variant("no-H_neuron", {"neuron": False}),
+    Variant("no-P", {"feedback": False}),
+    Variant("alpha-1", {"alpha": 1.0}),
+    Variant("free-R", {"position": "free"}),
+    _rule("scale", "scale", "single"),
+    _rule("consolidate", "consolidate", "single"),
+    _rule("consolidate-population", "consolidate", "population"),
+    _rule("relax", "relax", "single"),
+    _rule("relax-population", "relax", "population"),
+    _rule("gated", "gated", "single"),
+    _rule("attend", "attend", "single"),
+    Variant("post-norm", {"norm": "post"}),
+    Variant("pre-norm", {"norm": "pre"}),
+)
+MEMORY = tuple(Variant(f"memory-{n}", {"n_memory": n}) for n in (4, 8, 16, 32, 64))
+FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+DEVIATION = (
+    *(Variant(f"a-x{factor:g}", scale={"seconds_per_segment": factor}) for factor in FACTORS),
+    *(Variant(f"alpha-{alpha:g}", {"alpha": alpha}) for alpha in (0.1, 0.25, 0.5, 1.0)),
+    *(Variant(f"scale-x{factor:g}", scale={"cells_per_token": factor}) for factor in FACTORS),
+)
+VARIANTS = {"models": (), "ablations": ABLATIONS, "memory": MEMORY, "deviation": DEVIATION}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+    """Which runs make up an experiment."""
+
+    tasks: tuple[str, ...] = ("listops", "pathfinder32", "image", "text", "retrieval")
+    """Folders of recipes."""
+    models: tuple[str, ...] = ("rmaat", "rmaat-paper", "rmt", "rlt", "linear", "softmax")
+    """Models; each task has a recipe for each."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of weights, order and dropout; the data stay the same."""
+    study: Literal["models", "ablations", "memory", "deviation"] = "models"
+    """Models as they are, or variants of the model rmaat beside them."""
+    variants: tuple[str, ...] | None = None
+    """Only these variants of the study."""
+    unmatched: bool = False
+    """Give all models the smallest d_ff of the task's recipes, instead of one each that matches the parameters."""
+    recipes: Path = Path("benchmarks/lra")
+    """Folder of recipes."""
+    results: Path = Path("benchmarks/results/lra")
+    """Folder of results: JSON files, the table and the charts."""
+    work: Path = Path("runs/lra")
+    """Folder of run directories, with the checkpoints that a killed run goes on from."""
+    data_dir: Path = Path("data")
+    """Where official files lie and generated data are kept."""
+    curves: Path | None = None
+    """Folder of curve files; by default the packaged ones."""
+    changes: dict[str, int | float | str | bool] = field(default_factory=dict)
+    """Fields of TrainConfig to change in every recipe, such as steps or device."""
+    max_seconds: float | None = None
+    """Stop after so many seconds, in the middle of a run if need be; the same command goes on."""
+
+    def runs(self) -> Iterator["Run"]:
+        """All runs, the first seed of everything first."""
+        known = [variant.name for variant in VARIANTS[self.study]]
+        for name in self.variants or ():
+            if name not in known:
+                raise ValueError(f"variants must be of the study {self.study} ({', '.join(known)}), got {name!r}")
+        chosen = [v for v in VARIANTS[self.study] if self.variants is None or v.name in self.variants]
+        pairs = [(model, None) for model in self.models] + [("rmaat", variant) for variant in chosen]
+        for seed in self.seeds:
+            for task in self.tasks:
+                for model, variant in pairs:
+                    yield self._run(task, model, variant, seed)
+
+    def _run(self, task: str, model: str, variant: Variant | None, seed: int) -> "Run":
+        path = self.recipes / task / f"{model}.toml"
+        if not path.is_file():
+            raise ValueError(f"recipes must have a file for every task and model, got no {path}")
+        names = [variant.name] if variant else []
+        changes: dict[str, Any] = {"seed": seed, "data_dir": self.data_dir, "progress": False, "tensorboard": False}
+        recipe = load_recipe(path, **changes | self.changes | ({"curves": self.curves} if self.curves else {}))
+        network = recipe.network if variant is None else variant.apply(recipe.network)
+        if self.unmatched:
+            d_ff = min(load_recipe(other).network.d_ff for other in sorted(path.parent.glob("*.toml")))
+            network, names = dataclasses.replace(network, d_ff=d_ff), [*names, "unmatched"]
+        name = "--".join([model, *names])
+        train_config = dataclasses.replace(recipe, run=self.work / task / f"{name}-s{seed}", network=network)
+        return Run(task, model, "--".join(names), self.results / task / f"{name}-s{seed}.json", train_config)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and where its result goes."""
+
+    task: str
+    model: str
+    variant: str
+    path: Path
+    train: TrainConfig
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the result, in JSON types."""
+        settings = {name: value for name, value in asdict(self.train).items() if name not in WITHOUT_EFFECT}
+        return json.loads(json.dumps(settings, default=str))
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of `settings`, by which a result is told from one of a recipe that has changed since."""
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def run_experiments(config: ExperimentConfig, report: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
+    """Run what has no result yet; return the results of the experiment's runs, finished earlier or now.
+
+    Parameters
+    ----------
+    report : callable, optional
+        Told one line before and after each run.
+    """
+    say = report or (lambda line: None)
+    started, results = perf_counter(), []
+    for run in list(config.runs()):
+        if run.path.exists():
+            results.append(json.loads(run.path.read_text()))
+            continue
+        left = None if config.max_seconds is None else config.max_seconds - (perf_counter() - started)
+        if left is not None and left <= 0:
+            continue
+        say(f"{run.task} {run.path.stem}: training")
+        result = _in_fresh_process(run, left)
+        if result is None:
+            say(f"{run.task} {run.path.stem}: stopped for want of time; the same command goes on")
+            continue
+        write_text(run.path, json.dumps(result, indent=1) + "\n")
+        results.append(result)
+        say(f"{run.task} {run.path.stem}: accuracy {result['accuracy']:.3f} (majority {result['majority_rate']:.3f})")
+    return results
+
+
+def _in_fresh_process(run: Run, seconds: float | None) -> dict[str, Any] | None:
+    """Peak memory is a process's own, so every run has one to itself."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(carry_out, run, seconds).result()
+
+
+def carry_out(run: Run, seconds: float | None = None) -> dict[str, Any] | None:
+    """Train one run to its end, or for at most `seconds`; its result, or None if it is not finished."""
+    limit = {} if seconds is None else {"time_budget_s": seconds}
+    folder = train(dataclasses.replace(run.train, **limit))
+    path = folder / "metrics.json"
+    metrics = json.loads(path.read_text()) if path.exists() else {}
+    if "test_accuracy" not in metrics:
+        return None
+    record = json.loads((folder / "config.json").read_text())
+    curves = draw_curves(run.train.curves, run.train.curve_draw, run.train.curve_seed)
+    model = build_model(run.model, ModelConfig(**record["network"]), curves)
+    steps, seconds = metrics["steps"], metrics["seconds"]["train"]
+    return {
+        "task": run.task,
+        "model": run.model,
+        "variant": run.variant,
+        "seed": run.train.seed,
+        "accuracy": metrics["test_accuracy"],
+        "validation_accuracy": metrics["validation_accuracy"],
+        "majority_rate": metrics["majority_rate"],
+        "steps": steps,
+        "best_step": metrics["best_step"],
+        "parameters": metrics["parameters"],
+        "parameters_of_R": count_parameters(model)["R"],
+        "seconds": seconds,
+        "seconds_per_step": seconds / steps,
+        "peak_bytes": metrics["peak_bytes"],
+        "device": metrics["device"],
+        "machine": machine(),
+        "precision": metrics["precision"],
+        "torch": metrics["torch"],
+        "n_segments": -(-model.config.max_len // model.config.segment_len),
+        "fingerprint": run.fingerprint,
+        "settings": run.settings,
+    }
+
+
+def machine() -> str:
+    """The processor, as the operating system names it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
+def load_results(folder: Path | str) -> list[dict[str, Any]]:
+    """All results below a folder."""
+    return [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*/*.json"))]

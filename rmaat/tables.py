@@ -1,0 +1,208 @@
+"""Markdown tables of results: measured beside published, the majority class in every one."""
+
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LRA_COLUMN = {
+    **{"listops": "listops", "listops-release": "listops", "text": "text", "retrieval": "retrieval", "image": "image"},
+    **{"pathfinder32": "pathfinder", "pathfinder32-release": "pathfinder"},
+}
+LEARNED_MARGIN = 0.05  # a training accuracy this little above chance is chance
+
+
+def load_published() -> list[dict[str, Any]]:
+    """Published Long Range Arena results: name, source and accuracy (per cent, by task) of each model."""
+    return tomllib.loads((Path(__file__).parent / "published.toml").read_text(encoding="utf-8"))["model"]
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; the first column is text, the others are numbers."""
+    lines = [list(header), ["---", *["---:"] * (len(header) - 1)], *map(list, rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Experiments
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def accuracy_tables(results: Sequence[Mapping[str, Any]]) -> str:
+    """One table per task: accuracy as mean ± sd over seeds, parameters, time and memory, and the published numbers.
+
+    Results whose settings differ among the seeds of one row are marked.
+    """
+    by_task = _grouped(results, lambda result: result["task"])
+    return "\n".join(f"## {task}\n\n{_accuracy_table(task, found)}" for task, found in by_task.items())
+
+
+def _accuracy_table(task: str, results: Sequence[Mapping[str, Any]]) -> str:
+    header = "model|accuracy %|seeds|steps|parameters|of them R|segments|s/step|peak MB|device".split("|")
+    rows = []
+    for (model, variant), seeds in _grouped(results, lambda result: (result["model"], result["variant"])).items():
+        mixed = len({_without_seed(result["settings"]) for result in seeds}) > 1
+        rows.append(
+            [
+                f"{model}{f' ({variant})' if variant else ''}{' †' if mixed else ''}",
+                mean_sd([100 * result["accuracy"] for result in seeds]),
+                str(len(seeds)),
+                _span(result["steps"] for result in seeds),
+                _span(result["parameters"] for result in seeds),
+                _span(result["parameters_of_R"] for result in seeds),
+                _span(result["n_segments"] for result in seeds),
+                f"{np.median([result['seconds_per_step'] for result in seeds]):.3f}",
+                f"{max(result['peak_bytes'] for result in seeds) / 2**20:,.0f}",
+                ", ".join(sorted({result["device"] for result in seeds})),
+            ]
+        )
+    rows.sort(key=lambda row: -float(row[1].split()[0]))
+    majority = 100 * max(result["majority_rate"] for result in results)
+    rows.append(["*always the commonest class*", f"{majority:.1f}", *[""] * (len(header) - 2)])
+    column = LRA_COLUMN.get(task)
+    for entry in load_published() if column else []:
+        if column in entry["accuracy"]:
+            value = f"{entry['accuracy'][column]:.1f}"
+            rows.append([f"*published: {entry['name']}* ({entry['source']})", value, *[""] * (len(header) - 2)])
+    marked = any("†" in row[0] for row in rows)
+    return markdown(header, rows) + ("† trained with settings that differ between seeds.\n" if marked else "")
+
+
+def published_of(task: str, names: Sequence[str] = ("RMT", "RLT", "RMAAT", "S5", "Mega")) -> dict[str, float]:
+    """Published accuracies of some models on a task, as shares of 1; {} for tasks outside the Long Range Arena."""
+    column = LRA_COLUMN.get(task)
+    entries = {entry["name"]: entry["accuracy"] for entry in load_published()}
+    return {name: entries[name][column] / 100 for name in names if column and column in entries[name]}
+
+
+def mean_sd(values: Sequence[float]) -> str:
+    """Mean ± standard deviation over seeds (n - 1); the bare number for one seed."""
+    if len(values) == 1:
+        return f"{values[0]:.1f}"
+    return f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
+
+
+def _grouped(items: Iterable[Any], key: Any) -> dict[Any, list[Any]]:
+    groups: dict[Any, list[Any]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return dict(groups)
+
+
+def _without_seed(settings: Mapping[str, Any]) -> str:
+    return repr(sorted((name, repr(value)) for name, value in settings.items() if name != "seed"))
+
+
+def _span(values: Iterable[int]) -> str:
+    found = sorted(set(values))
+    return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The retention probe
+# ---------------------------------------------------------------------------------------------------------------------
+
+AXES = ("rule", "retention", "norm", "curve")
+PLACES = ("first", "quarter", "middle", "three quarters", "last")
+
+
+def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row per configuration: its seeds at the learning rate that trains best, best configuration first.
+
+    The learning rate is chosen by the mean training accuracy over seeds, among those with the most seeds. `learned`
+    counts the seeds that left chance in training; a configuration without any, at any learning rate, is not recalled.
+    """
+    rows = []
+    groups = _grouped(cells, lambda cell: _settings(cell["cell"]))
+    values = _grouped((pair for settings in groups for pair in settings), lambda pair: pair[0])
+    varied = {name for name, pairs in values.items() if len(set(pairs)) > 1}
+    for settings, found in groups.items():
+        by_lr = _grouped(found, lambda cell: cell["cell"]["lr"])
+        most = max(len(seeds) for seeds in by_lr.values())
+        full = {lr: seeds for lr, seeds in by_lr.items() if len(seeds) == most}
+        lr = max(full, key=lambda lr: np.mean([cell["train_accuracy"] for cell in full[lr]]))
+        chosen = full[lr]
+        at_t, further = (
+            np.mean([cell[key] for cell in chosen], axis=0) for key in ("accuracy_at_T", "accuracy_at_stretch")
+        )
+        rows.append(
+            {
+                "settings": dict(settings),
+                "name": _row_name(settings, varied),
+                "lr": lr,
+                "lrs": sorted(by_lr),
+                "seeds": most,
+                "learned": sum(_learned(cell) for cell in chosen),
+                "ever_learned": any(_learned(cell) for cell in found),
+                "diverged": sum(cell["diverged"] for cell in found),
+                "train_accuracy": float(np.mean([cell["train_accuracy"] for cell in chosen])),
+                "chance": chosen[0]["chance"],
+                "at_T": at_t,
+                "at_stretch": further,
+                "weights": chosen[0]["weights"],
+                "memory_rms": np.mean([cell["memory_rms"] for cell in chosen], axis=0),
+            }
+        )
+    return sorted(rows, key=lambda row: (-min(row["at_stretch"]), -np.mean(row["at_stretch"])))
+
+
+def _settings(cell: Mapping[str, Any]) -> tuple:
+    return tuple((name, value) for name, value in cell.items() if name not in ("lr", "seed"))
+
+
+def _row_name(settings: tuple, varied: set[str]) -> str:
+    axes = [str(value) for name, value in settings if name in AXES and value != "none"]
+    return ", ".join([*axes, *(f"{name} {value}" for name, value in settings if name in varied - set(AXES))])
+
+
+def _learned(cell: Mapping[str, Any]) -> bool:
+    return cell["train_accuracy"] > cell["chance"] + LEARNED_MARGIN
+
+
+def places(accuracies: Sequence[float]) -> list[float]:
+    """Accuracy at the first, quarter, middle, three-quarter and last segment."""
+    n = len(accuracies)
+    return [float(accuracies[at]) for at in (0, n // 4, n // 2, 3 * n // 4, n - 1)]
+
+
+def probe_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Recall by position at T and beyond, one row per configuration."""
+    header = ["configuration", "lr (tried)", "seeds (learned)", "training"]
+    for length in ("T", "beyond"):
+        header += [f"{place} at {length}" for place in PLACES] + [f"worst at {length}"]
+    lines = []
+    for row in rows:
+        tried = ", ".join(f"{lr:g}" for lr in row["lrs"])
+        line = [row["name"], f"{row['lr']:g} ({tried})", f"{row['seeds']} ({row['learned']})"]
+        line.append(f"{row['train_accuracy']:.2f}")
+        for accuracies in (row["at_T"], row["at_stretch"]):
+            numbers = [f"{value:.2f}" for value in (*places(accuracies), min(accuracies))]
+            line += numbers if row["ever_learned"] else ["not recalled"] * len(numbers)
+        lines.append(line)
+    return markdown(header, lines)
+
+
+def weights_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Analytic weights of the first and last segment: what the rule keeps if the network copies nothing."""
+    lengths = [8, 32, 256]
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        settings, weights = row["settings"], row["weights"]
+        if weights:
+            name = ", ".join(str(settings[axis]) for axis in ("rule", "retention", "curve") if settings[axis] != "none")
+            cells = [_range(weights.get(str(n)), end) for end in ("first", "last") for n in lengths]
+            found.setdefault(name, [name, *cells])
+    header = ["rule", *(f"{end} of {n}" for end in ("first", "last") for n in lengths)]
+    return markdown(header, found.values())
+
+
+def _range(weights: Mapping[str, Sequence[float]] | str | None, end: str) -> str:
+    if weights is None:
+        return ""
+    if isinstance(weights, str):
+        return "no schedule"
+    low, high = weights[end]
+    return f"{low:.2g}" if low == high else f"{low:.2g} to {high:.2g}"
