@@ -22,7 +22,8 @@ from scipy.optimize.elementwise import find_root
 
 from astro_sim.rates import calcium_rates
 
-STEP_S = 0.02  # RK4 step: the cycles' periods are good to 1e-6 of their value
+STEP_S = 0.02  # RK4 step: periods and extremes are good to 5e-5 of their value
+COARSE_STEP_S = 0.04  # 1e-3 of their value, good enough to know whether a cycle exists
 LONGEST_PERIOD_S = 100.0  # an orbit that takes longer to come back counts as one that does not
 SAME_CYCLE = 1e-3  # uM: two cycles at one IP3 level whose peaks differ by less are one
 
@@ -65,7 +66,7 @@ def _land(state, time, I, C_star, p):
     return _runge_kutta(per_calcium, ahead, C_star - ahead[0])[1:]
 
 
-def return_map(h, I, C_star, p) -> np.ndarray:
+def return_map(h, I, C_star, p, step_s: float = STEP_S) -> np.ndarray:
     """Follow orbits from the section ``C = C_star, h > h_star`` until they cross it again.
 
     Parameters
@@ -74,6 +75,8 @@ def return_map(h, I, C_star, p) -> np.ndarray:
         Where each orbit starts on the section, its IP3 level (uM), and the calcium (uM) of its fixed point; broadcast.
     p : SimpleNamespace
         Parameters in uM and s.
+    step_s : float
+        Step of the Runge-Kutta method.
 
     Returns
     -------
@@ -88,17 +91,17 @@ def return_map(h, I, C_star, p) -> np.ndarray:
     active = np.arange(I.size)
     state = np.array([C_star, h.ravel()])
     lowest, highest = state[0].copy(), state[0].copy()
-    for step in range(1, round(LONGEST_PERIOD_S / STEP_S) + 1):
+    for step in range(1, round(LONGEST_PERIOD_S / step_s) + 1):
         level, section = I[active], C_star[active]
         below = state[0] < section
-        state = _runge_kutta(lambda y, level=level: calcium_rates(y[0], y[1], level, p), state, STEP_S)
+        state = _runge_kutta(lambda y, level=level: calcium_rates(y[0], y[1], level, p), state, step_s)
         lowest, highest = np.minimum(lowest, state[0]), np.maximum(highest, state[0])
         back = below & (state[0] >= section)
         done = back
         if step % 500 == 0:  # drop what has come to rest elsewhere
             done = back | (np.abs(calcium_rates(*state, level, p)).max(axis=0) < 1e-7)
         if done.any():
-            landed = _land(state[:, back], step * STEP_S, level[back], section[back], p)
+            landed = _land(state[:, back], step * step_s, level[back], section[back], p)
             result[:, active[back]] = [*landed, lowest[back], highest[back]]
             active, state, lowest, highest = active[~done], state[:, ~done], lowest[~done], highest[~done]
             if not active.size:
@@ -120,7 +123,7 @@ def cycles_around(I, C_star, h_star, p, n_section: int = 24) -> Cycles:
     """
     I, C_star, h_star = (np.asarray(array, dtype=float) for array in (I, C_star, h_star))
     start = h_star[:, None] + (1 - h_star[:, None]) * np.geomspace(1e-3, 1, n_section)
-    growth = return_map(start, I[:, None], C_star[:, None], p)[0] - start
+    growth = return_map(start, I[:, None], C_star[:, None], p, COARSE_STEP_S)[0] - start
     row, column = np.nonzero(growth[:, :-1] * growth[:, 1:] < 0)
     if not row.size:
         return Cycles(*(np.empty(0) for _ in range(4)), np.empty(0, dtype=bool))
@@ -128,7 +131,7 @@ def cycles_around(I, C_star, h_star, p, n_section: int = 24) -> Cycles:
         lambda h, level, section: return_map(h, level, section, p)[0] - h,
         (start[row, column], start[row, column + 1]),
         args=(I[row], C_star[row]),
-        tolerances={"xatol": 1e-7, "fatol": 1e-7, "xrtol": 0, "frtol": 0},
+        tolerances={"xatol": 1e-6, "fatol": 1e-6, "xrtol": 0, "frtol": 0},
     )
     _, period, low, high = return_map(root.x, I[row], C_star[row], p)
     order = np.lexsort([high, I[row]])
@@ -143,11 +146,11 @@ def largest_growth(I, C_star, h_star, p) -> float:
     """Largest relative growth ``(h_next - h) / (h - h_star)`` over the section of one fixed point.
 
     Beyond a subcritical Hopf point it is positive while the pair of cycles exists and zero at their fold. The map can
-    be steep there (a canard), so the maximum is found by zooming in on it four times.
+    be steep there (a canard), so the maximum is found by zooming in on it three times.
     """
-    offset = (1 - h_star) * np.geomspace(1e-3, 1, 40)
-    for _ in range(4):
-        growth = (return_map(h_star + offset, I, C_star, p)[0] - h_star) / offset - 1
+    offset = (1 - h_star) * np.geomspace(1e-3, 1, 60)
+    for _ in range(3):
+        growth = (return_map(h_star + offset, I, C_star, p, COARSE_STEP_S)[0] - h_star) / offset - 1
         best = int(np.nanargmax(growth))
         low, high = offset[max(best - 1, 0)], offset[min(best + 1, offset.size - 1)]
         offset = np.linspace(low, high, 20)
@@ -181,4 +184,4 @@ def fold_of_cycles(I_hopf: float, I_end: float, rest, p) -> float | None:
         near, width = far, 2 * width
         if width >= abs(I_end - I_hopf):
             return None
-    return float(brentq(excess, near, far, xtol=1e-5))
+    return float(brentq(excess, near, far, xtol=1e-4))

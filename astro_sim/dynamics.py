@@ -27,6 +27,8 @@ from astro_sim.rates import (
     li_rinzel,
     micromolar_seconds,
     resting_ip3,
+    time_course,
+    upward_crossings,
 )
 
 COMPLEX_STEP = 1e-30  # derivative f'(x) = Im f(x + i step) / step: no subtraction, hence exact to rounding
@@ -112,6 +114,42 @@ def cycles(calcium, I, n_section: int = 24) -> Cycles:
         points = [point for point in fixed_points(li_rinzel(calcium, level)) if point.kind != "saddle"]
         centres += [(level, point["C"], point["h"]) for point in points]
     return cycles_around(*np.array(centres).T, micromolar_seconds(calcium), n_section)
+
+
+@dataclass(frozen=True)
+class Oscillation:
+    """A periodic course: period (s), calcium extremes (uM), and a state on it to start again from."""
+
+    period_s: float
+    C_min: float
+    C_max: float
+    state: np.ndarray
+
+
+def oscillation(system: System, start=None, settle_s: float = 300.0, n_periods: int = 4) -> Oscillation | None:
+    """What a model of any size oscillates with after a transient; None where it comes to rest.
+
+    Parameters
+    ----------
+    system : System
+    start : array_like, shape (n,), optional
+        Where to begin, such as the state of a neighbouring oscillation (continuation); the published start by default.
+    settle_s : float
+        Length of the transient, and of the window that is then looked at (doubled until it holds `n_periods`, twice).
+    n_periods : int
+        Periods that must agree within 0.1 %; a course that never repeats raises `ValueError`.
+    """
+    _, states = time_course(system, settle_s, start)
+    for window in (settle_s, 2 * settle_s, 4 * settle_s):
+        times, states = time_course(system, window, states[:, -1], dt_s=0.02)
+        C = states[0]
+        late = C[C.size // 2 :]
+        if np.ptp(late) < 1e-4:
+            return None
+        periods = np.diff(upward_crossings(times, C, (late.min() + late.max()) / 2))[-n_periods:]
+        if periods.size == n_periods and np.ptp(periods) < 1e-3 * periods.mean():
+            return Oscillation(float(periods.mean()), float(late.min()), float(late.max()), states[:, -1])
+    raise ValueError(f"system must settle into a simple cycle in {7 * settle_s:g} s, got periods {periods.round(2)} s")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

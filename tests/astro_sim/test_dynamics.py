@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astro_sim.cycles import return_map
-from astro_sim.dynamics import bifurcation_diagram, cycles, fixed_points, jacobian, nullclines
+from astro_sim.dynamics import bifurcation_diagram, cycles, fixed_points, jacobian, nullclines, oscillation
 from astro_sim.parameters import AM, BOOK, FM, NEST, variant
 from astro_sim.rates import (
     calcium_fluxes,
@@ -95,8 +95,8 @@ def test_v4_hysteresis_in_time_courses():
 
 @pytest.mark.parametrize(("I_bias", "interval"), [(0.4, 29.7), (0.7, 17.95), (0.8, 17.06), (1.0, 16.18), (1.1, 15.93)])
 def test_v19_pacing(I_bias, interval):
-    times, states = time_course(chi(FM.calcium, FM.ip3, I_bias=I_bias), 200)
-    assert np.diff(upward_crossings(times, states[0], 0.5))[-1] == pytest.approx(interval, rel=1e-2)
+    found = oscillation(chi(FM.calcium, FM.ip3, I_bias=I_bias))
+    assert found.period_s == pytest.approx(interval, rel=1e-2) and found.C_min < 0.1 and found.C_max > 0.5
 
 
 @pytest.mark.parametrize(("I_bias", "crossings", "C"), [(1.25, 2, 0.448), (0.6, 1, 0.383)])
@@ -172,6 +172,16 @@ def test_cycle_agrees_with_the_time_course():
     times, states = time_course(li_rinzel(FM.calcium, 1.0), 300, [0.1, 0.9], dt_s=0.01)
     assert np.diff(upward_crossings(times, states[0], 0.5))[-1] == pytest.approx(cycle.period_s[1], rel=1e-5)
     assert states[0, -5000:].max() == pytest.approx(cycle.C_max[1], rel=1e-4)
+
+
+def test_oscillation_is_the_cycle_continued():
+    state = [0.1, 0.95]
+    for I in (0.9, 1.1):
+        found, cycle = oscillation(li_rinzel(FM.calcium, I), state, settle_s=120.0), cycles(FM.calcium, I)
+        assert found.period_s == pytest.approx(cycle.period_s[-1], rel=1e-4)
+        assert (found.C_min, found.C_max) == pytest.approx((cycle.C_min[-1], cycle.C_max[-1]), rel=1e-2)
+        state = found.state
+    assert oscillation(li_rinzel(FM.calcium, 1.3), state) is None
 
 
 def test_return_map_is_the_identity_on_a_cycle_and_nan_where_nothing_returns():
