@@ -126,8 +126,9 @@ def test_weights_have_their_closed_form(curves, rule, first, last):
 
 
 def cell_result(train_accuracy, at_t, seed=0, lr=1e-3, **settings):
+    axes = {"rule": "relax", "retention": "single", "norm": "pre", "curve": "ltp"}
     return {
-        "cell": {"rule": "relax", "retention": "single", "norm": "pre", "curve": "ltp", "lr": lr, "seed": seed, **settings},
+        "cell": {**axes, "lr": lr, "seed": seed, **settings},
         "train_accuracy": train_accuracy,
         "chance": 0.125,
         "accuracy_at_T": at_t,
@@ -161,8 +162,8 @@ def test_rows_take_the_rate_that_trains_best_and_the_mean_over_seeds():
 
 def test_rows_are_ordered_by_their_worst_segment_and_named_by_what_varies():
     cells = [cell_result(1.0, [1.0, 0.2], n_memory=4), cell_result(1.0, [0.6, 0.5], n_memory=8)]
-    rows = tables.probe_rows(cells)
-    assert [row["name"] for row in rows] == ["relax, single, pre, ltp, n_memory 8", "relax, single, pre, ltp, n_memory 4"]
+    names = [row["name"] for row in tables.probe_rows(cells)]
+    assert names == ["relax, single, pre, ltp, n_memory 8", "relax, single, pre, ltp, n_memory 4"]
 
 
 def test_weights_table_shows_ranges_and_missing_schedules():
