@@ -39,7 +39,11 @@ def styled(draw):
         import matplotlib.pyplot as plt
 
         with plt.style.context(STYLE):
-            return draw(*args, ax=plt.subplots()[1] if ax is None else ax, **kwargs)
+            drawn = draw(*args, ax=plt.subplots()[1] if ax is None else ax, **kwargs)
+            interactive = plt.isinteractive()
+        if interactive:  # a notebook's first figure turns it on, and leaving the style would turn it off again
+            plt.ion()
+        return drawn
 
     return in_style
 
@@ -49,7 +53,11 @@ def panels(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = N
     import matplotlib.pyplot as plt
 
     with plt.style.context(STYLE):
-        return plt.subplots(rows, columns, figsize=size or (3.4 * columns, 2.5 * rows), **subplots)[1]
+        axes = plt.subplots(rows, columns, figsize=size or (3.4 * columns, 2.5 * rows), **subplots)[1]
+        interactive = plt.isinteractive()
+    if interactive:
+        plt.ion()
+    return axes
 
 
 def save_figure(figure: Figure, path_stem: str | os.PathLike, caption: str = "") -> tuple[Path, Path]:
