@@ -63,7 +63,8 @@ class Fit:
     residuals : numpy.ndarray
         Whitened, in the order of x.
     flaw : str
-        Why this fit should not be chosen, empty when nothing speaks against it.
+        Why this fit should not be chosen: a parameter at its bound, or one whose standard error is as large as itself.
+        Empty when nothing speaks against it.
     """
 
     form: Form
@@ -202,7 +203,7 @@ def _free_covariance(form: Form, solution: OptimizeResult, variance: float) -> t
     _, singular, rows = np.linalg.svd(solution.jac, full_matrices=False)
     kept = np.maximum(singular, 1e-10 * singular[0])
     covariance = (rows.T / kept**2) @ rows * variance
-    wide = np.sqrt(np.diag(covariance))[[scale != "linear" for scale in form.scales.values()]].max() > 5  # e-folds
+    wide = np.sqrt(np.diag(covariance))[[scale != "linear" for scale in form.scales.values()]].max() > 1  # an e-fold
     return covariance, "parameters not determined by the data" if wide or singular[-1] < 1e-9 * singular[0] else ""
 
 

@@ -3,19 +3,21 @@
 A file can be changed consistently, ``check`` included, so that it still loads; only the simulation can tell. Compared
 are the equations, every recorded value of the model, and every fitted parameter with its standard error and covariance.
 
-With the versions and the Brian2 target of the file, the run repeats the same draws; elsewhere it often does, which shows
-in the data that were fitted. Then the parameters must agree to a twentieth of their standard error, which leaves room for
-another processor's rounding; with other draws they must agree within three standard errors of the difference.
+With the versions and the Brian2 target of the file, the run repeats the same draws; elsewhere it often does, which
+shows in the data that were fitted. Then the parameters must agree to a twentieth of their standard error, which leaves
+room for another processor's rounding; with other draws they must agree within three standard errors of the difference.
 """
 
 import dataclasses
 import json
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from astro_sim.curves import Curve, read_curve
 from astro_sim.derivations import DERIVATIONS
@@ -83,6 +85,14 @@ def verify_curve(path: str | os.PathLike, *, target: str = "auto") -> VerifyRepo
     derive = DERIVATIONS[origin["derivation"]]
     again = derive(_experiment(curve, path), name=curve.name, form=curve.form.name, target=target)
     return VerifyReport(path, _same_draws(curve, again), tuple(compare(curve, again)))
+
+
+def verify_curves(
+    paths: Iterable[str | os.PathLike], *, target: str = "auto", n_jobs: int = 2
+) -> Iterator[VerifyReport]:
+    """Verify files side by side; reports come in the order of `paths`, each as soon as it is there."""
+    tasks = [delayed(verify_curve)(path, target=target) for path in paths]
+    yield from Parallel(n_jobs=min(n_jobs, len(tasks)) or 1, return_as="generator")(tasks)
 
 
 def _experiment(curve: Curve, path: Path) -> Experiment:
