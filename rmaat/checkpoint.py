@@ -69,7 +69,8 @@ class RunFolder:
             If the folder holds a run of another configuration (fields in `ignore` may differ), or other curves.
         """
         hashes = {name: hashlib.sha256(curve.text.encode()).hexdigest() for name, curve in curves.items()}
-        record = {"train": dict(train), "network": dict(network), "curves": hashes, "task": dict(card)}
+        settings = {key: value for key, value in train.items() if key != "network"}
+        record = {"train": settings, "network": dict(network), "curves": hashes, "task": dict(card)}
         text = json.dumps(record, indent=2, default=str) + "\n"
         path = self.path / "config.json"
         if path.exists():

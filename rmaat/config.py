@@ -267,10 +267,10 @@ class TrainConfig:
             raise ValueError(f"weight_decay and clip must not be negative, got {self.weight_decay} and {self.clip}")
         if self.curve_draw is not None and self.curve_draw < 0:
             raise ValueError(f"curve_draw must be at least 0, got {self.curve_draw}")
-        if self.precision == "fp16" and (self.device == "cpu" or not torch.cuda.is_available()):
-            raise ValueError("precision must be 'no' or 'bf16' without a GPU, got 'fp16'")
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise ValueError("device must be 'auto' or 'cpu' where no GPU is found, got 'cuda'")
+        for name in ("schedule", "precision", "device"):
+            allowed = _choices(type(self).__annotations__[name])
+            if (value := getattr(self, name)) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
 def _choices(annotation: object) -> tuple:

@@ -49,9 +49,7 @@ def to_batch(split: Split, samples: Any, device: torch.device, length: int | Non
 
 
 @torch.no_grad()
-def count_hits(
-    model: nn.Module, split: Split, *, batch_size: int = 128, segment_len: int, rank: int = 0, world: int = 1
-) -> Tensor:
+def count_hits(model: nn.Module, split: Split, *, batch_size: int = 128, rank: int = 0, world: int = 1) -> Tensor:
     """(summed loss, right answers, answers asked for) over every `world`-th batch of the split; float64, (3,).
 
     The model is put into evaluation mode and back.
@@ -64,7 +62,7 @@ def count_hits(
         if i % world == rank:
             batch = to_batch(split, samples, device)
             logits = model(batch["tokens"], batch["lengths"])
-            found = loss_and_hits(logits, batch["labels"], batch["lengths"], segment_len)
+            found = loss_and_hits(logits, batch["labels"], batch["lengths"], model.config.segment_len)
             totals += torch.tensor([value.item() for value in found], dtype=torch.float64)
     model.train(was_training)
     return totals
@@ -102,8 +100,7 @@ def evaluate(run: Path | str, split: str = "test", *, batch_size: int = 128, dev
     train = record["train"]
     task = load_task(train["task"], train["data_dir"], seed=train["task_seed"], **train["task_options"])
     samples = task.split(split)
-    segment_len = record["network"]["segment_len"]
-    loss, right, asked = count_hits(model.to(device), samples, batch_size=batch_size, segment_len=segment_len).tolist()
+    loss, right, asked = count_hits(model.to(device), samples, batch_size=batch_size).tolist()
     return {
         "task": train["task"],
         "model": train["model"],

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from torch import nn
 from tqdm.auto import tqdm
@@ -49,6 +50,7 @@ def train(config: TrainConfig) -> Path:
     on_cpu = config.device == "cpu" or not torch.cuda.is_available()
     if on_cpu and (config.device == "cuda" or config.precision == "fp16"):
         raise ValueError(f"device and precision must suit a CPU, got {config.device!r} and {config.precision!r}")
+    AcceleratorState._reset_state(reset_partial_state=True)  # another run in this process may have had other settings
     accelerator = Accelerator(mixed_precision=config.precision, cpu=on_cpu)
     folder = RunFolder(Path(config.run), accelerator.is_main_process)
     with accelerator.main_process_first():
@@ -64,7 +66,7 @@ def train(config: TrainConfig) -> Path:
     with torch.random.fork_rng(devices=on_gpu):
         torch.manual_seed(config.seed)
         model = build_model(config.model, network, curves)
-        _Leg(config, accelerator, folder, task, model, network).run()
+        _Leg(config, accelerator, folder, task, model).run()
     return folder.path
 
 
@@ -78,10 +80,9 @@ class _Leg:
         folder: RunFolder,
         task: Task,
         model: nn.Module,
-        network: ModelConfig,
     ):
-        self.config, self.accelerator, self.folder, self.task, self.network = config, accelerator, folder, task, network
-        self.bare = model
+        self.config, self.accelerator, self.folder, self.task = config, accelerator, folder, task
+        self.bare, self.segment_len = model, model.config.segment_len
         groups = parameter_groups(model, config.weight_decay, config.lr_scale)
         self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
         self.loop = folder.load(model, self.optimizer, accelerator.scaler) or Loop()
@@ -174,7 +175,7 @@ class _Leg:
             group["lr"] = config.lr * group["lr_scale"] * lr_factor(step, config.steps, **course)
         torch.manual_seed(step_seed(config.seed, step, accelerator.process_index))
         asked = self._asked(samples)
-        length = padded_length(split, samples, self.network.segment_len)
+        length = padded_length(split, samples, self.segment_len)
         mine = cut(samples, self.pieces)[accelerator.process_index :: accelerator.num_processes]
         total = torch.zeros((), device=accelerator.device)
         for i, piece in enumerate(mine):
@@ -182,7 +183,7 @@ class _Leg:
             last = i == len(mine) - 1
             with nullcontext() if last else accelerator.no_sync(self.model):
                 logits = self.model(batch["tokens"], batch["lengths"])
-                loss, _, _ = loss_and_hits(logits, batch["labels"], batch["lengths"], self.network.segment_len)
+                loss, _, _ = loss_and_hits(logits, batch["labels"], batch["lengths"], self.segment_len)
                 accelerator.backward(loss * (accelerator.num_processes / asked))  # DDP takes the mean over processes
             total += loss.detach() / asked
         norm = accelerator.clip_grad_norm_(self.model.parameters(), config.clip or math.inf)
@@ -231,7 +232,6 @@ class _Leg:
             self.bare,
             self.task.split(split),
             batch_size=self.config.eval_batch_size,
-            segment_len=self.network.segment_len,
             rank=accelerator.process_index,
             world=accelerator.num_processes,
         )

@@ -1,0 +1,430 @@
+"""Training: exact resume, equality of accumulation and processes, run folder, schedules, and every refusal."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from rmaat.config import ModelConfig, TrainConfig
+from rmaat.evaluate import evaluate, load_run, loss_and_hits
+from rmaat.optimiser import lr_factor, parameter_groups, step_seed
+from rmaat.tasks import IGNORED
+from rmaat.train import train
+
+NETWORK = ModelConfig(
+    vocab_size=2, d_model=16, n_heads=2, n_layers=1, d_ff=16, segment_len=4, n_memory=2, pooling="each", dropout=0.1
+)
+TASK = {"n_segments": 3, "segment_len": 4, "n_symbols": 4, "n_train": 100, "n_validation": 40, "n_test": 40}
+
+
+@pytest.fixture
+def curve_folder(curves, tmp_path):
+    for name, curve in curves.items():
+        curve.save(tmp_path / "curves" / f"{name}.toml")
+    return tmp_path / "curves"
+
+
+@pytest.fixture
+def config(curve_folder, tmp_path):
+    """A run of 24 steps in a third of a second; its epochs are 7 batches, the last ragged."""
+    return TrainConfig(
+        run=tmp_path / "run",
+        task="recall",
+        task_options=TASK,
+        data_dir=None,
+        curves=curve_folder,
+        network=NETWORK,
+        steps=24,
+        batch_size=16,
+        warmup=4,
+        lr=0.01,
+        eval_every=10,
+        log_every=5,
+        checkpoint_every=6,
+        device="cpu",
+        progress=False,
+        tensorboard=False,
+    )
+
+
+def weights(run):
+    """All tensors of the best and of the last checkpoint."""
+    (last,) = (run / "last").glob("*.safetensors")
+    return load_file(run / "model" / "model.safetensors") | load_file(last)
+
+
+def assert_equal(a, b):
+    assert a.keys() == b.keys()
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+
+
+def log_of(run, key="loss"):
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return {line["step"]: line[key] for line in lines if key in line}
+
+
+# --- resume ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("leg", [1, 5, 7])
+def test_legs_end_with_the_same_weights_as_one_run(config, tmp_path, leg):
+    """Bit for bit, with dropout, across epochs, on and off the steps of checks and checkpoints."""
+    whole = train(config)
+    legs = replace(config, run=tmp_path / "legs", max_steps=leg)
+    for _ in range(-(-24 // leg)):
+        assert not (legs.run / "metrics.json").exists()
+        train(legs)
+    assert_equal(weights(whole), weights(legs.run))
+    assert log_of(whole) == log_of(legs.run) and log_of(whole, "validation_accuracy") == log_of(
+        legs.run, "validation_accuracy"
+    )
+    timeless = [json.loads((run / "metrics.json").read_text()) for run in (whole, legs.run)]
+    for metrics in timeless:
+        del metrics["seconds"], metrics["peak_bytes"]
+    assert timeless[0] == timeless[1]
+
+
+def test_a_finished_run_is_left_alone(config):
+    train(config)
+    before = {path: path.stat().st_mtime_ns for path in config.run.rglob("*") if path.is_file()}
+    train(config)
+    assert {path: path.stat().st_mtime_ns for path in config.run.rglob("*") if path.is_file()} == before
+
+
+KILLED = """
+import json, sys
+from pathlib import Path
+from rmaat.config import ModelConfig, TrainConfig
+from rmaat.train import train
+fields = json.loads(sys.argv[1])
+fields |= {name: Path(fields[name]) for name in ("run", "curves")}
+train(TrainConfig(**fields | {"network": ModelConfig(**fields["network"])}))
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_random_steps_it_ends_with_the_same_weights(config, tmp_path):
+    """SIGKILL whenever the log has grown past a random step; the next leg goes on from the last checkpoint."""
+    config = replace(config, steps=120, checkpoint_every=7, eval_every=13, log_every=1)
+    whole = train(config)
+    fields = vars(replace(config, run=tmp_path / "killed")) | {"network": vars(NETWORK)}
+    command = [sys.executable, "-c", KILLED, json.dumps(fields, default=str)]
+    rng, log = np.random.default_rng(0), tmp_path / "killed" / "log.jsonl"
+    for target in np.sort(rng.integers(2, 119, 3)):
+        process = subprocess.Popen(command)
+        while process.poll() is None and (not log.exists() or log.read_text().count('"loss"') < target):
+            time.sleep(0.002)
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert not (tmp_path / "killed" / "metrics.json").exists()
+    subprocess.run(command, check=True)
+    assert_equal(weights(whole), weights(tmp_path / "killed"))
+    assert log_of(whole) == log_of(tmp_path / "killed")
+
+
+def test_resuming_drops_what_was_logged_beyond_the_checkpoint(config):
+    train(replace(config, max_steps=12))
+    log = config.run / "log.jsonl"
+    expected = log.read_text()
+    log.write_text(expected + '{"step": 15, "loss": 1.0}\n{"step": 20, "lo')
+    train(replace(config, max_steps=1))
+    assert log.read_text() == expected
+
+
+def test_time_limits(config, tmp_path):
+    train(replace(config, time_budget_s=1e-9))
+    assert json.loads((config.run / "last" / "loop.json").read_text())["step"] == 0
+    assert not (config.run / "metrics.json").exists()
+    stopped = replace(config, run=tmp_path / "stopped", stop_after_s=1e-9)
+    train(replace(stopped, stop_after_s=None, max_steps=3))
+    train(replace(config, run=tmp_path / "other", steps=3, warmup=1))
+    with pytest.raises(ValueError, match=r"train.stop_after_s must be that of the run"):
+        train(stopped)
+    fresh = replace(stopped, run=tmp_path / "fresh")
+    train(fresh)
+    metrics = json.loads((fresh.run / "metrics.json").read_text())
+    assert metrics["steps"] == 0 and metrics["test_accuracy"] <= 1
+
+
+def test_early_stopping(config):
+    train(replace(config, lr=1e-12, eval_every=2, patience=3))
+    metrics = json.loads((config.run / "metrics.json").read_text())
+    assert metrics["best_step"] == 2 and metrics["steps"] == 8
+
+
+# --- the gradient of a batch is that of all its samples ------------------------------------------------------------
+
+
+def test_accumulated_pieces_are_the_whole_batch(config, tmp_path):
+    config = replace(config, network=replace(NETWORK, dropout=0.0), lr=1e-3)
+    whole = train(config)
+    pieces = train(replace(config, run=tmp_path / "pieces", batch_size=4, accumulate=4))
+    assert log_of(whole) == pytest.approx(log_of(pieces), rel=1e-5)
+    a, b = weights(whole), weights(pieces)
+    assert max(float((a[name] - b[name]).abs().max()) for name in a if name.startswith("model/")) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backprop", ["amrb", "bptt"])
+def test_two_processes_are_one_with_the_doubled_batch(config, tmp_path, backprop):
+    config = replace(config, network=replace(NETWORK, dropout=0.0, backprop=backprop), lr=1e-3, log_every=1)
+    one = train(config)
+    fields = vars(replace(config, run=tmp_path / "two", batch_size=8)) | {"network": vars(config.network)}
+    script = tmp_path / "script.py"
+    script.write_text(KILLED)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [*launch, str(script), json.dumps(fields, default=str)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    two = tmp_path / "two"
+    assert log_of(one) == pytest.approx(log_of(two), rel=1e-5)
+    assert log_of(one, "validation_accuracy") == log_of(two, "validation_accuracy")
+    assert json.loads((two / "metrics.json").read_text())["processes"] == 2
+    a, b = weights(one), weights(two)
+    assert max(float((a[name] - b[name]).abs().max()) for name in a if name.startswith("model/")) < 1e-4
+
+
+def test_loss_and_hits_of_each_kind():
+    logits, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 1, 0])
+    loss, right, asked = loss_and_hits(logits, labels, torch.full((5,), 7), 4)
+    assert torch.isclose(loss, -logits.log_softmax(1)[torch.arange(5), labels].sum())
+    assert right == (logits.argmax(1) == labels).sum() and asked == 5
+
+    lengths = torch.tensor([1, 4, 5, 8, 9])  # 1, 1, 2, 2, 3 segments of 4
+    logits = torch.randn(5, 3, 3)
+    loss, right, _ = loss_and_hits(logits, labels, lengths, 4)
+    each = -logits.log_softmax(-1)[torch.arange(5)[:, None], torch.arange(3), labels[:, None]]
+    expected = each[:2, 0].sum() + each[2:4, :2].mean(1).sum() + each[4].mean()
+    assert torch.isclose(loss, expected)
+    last = logits[torch.arange(5), torch.tensor([0, 0, 1, 1, 2])]
+    assert right == (last.argmax(1) == labels).sum()
+
+    logits, labels = torch.randn(2, 3, 4), torch.tensor([[IGNORED, 1, 3], [IGNORED, IGNORED, 0]])
+    loss, right, asked = loss_and_hits(logits, labels, torch.tensor([3, 3]), 4)
+    chosen = torch.stack([logits[0, 1], logits[0, 2], logits[1, 2]])
+    assert asked == 3 and right == (chosen.argmax(1) == torch.tensor([1, 3, 0])).sum()
+    assert torch.isclose(loss, nn.functional.cross_entropy(chosen, torch.tensor([1, 3, 0]), reduction="sum"))
+
+
+# --- what a run leaves ---------------------------------------------------------------------------------------------
+
+
+def test_run_folder(config, curve_folder):
+    train(config)
+    files = {str(path.relative_to(config.run)) for path in config.run.rglob("*") if path.is_file()}
+    curve_names = {"ltp", "ltp_population", "stp_calcium", "stp_spatial"}
+    assert {"config.json", "log.jsonl", "metrics.json", "last/loop.json", "model/model.safetensors"} <= files
+    assert {f"curves/{name}.toml" for name in curve_names} <= files
+    assert {Path(name).suffix for name in files} == {".json", ".jsonl", ".toml", ".safetensors"}  # nothing pickled
+    for name in curve_names:
+        assert (config.run / "curves" / f"{name}.toml").read_bytes() == (curve_folder / f"{name}.toml").read_bytes()
+    metrics = json.loads((config.run / "metrics.json").read_text())
+    assert metrics["task"] == "recall" and metrics["model"] == "rmaat" and metrics["seed"] == 0
+    assert metrics["steps"] == 24 and metrics["parameters"] > 1000 and metrics["peak_bytes"] > 1e7
+    assert metrics["seconds"]["train"] > 0 and metrics["device"].startswith("cpu")
+    tested, checked = evaluate(config.run), evaluate(config.run, "validation")
+    assert tested["accuracy"] == metrics["test_accuracy"] and tested["majority_rate"] == metrics["majority_rate"]
+    assert (
+        checked["accuracy"] == metrics["validation_accuracy"] == max(log_of(config.run, "validation_accuracy").values())
+    )
+    assert tested["n"] == 40
+
+
+def test_tensorboard(config):
+    train(replace(config, tensorboard=True, steps=5))
+    assert next((config.run / "tensorboard").glob("events.out.tfevents.*")).stat().st_size > 0
+
+
+def test_it_learns(config):
+    """A marked symbol of four, in the last of two segments or in the memory: far above chance in 80 steps."""
+    options = TASK | {"n_segments": 2, "n_train": 2000, "n_test": 400, "twins": True}
+    train(replace(config, task_options=options, steps=80, eval_every=80, network=replace(NETWORK, dropout=0.0)))
+    metrics = json.loads((config.run / "metrics.json").read_text())
+    assert metrics["test_accuracy"] > metrics["majority_rate"] + 0.3
+
+
+@pytest.mark.parametrize(
+    ("task", "network"),
+    [("copy", {"pooling": "last"}), ("needle", {}), ("recall", {"pooling": "last", "backprop": "bptt"})],
+)
+def test_other_kinds_of_task(config, task, network):
+    options = TASK | ({"n_copied": 2} if task == "copy" else {})
+    train(replace(config, task=task, task_options=options, network=replace(NETWORK, **network), steps=6))
+    losses = log_of(config.run)
+    assert 0 < losses[5] < 3
+
+
+def test_pairs_of_documents(config, tmp_path):
+    folder = tmp_path / "data" / "tsv_data"
+    folder.mkdir(parents=True)
+    for name in ("train", "eval", "test"):
+        rows = [f"{i % 2}.0\ta\tb\t{'xyz'[: i % 3 + 1]}\t{'pq' * (i % 2 * 3 + 1)}" for i in range(40)]
+        (folder / f"new_aan_pairs.{name}.tsv").write_text("\n".join(rows) + "\n")
+    network = replace(NETWORK, pooling="last")
+    train(replace(config, task="retrieval", task_options={}, data_dir=tmp_path / "data", network=network, steps=40))
+    assert json.loads((config.run / "metrics.json").read_text())["test_accuracy"] > 0.9
+
+
+def test_bfloat16(config):
+    train(replace(config, precision="bf16"))
+    assert np.isfinite(list(log_of(config.run).values())).all()
+    assert {tensor.dtype for name, tensor in weights(config.run).items() if "exp_avg" not in name} == {torch.float32}
+
+
+@pytest.mark.slow
+def test_compiled(config, tmp_path):
+    plain = train(replace(config, network=replace(NETWORK, dropout=0.0), steps=10))
+    compiled = train(replace(config, network=replace(NETWORK, dropout=0.0), steps=10, compile=True, run=tmp_path / "c"))
+    assert log_of(plain) == pytest.approx(log_of(compiled), rel=1e-4)
+
+
+def test_training_draws_nothing_outside(config):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train(replace(config, steps=4))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_draws_of_the_curves(config, tmp_path):
+    drawn = replace(config, curve_draw=2, steps=4)
+    train(drawn)
+    other = train(replace(drawn, run=tmp_path / "other", curve_draw=0))
+    model, record = load_run(config.run)
+    again, _ = load_run(other)
+    assert record["train"]["curve_draw"] == 2
+    assert model.constants.alpha != again.constants.alpha
+    assert model.constants.alpha == pytest.approx(0.3, rel=0.05)  # planted, with one per cent of standard error
+
+
+# --- schedules and groups ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("schedule", "at"),
+    [
+        ("cosine", {1: 0.1, 10: 1.0, 60: 0.55, 110: 0.1}),
+        ("linear", {5: 0.5, 10: 1.0, 60: 0.55, 110: 0.1}),
+        ("rsqrt", {5: 0.5, 10: 1.0, 40: 0.5, 1000: 0.1}),
+        ("constant", {5: 0.5, 11: 1.0, 110: 1.0}),
+    ],
+)
+def test_lr_factor(schedule, at):
+    for step, expected in at.items():
+        assert lr_factor(step, 110, schedule=schedule, warmup=10, final=0.1) == pytest.approx(expected)
+    assert lr_factor(1, 10, schedule="constant", warmup=0) == 1.0
+
+
+def test_parameter_groups():
+    model = nn.ModuleDict({"memory": nn.Linear(3, 3), "body": nn.Linear(3, 3), "norm": nn.LayerNorm(3)})
+    groups = parameter_groups(model, 0.1, {"memory": 0.2})
+    found = {(group["lr_scale"], group["weight_decay"]): len(group["params"]) for group in groups}
+    assert found == {(0.2, 0.1): 1, (0.2, 0.0): 1, (1.0, 0.1): 1, (1.0, 0.0): 3}
+    with pytest.raises(ValueError, match=r"lr_scale must have keys that are in names of parameters, got attention"):
+        parameter_groups(model, 0.1, {"attention": 2.0})
+
+
+def test_step_seeds_differ():
+    seeds = {step_seed(seed, step, process) for seed in range(3) for step in range(50) for process in range(3)}
+    assert len(seeds) == 450 and all(0 <= seed < 2**63 for seed in seeds)
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"max_steps": 0}, "max_steps must be at least 1, got 0"),
+        ({"lr": float("nan")}, "lr must be positive and finite, got nan"),
+        ({"warmup": 2000}, "warmup must be 0 to steps = 1000, got 2000"),
+        ({"final_lr": 1.5}, "final_lr must be a share between 0 and 1, got 1.5"),
+        ({"clip": -1.0}, "weight_decay and clip must not be negative, got 0.01 and -1.0"),
+        ({"curve_draw": -1}, "curve_draw must be at least 0, got -1"),
+        ({"schedule": "cos"}, "schedule must be one of 'cosine', 'linear', 'rsqrt', 'constant', got 'cos'"),
+        ({"precision": "fp8"}, "precision must be one of 'no', 'bf16', 'fp16', got 'fp8'"),
+    ],
+)
+def test_values_that_make_no_training(fields, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**fields)
+
+
+def test_another_configuration_in_the_same_folder(config, curve_folder):
+    train(replace(config, max_steps=2))
+    with pytest.raises(ValueError, match=r"train.lr must be that of the run in .*, 0.01, got 0.02; choose another run"):
+        train(replace(config, lr=0.02))
+    with pytest.raises(ValueError, match=r"network.n_memory must be that of the run"):
+        train(replace(config, network=replace(NETWORK, n_memory=3)))
+    path = curve_folder / "ltp.toml"
+    path.write_text(path.read_text() + "# changed\n")
+    with pytest.raises(ValueError, match=r"curves.ltp must be that of the run"):
+        train(config)
+
+
+def test_other_curves_in_the_folder(config, curves):
+    curves["ltp"].save(config.run / "curves" / "other.toml")
+    with pytest.raises(
+        ValueError, match=r"curves must hold the curves to train from alone, got another other; remove it"
+    ):
+        train(config)
+
+
+def test_curves_that_are_there_already(config, curve_folder):
+    """The simulator writes its curves into the run's folder; training then starts from them."""
+    config.run.mkdir()
+    curve_folder.rename(config.run / "curves")
+    train(replace(config, curves=config.run / "curves", steps=4))
+    assert (config.run / "metrics.json").exists()
+
+
+def test_damaged_checkpoint(config):
+    train(replace(config, max_steps=6))
+    (path,) = (config.run / "last").glob("*.safetensors")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"last must hold a whole checkpoint, got .*; delete"):
+        train(config)
+    path.unlink()
+    with pytest.raises(ValueError, match=r"last must hold a whole checkpoint, got .*; delete"):
+        train(config)
+
+
+def test_divergence_is_named(config):
+    with pytest.raises(ValueError, match=r"loss must stay finite, got nan at step 5; lower lr or raise warmup"):
+        train(replace(config, lr=1e30, clip=0.0))
+
+
+def test_no_gpu(config):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ValueError, match=r"device and precision must suit a CPU, got 'cuda' and 'no'"):
+        train(replace(config, device="cuda"))
+    with pytest.raises(ValueError, match=r"device and precision must suit a CPU, got 'auto' and 'fp16'"):
+        train(replace(config, device="auto", precision="fp16"))
+
+
+def test_folders_that_are_no_run(tmp_path):
+    with pytest.raises(ValueError, match=r"run must be a run directory with config.json, got .*; train it first"):
+        load_run(tmp_path)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
+def test_on_a_gpu(config, precision):
+    train(replace(config, device="cuda", precision=precision))
+    metrics = json.loads((config.run / "metrics.json").read_text())
+    assert metrics["peak_bytes"] > 0 and np.isfinite(list(log_of(config.run).values())).all()
