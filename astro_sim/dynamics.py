@@ -92,16 +92,15 @@ def nullclines(calcium, I: float, n: int = 1000) -> dict[str, np.ndarray]:
     Returns
     -------
     dict
-        ``C`` (uM), ``h_where_C_rests`` (NaN where release alone cannot balance uptake) and ``h_where_h_rests``.
+        ``C`` (uM), ``h_where_C_rests`` (NaN where leak alone exceeds uptake) and ``h_where_h_rests``.
     """
     p = micromolar_seconds(calcium)
     low, _ = calcium_range(p)
     C = np.geomspace(low / 2, p.C_T / (1 + p.rho_A) * (1 - 1e-6), n)
-    with np.errstate(invalid="ignore"):
-        k = gate_balance(C, p)[0]
+    k = gate_balance(C, p)[0]
     return {
         "C": C,
-        "h_where_C_rests": k / (I / (I + p.d_1) * C / (C + p.d_5)),
+        "h_where_C_rests": np.where(k > 0, k, np.nan) / (I / (I + p.d_1) * C / (C + p.d_5)),
         "h_where_h_rests": h_inf(C, I, p),
     }
 
@@ -228,7 +227,7 @@ def bifurcation_diagram(calcium, *, I_range=(0.0, 1.5), n_cycles: int = 60, n_gr
     if not 0 <= low < high:
         raise ValueError(f"I_range must satisfy 0 <= low < high, got {I_range}")
     p = micromolar_seconds(calcium)
-    C = calcium_grid(p, n_grid)
+    C = calcium_grid(p, n_grid)[1:]  # without the end at zero IP3, where the slope is infinite
     I = resting_ip3(C, p)
     matrix = _core_jacobian(C, p)
     trace, determinant = np.trace(matrix, axis1=-2, axis2=-1), np.linalg.det(matrix)

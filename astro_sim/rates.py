@@ -103,7 +103,8 @@ def receptor_steady_state(C, Y_S, p):
 def gate_balance(C, p):
     """Gate product `k` that release needs to balance uptake at calcium `C`, and the denominator of `resting_ip3`."""
     stored = p.C_T - (1 + p.rho_A) * C
-    k = ((p.O_P * C**2 / (C**2 + p.K_P**2) - p.Omega_L * stored) / (p.Omega_C * stored)) ** (1 / 3)
+    needed = (p.O_P * C**2 / (C**2 + p.K_P**2) - p.Omega_L * stored) / (p.Omega_C * stored)
+    k = np.where(needed.real > 0, needed, 0) ** (1 / 3)  # below `calcium_range` no release is needed
     return k, C / (C + p.d_5) * p.d_2 - k * (p.d_2 + C)
 
 
@@ -128,10 +129,13 @@ def calcium_range(p) -> tuple[float, float]:
 
 
 def calcium_grid(p, n: int = 4000) -> np.ndarray:
-    """`n` values of C spread over `calcium_range`, geometric in the middle and dense at both ends."""
+    """`n` values of C over `calcium_range`: its lower end, where IP3 is 0, then geometric, denser towards both ends."""
     low, high = calcium_range(p)
-    u = (1 - np.cos(np.pi * (np.arange(n) + 0.5) / n)) / 2
-    return low * (high / low) ** u
+    v = np.arange(n) / n
+    u = v**3 / (v**3 + (1 - v) ** 2)  # IP3 grows as the cube root of C at the lower end: evenly there, too
+    grid = low * (high / low) ** u
+    grid[0] *= 1 - 1e-12  # on the safe side of rounding, where `resting_ip3` is exactly 0
+    return grid
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -166,8 +170,7 @@ def li_rinzel(calcium, I: float) -> System:
     p = micromolar_seconds(calcium)
 
     def rest(C):
-        level = resting_ip3(C, p)
-        return np.array([C, h_inf(C, level, p)]), level - I
+        return np.array([C, h_inf(C, I, p)]), resting_ip3(C, p) - I
 
     return System(("C", "h"), lambda state: calcium_rates(state[0], state[1], I, p), rest, p)
 

@@ -148,6 +148,14 @@ def test_fixed_points_stay_fixed_and_absorb(Y_S, start):
         assert min(np.abs(states[:, -1] - point.state).max() for point in found) < 1e-4
 
 
+@pytest.mark.parametrize("I", [0.0, 1e-9, 1e-5, 1e-3, 0.01, 100.0])
+def test_no_ip3_level_is_too_low_or_too_high_for_a_fixed_point(I):
+    for preset in (FM, AM, NEST, BOOK):
+        system = li_rinzel(preset.calcium, I)
+        (point,) = fixed_points(system)
+        assert point.stable and np.abs(system.rates(point.state)).max() < 1e-10
+
+
 def test_jacobian_equals_finite_differences():
     system = g_chi(FM.calcium, FM.ip3, FM.receptor, Y_S=0.7, I_bias=0.5)
     state, step = np.array([0.2, 0.7, 0.4, 0.3]), 1e-6
