@@ -10,6 +10,17 @@ RUN := runs/demo
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
+# What a user would type, step by step; --require-gain makes the demo fail when the model has learned nothing.
+demo: .venv/ready
+	rm -rf $(RUN)
+	$(BIN)/astro-sim curves --out $(RUN)
+	$(BIN)/rmaat train --recipe benchmarks/demo.toml --data-dir $(RUN)/data --curves $(RUN)/curves --run $(RUN)
+	for model in softmax linear; do $(BIN)/rmaat train --recipe benchmarks/demo.toml --data-dir $(RUN)/data \
+		--curves $(RUN)/curves --model $$model --run $(RUN)/baselines/$$model || exit 1; done
+	$(BIN)/rmaat trace $(RUN)
+	$(BIN)/rmaat report $(RUN) --title "From simulated astrocytes to a trained transformer"
+	$(BIN)/rmaat eval $(RUN) --require-gain 15
+
 test: .venv/ready
 	$(BIN)/pytest -m "not slow and not notebook and not browser"
 
@@ -21,7 +32,13 @@ docs: .venv/ready
 
 notebooks: .venv/ready
 	$(BIN)/jupytext --sync notebooks/*.py
-	$(BIN)/jupyter execute --inplace --kernel_name=python3 notebooks/*.ipynb
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
+		--ExecutePreprocessor.kernel_name=python3 notebooks/*.ipynb
+
+# Simulate the committed curves again; the same versions on the same processor type give the same bytes.
+curves: .venv/ready
+	$(BIN)/astro-sim curves --out runs/curves
+	cp runs/curves/curves/*.toml rmaat/data/
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -63,7 +63,7 @@ def on_files(files, config):
     for package in PACKAGES:
         for page in reference_pages(package):
             module = page.removeprefix("reference/").removesuffix(".md")
-            add(page, f"---\ntitle: {module.split('.', 1)[1]}\n---\n\n# {module}\n\n::: {module}\n" + (SHOW_ALL if module in CONSTANTS else ""))
+            add(page, reference_page(module))
     for page, source in REPORTS.values():
         if (ROOT / source).exists():
             text, pictures = report_page(ROOT / source, page)
@@ -106,6 +106,12 @@ def reference_pages(package: str) -> list[str]:
         parts = sorted((ROOT / package / name).glob("*.py"))
         pages += [f"reference/{package}.{name}.{part.stem}.md" for part in parts if not part.stem.startswith("__")]
     return pages
+
+
+def reference_page(module: str) -> str:
+    """The page of one module; the menu shows its name without the package."""
+    options = SHOW_ALL if module in CONSTANTS else ""
+    return f"---\ntitle: {module.split('.', 1)[1]}\n---\n\n# {module}\n\n::: {module}\n{options}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
