@@ -2,7 +2,6 @@
 
 Add --debug to any command to see the traceback of an error."""
 
-import json
 import logging
 import sys
 import traceback

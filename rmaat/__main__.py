@@ -79,8 +79,8 @@ class Evaluate:
     """Where to compute."""
 
     def run(self) -> int:
-        from rmaat.evaluate import evaluate
         from rmaat.checkpoint import add_metrics
+        from rmaat.evaluate import evaluate
 
         own = evaluate(self.run_directory, self.split, device=self.device)
         baselines = [

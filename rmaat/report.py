@@ -33,6 +33,7 @@ def report(run: str | Path, *, title: str | None = None) -> Path:
         raise ValueError(f"run must hold metrics.json or curves/, got neither in {run}; train into it with `rmaat train --out {run}`")
     derived = trace(run) if (run / "model").is_dir() else []
     page = Environment(loader=PackageLoader("rmaat", "."), autoescape=True, trim_blocks=True).get_template("report.html.jinja")
+    settings = {name: value for name, value in _read_json(run / "config.json").items() if name in ("train", "network", "task")}
     html = page.render(
         title=title or f"Run {run.resolve().name}",
         summary=_summary(metrics, derived),
@@ -42,7 +43,7 @@ def report(run: str | Path, *, title: str | None = None) -> Path:
         figures=[_figure(path) for path in _figures(run)],
         curves=[_curve(name, curve) for name, curve in curves.items()],
         seconds=[(stage, f"{value:.1f}") for stage, value in metrics.get("seconds", {}).items()],
-        config=sorted(_flatten(_read_json(run / "config.json"))),
+        config=sorted(_flatten(settings)),
     )
     return write_text(run / "report.html", html)
 
@@ -92,13 +93,14 @@ def _figures(run: Path) -> list[Path]:
 
 def _figure(path: Path) -> dict:
     """The picture as a data URI; its caption is the ``Description`` that the PNG beside it carries."""
-    caption, png = "", path.with_suffix(".png")
+    caption, wide, png = "", False, path.with_suffix(".png")
     if png.exists():
         with Image.open(png) as image:
-            caption = image.info.get("Description", "")
+            caption, wide = image.info.get("Description", ""), image.width > 2 * image.height
     kind = "image/svg+xml" if path.suffix == ".svg" else "image/png"
     encoded = base64.b64encode(path.read_bytes()).decode()
-    return {"name": path.stem.replace("_", " "), "caption": caption, "source": f"data:{kind};base64,{encoded}"}
+    source = f"data:{kind};base64,{encoded}"
+    return {"name": path.stem.replace("_", " "), "caption": caption, "wide": wide, "source": source}
 
 
 def _curve(name: str, curve: Curve) -> dict:

@@ -56,7 +56,7 @@ def trace(run: str | Path, *, n_segments: int | None = None) -> list[Derived]:
     try:
         model = RMAAT.from_pretrained(folder)
     except ValueError as error:
-        if isinstance(error, CurveFileError) or (folder / "config.json").is_file() and not (folder / "curves").is_dir():
+        if isinstance(error, CurveFileError) or ((folder / "config.json").is_file() and not (folder / "curves").is_dir()):
             raise CurveFileError(f"{folder} must carry the curve files that it was trained from in curves/, got: {error}") from error
         raise
     provenance = model.provenance(n_segments)
@@ -125,9 +125,28 @@ def _simulation(curve: Curve) -> list[Step]:
     return [
         Step("equations", f"sha256 {provenance['equations_sha256'][:12]}"),
         Step("preset", f"{provenance['preset']}, {len(parameters)} parameters; {provenance['source']}"),
-        Step("protocol", str(provenance["protocol"])),
+        Step("protocol", _in_words(provenance["protocol"])),
         Step("simulation", f"Brian2 ({provenance['target']}), dt {provenance['dt']}, seed {provenance['seed']}"),
     ]
+
+
+def _in_words(protocol: dict | str) -> str:
+    """A protocol as its class and settings: ``CycledPairing, burst 5 s, ..., rate 1 1/s``."""
+    if isinstance(protocol, str):
+        return protocol
+    settings = [f"{name} {_amount(value)}" for name, value in protocol.items() if name != "class"]
+    return ", ".join([protocol["class"], *settings])
+
+
+def _amount(value: object) -> str:
+    if isinstance(value, dict):
+        unit = "" if value["unit"] == "1" else f" {value['unit']}"
+        return _amount(value["value"]) + unit
+    if isinstance(value, list) and len(value) > 3:
+        return f"{_amount(value[0])} ... {_amount(value[-1])} ({len(value)})"
+    if isinstance(value, list):
+        return " ".join(map(_amount, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _fit(curve: Curve) -> str:
