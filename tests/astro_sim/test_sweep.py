@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from astro_sim import sweep as sweep_module
 from astro_sim.batches import arguments, at
 from astro_sim.models import AstrocyteNetwork, ChI, TripartiteSynapses
-from astro_sim.parameters import FM
+from astro_sim.parameters import AM, FM
 from astro_sim.protocols import BiasPulse, Poisson
 from astro_sim.simulation import simulate
 from astro_sim.sweep import Sweep, load_sweep, manifest, run_sweep
@@ -90,10 +90,12 @@ def test_what_cannot_be_an_element_gets_its_own_run():
     assert np.isnan(short[-1]) and np.abs(short[:11] - long[:11]).max() < 1e-12
 
 
-def test_words_are_an_axis():
-    sweep = synapses(axes={"protocol.rate": [1, 2] * Hz, "loop": ["closed", "open"]})
-    assert sweep.element_axes == ("protocol.rate",)
-    assert run_sweep(sweep)["loop"].values.tolist() == ["closed", "open", "closed", "open"]
+def test_presets_are_an_axis():
+    sweep = small(axes={"astrocyte": [FM, AM], "I_bias": [0.4, 0.8] * umolar})
+    assert sweep.element_axes == ("I_bias",)
+    result = run_sweep(sweep)
+    assert result["astrocyte"].values.tolist() == ["fm", "fm", "am", "am"]
+    assert np.abs(result["C"].isel(condition=1) - result["C"].isel(condition=3)).max() > 1e-3
 
 
 def test_networks_are_copied():
@@ -114,7 +116,8 @@ def test_networks_are_copied():
 
 
 def test_repeats_draw_their_own_spikes_and_the_seed_fixes_them():
-    first, again, other = (run_sweep(synapses(seed=seed)) for seed in (1, 1, 2))
+    brief = Poisson(rate=1 * Hz, length=2 * second)
+    first, again, other = (run_sweep(synapses(protocol=brief, seed=seed)) for seed in (1, 1, 2))
     assert first["r_S"].equals(again["r_S"]) and not first["r_S"].equals(other["r_S"])
     assert not np.array_equal(first["r_S"].values[2, :, 0], first["r_S"].values[2, :, 1])
     assert first["n_releases"].dims == ("condition", "repeat")
