@@ -206,3 +206,28 @@ def _range(weights: Mapping[str, Sequence[float]] | str | None, end: str) -> str
         return "no schedule"
     low, high = weights[end]
     return f"{low:.2g}" if low == high else f"{low:.2g} to {high:.2g}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Benchmarks
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def bench_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Times of contenders as ratios, with what they were measured on."""
+    cases = [name for name in ("tokens", "mode", "n_segments", "length", "segment_len") if name in rows[0]]
+    extras = {"gradient_error": "gradient error", "parameters": "parameters", "tokens_per_s": "tokens/s"}
+    shown = [name for name in extras if any(name in row for row in rows)]
+    ratio = f"time as a ratio to {rows[0]['ratio_to']} (20 % to 80 %)"
+    header = ["contender", *(name.replace("_", " ") for name in cases), "ms", ratio, "peak MB", *map(extras.get, shown)]
+    lines = []
+    for row in rows:
+        ratios = f"{row['ratio']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
+        line = [row["contender"], *(f"{row[name]}" for name in cases), f"{1e3 * row['seconds']:.2f}", ratios]
+        line.append(f"{row['peak_bytes'] / 2**20:.2f}")
+        formats = {"gradient_error": ".1e", "parameters": ",", "tokens_per_s": ",.0f"}
+        lines.append([*line, *(format(row[name], formats[name]) if name in row else "" for name in shown)])
+    what = {name: rows[0][name] for name in ("device", "torch", "dtype", "batch_size", "d_model", "n_heads", "repeats")}
+    loads = [row["load"] for row in rows if row["load"] is not None]
+    what |= {"load average": f"{min(loads):.1f} to {max(loads):.1f}"} if loads else {}
+    return markdown(header, lines) + "\n" + ", ".join(f"{name} {value}" for name, value in what.items()) + "\n"
