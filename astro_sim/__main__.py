@@ -2,13 +2,16 @@
 
 Add --debug to any command to see the traceback of an error."""
 
+import contextlib
+import io
 import logging
+import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 from tyro.conf import Positional
@@ -55,7 +58,9 @@ class Simulate:
         recording = simulate(model, protocol, duration=duration, seed=self.seed, target=self.target, progress=True)
         save_recording(recording, self.out / "recording.nc")
         names = [name for name in recording.data_vars if "time" in recording[name].dims]
-        print(f"{'variable':<10} {'unit':<8} {'first':>10} {'last':>10} {'lowest':>10} {'highest':>10}   (mean over elements)")
+        print(
+            f"{'variable':<10} {'unit':<8} {'first':>10} {'last':>10} {'lowest':>10} {'highest':>10}   (mean over elements)"
+        )
         for name in names:
             mean = recording[name].mean([dim for dim in recording[name].dims if dim != "time"]).to_numpy()
             numbers = " ".join(f"{value:10.4g}" for value in (mean[0], mean[-1], mean.min(), mean.max()))
@@ -82,11 +87,23 @@ class Simulate:
         duration = self.duration_s * second
         preset = {} if self.preset is None else {"astrocyte": get_preset(self.preset)}
         if self.model == "li-rinzel":
-            return models.LiRinzel(I=self.ip3_um * umolar, n_astrocytes=self.n, noise=self.noise, **preset), None, duration
+            return (
+                models.LiRinzel(I=self.ip3_um * umolar, n_astrocytes=self.n, noise=self.noise, **preset),
+                None,
+                duration,
+            )
         if self.model == "chi":
-            return models.ChI(I_bias=self.ip3_um * umolar, stim=1, n_astrocytes=self.n, noise=self.noise, **preset), None, duration
+            return (
+                models.ChI(I_bias=self.ip3_um * umolar, stim=1, n_astrocytes=self.n, noise=self.noise, **preset),
+                None,
+                duration,
+            )
         if self.model == "network":
-            return models.AstrocyteNetwork(topology=chain(self.n), noise=self.noise, **preset), protocols.DistanceSweep(), duration
+            return (
+                models.AstrocyteNetwork(topology=chain(self.n), noise=self.noise, **preset),
+                protocols.DistanceSweep(),
+                duration,
+            )
         cycles = max(1, round(self.duration_s / 50))
         protocol = {
             "cycles": lambda: protocols.CycledPairing(rate=self.rate_hz * Hz, n_cycles=cycles),
@@ -99,7 +116,9 @@ class Simulate:
         if self.model == "nest":
             return models.InwardCurrent(n_astrocytes=self.n, **preset), protocol, duration
         tripartite = models.TripartiteSynapses(n_synapses=self.n, noise=self.noise, **preset)
-        transmitter = variant(tripartite.gliotransmission, source=THIS_STUDY, alpha=self.alpha) if self.gliotransmission else None
+        transmitter = (
+            variant(tripartite.gliotransmission, source=THIS_STUDY, alpha=self.alpha) if self.gliotransmission else None
+        )
         return dataclasses.replace(tripartite, gliotransmission=transmitter), protocol, duration
 
 
@@ -286,11 +305,15 @@ class SweepRates:
             value = model
             for name in self.parameter.split("."):
                 if not hasattr(value, name):
-                    raise ValueError(f"parameter must be a field of the model, such as gliotransmission.alpha, got {self.parameter!r}")
+                    raise ValueError(
+                        f"parameter must be a field of the model, such as gliotransmission.alpha, got {self.parameter!r}"
+                    )
                 value = getattr(value, name)
             axes[self.parameter] = [factor * value for factor in self.factors]
         protocol = Poisson(rate=1 * Hz, length=self.duration_s * second)
-        sweep = Sweep(model=model, protocol=protocol, axes=axes, repeats=self.repeats, record=self.record, seed=self.seed)
+        sweep = Sweep(
+            model=model, protocol=protocol, axes=axes, repeats=self.repeats, record=self.record, seed=self.seed
+        )
         client = None
         if self.cluster is not None:
             from dask.distributed import Client
@@ -320,8 +343,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         arguments = [word for word in argv if word != "--debug"]
-        command = tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="astro-sim", description=__doc__, args=arguments)
-        return command.run()
+        parser = tyro.extras.subcommand_cli_from_dict
+        return _parse(parser, COMMANDS, prog="astro-sim", description=__doc__, args=arguments).run()
     except EXPECTED as error:
         if debug:
             traceback.print_exc()
@@ -330,6 +353,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _parse(parse: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Call a parser of tyro; what it would draw as a box on standard error becomes the one line of a ValueError."""
+    drawn = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(drawn):
+            return parse(*args, **options)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        words = " ".join(drawn.getvalue().translate(dict.fromkeys(map(ord, "╭╮╰╯│─"), " ")).split())
+        raise ValueError(re.sub(r" -{3,} ", "; ", words)) from None
 
 
 if __name__ == "__main__":

@@ -10,14 +10,23 @@ from astro_sim.plotting import plot_course, plot_curve, plot_retention, plot_spr
 from astro_sim.recording import load_recording
 from astro_sim.style import GREY, ORANGE, VERMILLION, panels, save_figure
 
-VARIANTS = {"ltp_alpha0": ("release-decreasing", VERMILLION), "ltp_no_gliotransmission": ("no gliotransmission", ORANGE)}
+VARIANTS = {
+    "ltp_alpha0": ("release-decreasing", VERMILLION),
+    "ltp_no_gliotransmission": ("no gliotransmission", ORANGE),
+}
 
 
 def draw_figures(folder: str | os.PathLike) -> list[Path]:
     """Draw what ``FOLDER/curves`` and ``FOLDER/recordings`` hold into ``FOLDER/figures``; return the PNG files."""
     folder = Path(folder)
     curves = {path.stem: read_curve(path) for path in sorted((folder / "curves").glob("*.toml"))}
-    drawers = {"ltp": _ltp, "ltp_population": _population, "stp_calcium": _calcium, "stp_spatial": _spatial, "stp_release": _release}
+    drawers = {
+        "ltp": _ltp,
+        "ltp_population": _population,
+        "stp_calcium": _calcium,
+        "stp_spatial": _spatial,
+        "stp_release": _release,
+    }
     return [draw(folder, curves)[1] for name, draw in drawers.items() if name in curves]
 
 
@@ -76,4 +85,8 @@ def _spatial(folder: Path, curves: dict[str, Curve]) -> tuple[Path, Path]:
 
 def _release(folder: Path, curves: dict[str, Curve]) -> tuple[Path, Path]:
     ax = plot_curve(curves["stp_release"], log="x")
-    return save_figure(ax.figure, folder / "figures" / "stp_release", "Release probability against presynaptic rate, with its Naka-Rushton fit.")
+    return save_figure(
+        ax.figure,
+        folder / "figures" / "stp_release",
+        "Release probability against presynaptic rate, with its Naka-Rushton fit.",
+    )

@@ -2,13 +2,16 @@
 
 Add --debug to any command to see the traceback of an error."""
 
+import contextlib
+import io
 import json
+import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import Positional, arg
@@ -91,12 +94,16 @@ class Evaluate:
         print(f"{'model':<14} {self.split + ' accuracy':>16}   ({own['task']}, {own['n']} samples)")
         for result in (own, *baselines):
             print(f"{result['model']:<14} {result['accuracy']:>16.1%}")
-        print(f"{'majority class':<14} {own['majority_rate']:>16.1%}   {own['model']} gains {gain:+.1f} percentage points")
+        print(
+            f"{'majority class':<14} {own['majority_rate']:>16.1%}   {own['model']} gains {gain:+.1f} percentage points"
+        )
         if self.split == "test":
             accuracies = {result["model"]: result["accuracy"] for result in baselines}
             add_metrics(self.run_directory, {"test_accuracy": own["accuracy"], "baselines": accuracies})
         if self.require_gain is not None and gain < self.require_gain:
-            print(f"error: gain must be at least {self.require_gain:g} percentage points, got {gain:.1f}", file=sys.stderr)
+            print(
+                f"error: gain must be at least {self.require_gain:g} percentage points, got {gain:.1f}", file=sys.stderr
+            )
             return 1
         return 0
 
@@ -145,7 +152,7 @@ def _train(argv: Sequence[str]) -> int:
         "Train a model from curve files; an interrupted run is continued where it stopped.\n\n"
         "--recipe FILE.toml takes the defaults below from a recipe, such as those of benchmarks/lra/."
     )
-    config = tyro.cli(TrainConfig, default=default, args=argv, prog="rmaat train", description=description)
+    config = _parse(tyro.cli, TrainConfig, default=default, args=argv, prog="rmaat train", description=description)
     run = train(config)
     metrics = run / "metrics.json"
     if metrics.exists():
@@ -168,8 +175,37 @@ def _take_option(argv: list[str], name: str) -> tuple[list[str], str | None]:
     return argv, None
 
 
+def _bench(argv: Sequence[str]) -> int:
+    """Run one benchmark; each is a frozen configuration and the function that carries it out."""
+    from rmaat import bench, experiments, probe, tables
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    def lra(config: experiments.ExperimentConfig) -> str:
+        return tables.accuracy_tables(experiments.run_experiments(config, say))
+
+    def recall(config: probe.ProbeConfig) -> str:
+        probe.run_probe(config, say)
+        return (config.out / "recall.md").read_text()
+
+    benchmarks = {
+        "recall": (probe.ProbeConfig, recall),
+        "lra": (experiments.ExperimentConfig, lra),
+        "attention": (bench.AttentionBench, lambda config: tables.bench_table(bench.bench_attention(config))),
+        "replay": (bench.ReplayBench, lambda config: tables.bench_table(bench.bench_replay(config))),
+        "speed": (bench.SpeedBench, lambda config: tables.bench_table(bench.bench_speed(config))),
+    }
+    kinds = {name: kind for name, (kind, _) in benchmarks.items()}
+    config = _parse(tyro.extras.subcommand_cli_from_dict, kinds, prog="rmaat bench", args=argv)
+    carry_out = next(function for kind, function in benchmarks.values() if type(config) is kind)
+    print(carry_out(config))
+    return 0
+
+
 GROUPS = {"data": {"make": MakeData, "check": CheckData, "list": ListData}}
 COMMANDS = {"eval": Evaluate, "trace": Trace, "report": Report}
+BENCHMARKS = ("recall", "lra", "attention", "replay", "speed")
 OVERVIEW = f"""{__doc__}
 
 commands:
@@ -178,7 +214,7 @@ commands:
   eval RUN               accuracy of a run beside majority class and baselines
   trace RUN              each derived constant with its chain down to the simulation
   report RUN             one self-contained page about a run
-  bench ...              retention probe, Long Range Arena, speed
+  bench recall|lra|attention|replay|speed   retention probe, Long Range Arena, timings as ratios
 
 `rmaat COMMAND --help` describes a command."""
 EXPECTED = (ValueError, TypeError, OSError, RuntimeError)
@@ -208,11 +244,28 @@ def _run(argv: Sequence[str]) -> int:
         return 0
     if name == "train":
         return _train(rest)
+    if name == "bench":
+        return _bench(rest)
     if name in GROUPS:
-        return tyro.extras.subcommand_cli_from_dict(GROUPS[name], prog=f"rmaat {name}", args=rest).run()
+        return _parse(tyro.extras.subcommand_cli_from_dict, GROUPS[name], prog=f"rmaat {name}", args=rest).run()
     if name in COMMANDS:
-        return tyro.cli(COMMANDS[name], prog=f"rmaat {name}", args=rest).run()
-    raise ValueError(f"command must be one of train, {', '.join([*GROUPS, *COMMANDS])}, got {name!r}; see rmaat --help")
+        return _parse(tyro.cli, COMMANDS[name], prog=f"rmaat {name}", args=rest).run()
+    raise ValueError(
+        f"command must be one of train, bench, {', '.join([*GROUPS, *COMMANDS])}, got {name!r}; see rmaat --help"
+    )
+
+
+def _parse(parse: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Call a parser of tyro; what it would draw as a box on standard error becomes the one line of a ValueError."""
+    drawn = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(drawn):
+            return parse(*args, **options)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        words = " ".join(drawn.getvalue().translate(dict.fromkeys(map(ord, "╭╮╰╯│─"), " ")).split())
+        raise ValueError(re.sub(r" -{3,} ", "; ", words)) from None
 
 
 if __name__ == "__main__":

@@ -43,7 +43,9 @@ def _loss(run: Path, model: RMAAT) -> Path | None:
         accuracy.lines[-1].set_label(json.loads((folder / "config.json").read_text())["train"]["model"])
     accuracy.set_ylabel("validation accuracy")
     accuracy.legend(loc="lower right")
-    return _save(loss, run, "loss", "Training and validation loss, and validation accuracy of the model and its baselines.")
+    return _save(
+        loss, run, "loss", "Training and validation loss, and validation accuracy of the model and its baselines."
+    )
 
 
 def _accuracy(run: Path, model: RMAAT) -> Path | None:

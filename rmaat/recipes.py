@@ -1,13 +1,13 @@
 """Recipes: how a model is trained on a task, as a TOML file with the fields of :class:`rmaat.train.TrainConfig`.
 
-    task = "listops"
-    model = "rmaat"
-    steps = 5000
-    lr = 1e-3
+task = "listops"
+model = "rmaat"
+steps = 5000
+lr = 1e-3
 
-    [network]                # fields of ModelConfig; vocabulary, classes and longest input follow from the task
-    segment_len = 256
-    d_model = 64
+[network]                # fields of ModelConfig; vocabulary, classes and longest input follow from the task
+segment_len = 256
+d_model = 64
 """
 
 import dataclasses
@@ -43,7 +43,9 @@ def load_recipe(path: str | Path, **changes: Any) -> TrainConfig:
         known = {field.name for field in dataclasses.fields(kind)}
         for name in values:
             if name not in known:
-                raise ValueError(f"{path}: {section}{name} must be a field of {kind.__name__}, one of {', '.join(sorted(known))}")
+                raise ValueError(
+                    f"{path}: {section}{name} must be a field of {kind.__name__}, one of {', '.join(sorted(known))}"
+                )
     for name in PATHS:
         if recipe.get(name) is not None:
             recipe[name] = Path(recipe[name])

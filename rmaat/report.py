@@ -30,10 +30,16 @@ def report(run: str | Path, *, title: str | None = None) -> Path:
     metrics = _read_json(run / "metrics.json")
     curves = load_curves(run / "curves") if (run / "curves").is_dir() else {}
     if not metrics and not curves:
-        raise ValueError(f"run must hold metrics.json or curves/, got neither in {run}; train into it with `rmaat train --out {run}`")
+        raise ValueError(
+            f"run must hold metrics.json or curves/, got neither in {run}; train into it with `rmaat train --out {run}`"
+        )
     derived = trace(run) if (run / "model").is_dir() else []
-    page = Environment(loader=PackageLoader("rmaat", "."), autoescape=True, trim_blocks=True).get_template("report.html.jinja")
-    settings = {name: value for name, value in _read_json(run / "config.json").items() if name in ("train", "network", "task")}
+    page = Environment(loader=PackageLoader("rmaat", "."), autoescape=True, trim_blocks=True).get_template(
+        "report.html.jinja"
+    )
+    settings = {
+        name: value for name, value in _read_json(run / "config.json").items() if name in ("train", "network", "task")
+    }
     html = page.render(
         title=title or f"Run {run.resolve().name}",
         summary=_summary(metrics, derived),

@@ -56,8 +56,12 @@ def trace(run: str | Path, *, n_segments: int | None = None) -> list[Derived]:
     try:
         model = RMAAT.from_pretrained(folder)
     except ValueError as error:
-        if isinstance(error, CurveFileError) or ((folder / "config.json").is_file() and not (folder / "curves").is_dir()):
-            raise CurveFileError(f"{folder} must carry the curve files that it was trained from in curves/, got: {error}") from error
+        if isinstance(error, CurveFileError) or (
+            (folder / "config.json").is_file() and not (folder / "curves").is_dir()
+        ):
+            raise CurveFileError(
+                f"{folder} must carry the curve files that it was trained from in curves/, got: {error}"
+            ) from error
         raise
     provenance = model.provenance(n_segments)
     values = {
@@ -65,16 +69,16 @@ def trace(run: str | Path, *, n_segments: int | None = None) -> list[Derived]:
         "position_scale": _position_scale(model),
         "retention": _retention(model, provenance["n_segments"] or 8, provenance["extrapolated"]),
     }
-    return [
-        Derived(name, *_chain(model, origin, *values[name]))
-        for name, origin in provenance["origins"].items()
-    ]
+    return [Derived(name, *_chain(model, origin, *values[name])) for name, origin in provenance["origins"].items()]
 
 
 def _alpha(model: RMAAT) -> tuple[str, str]:
     curve = model.constants.curves.get("stp_calcium")
     error = "" if curve is None else f" ± {curve.stderr['exponent']:.2g}"
-    return f"alpha = {model.constants.alpha:.4g}{error}", "attention: exponent of g, the Ca2+ response in the normaliser C"
+    return (
+        f"alpha = {model.constants.alpha:.4g}{error}",
+        "attention: exponent of g, the Ca2+ response in the normaliser C",
+    )
 
 
 def _position_scale(model: RMAAT) -> tuple[str, str]:
@@ -89,7 +93,11 @@ def _retention(model: RMAAT, n_segments: int, extrapolated: bool | None) -> tupl
     layer = f"memory: rule {rule!r} at the border of every segment"
     if retention.rates is not None:
         rates = retention.rates.tolist()
-        listed = f"a = {rates[0]:.3g}" if len(rates) == 1 else f"a = {rates[0]:.3g} ... {rates[-1]:.3g} for {len(rates)} memory tokens"
+        listed = (
+            f"a = {rates[0]:.3g}"
+            if len(rates) == 1
+            else f"a = {rates[0]:.3g} ... {rates[-1]:.3g} for {len(rates)} memory tokens"
+        )
         return f"retention: {listed} per segment{note}", layer
     return f"retention factors RF(1..{n_segments}) = {_factors(retention, n_segments)}{note}", layer
 
@@ -102,7 +110,10 @@ def _factors(retention: Retention, n_segments: int) -> str:
 def _chain(model: RMAAT, origin: str, headline: str, layer: str) -> tuple[str, list[Step]]:
     """Headline and steps of one constant; an override has no simulation behind it and says so."""
     if origin.startswith("override"):
-        return headline, [Step("configuration", f"{origin}: set by hand, not derived from a simulation"), Step("layer", layer)]
+        return headline, [
+            Step("configuration", f"{origin}: set by hand, not derived from a simulation"),
+            Step("layer", layer),
+        ]
     name = origin.removeprefix("curve ").split(":")[0]
     curve = model.constants.curves[name]
     draw = "" if curve.draw is None else f", draw {curve.draw} of seed {curve.draw_seed}"
@@ -120,7 +131,11 @@ def _simulation(curve: Curve) -> list[Step]:
     """What the data are: a simulation down to its equations, or a measured file."""
     provenance = curve.provenance
     if provenance["kind"] == "measurement":
-        return [Step("measurement", f"{provenance['data']}, sha256 {provenance['data_sha256'][:12]}; {provenance['source']}")]
+        return [
+            Step(
+                "measurement", f"{provenance['data']}, sha256 {provenance['data_sha256'][:12]}; {provenance['source']}"
+            )
+        ]
     parameters = provenance["parameters"]
     return [
         Step("equations", f"sha256 {provenance['equations_sha256'][:12]}"),
@@ -151,4 +166,6 @@ def _amount(value: object) -> str:
 
 def _fit(curve: Curve) -> str:
     values = ", ".join(f"{name} {value:.4g} ± {curve.stderr[name]:.2g}" for name, value in curve.parameters.items())
-    return f"{curve.form}: {values}; R² {curve.fit['r_squared']:.4f}, n {curve.fit['n_samples']}; {curve.fit['chosen_by']}"
+    return (
+        f"{curve.form}: {values}; R² {curve.fit['r_squared']:.4f}, n {curve.fit['n_samples']}; {curve.fit['chosen_by']}"
+    )

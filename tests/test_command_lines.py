@@ -8,7 +8,12 @@ import astro_sim.__main__ as astro_sim_main
 import rmaat.__main__ as rmaat_main
 
 ASTRO_SIM = [[name] for name in astro_sim_main.COMMANDS]
-RMAAT = [["train"], *([name] for name in rmaat_main.COMMANDS), *([group, name] for group, names in rmaat_main.GROUPS.items() for name in names)]
+RMAAT = [
+    ["train"],
+    *([name] for name in rmaat_main.COMMANDS),
+    *([group, name] for group, names in rmaat_main.GROUPS.items() for name in names),
+    *(["bench", name] for name in rmaat_main.BENCHMARKS),
+]
 
 
 def run(main, capsys, *words):
@@ -39,7 +44,7 @@ def test_every_rmaat_command_has_a_help_text(words, capsys):
 
 def test_the_overview_names_every_command(capsys):
     _, out, _ = run(rmaat_main.main, capsys, "--help")
-    assert [name for name in ("train", *rmaat_main.GROUPS, *rmaat_main.COMMANDS) if f"\n  {name} " not in out] == []
+    assert [name for name in ("train", "bench", *rmaat_main.GROUPS, *rmaat_main.COMMANDS) if f"\n  {name} " not in out] == []
 
 
 MISTAKES = [
@@ -88,7 +93,16 @@ def test_measured_data_become_a_curve_file_that_rmaat_reads(capsys, tmp_path):
 
     rows = "\n".join(f"{t},{100 + 60 * (1 - 2.718 ** (-t / 20)):.3f},1.5" for t in range(0, 61, 5))
     (tmp_path / "ltp.csv").write_text("time,response,sem\n" + rows + "\n")
-    words = ["fit", str(tmp_path / "ltp.csv"), "--time-unit", "min", "--baseline", "100", "--out", str(tmp_path / "curves")]
+    words = [
+        "fit",
+        str(tmp_path / "ltp.csv"),
+        "--time-unit",
+        "min",
+        "--baseline",
+        "100",
+        "--out",
+        str(tmp_path / "curves"),
+    ]
     assert run(astro_sim_main.main, capsys, *words)[0] == 0
     factors = retention_factors(load_curves(tmp_path / "curves")["ltp"], 8)
     assert float(factors.sum()) == pytest.approx(1)
@@ -104,7 +118,20 @@ def test_a_sweep_is_resumed_and_read_back(capsys, tmp_path):
 
 
 def test_data_make_prints_the_card(capsys, tmp_path):
-    words = ["data", "make", "recall", "--data-dir", str(tmp_path), "--options", "n_train", "20", "n_validation", "4", "n_test", "4"]
+    words = [
+        "data",
+        "make",
+        "recall",
+        "--data-dir",
+        str(tmp_path),
+        "--options",
+        "n_train",
+        "20",
+        "n_validation",
+        "4",
+        "n_test",
+        "4",
+    ]
     status, out, _ = run(rmaat_main.main, capsys, *words)
     assert status == 0
     assert json.loads(out)["samples"] == {"train": 20, "validation": 4, "test": 4}

@@ -31,7 +31,16 @@ def test_each_constant_is_traced_to_its_own_curve_file(checkpoint, curves):
         steps = dict(derived[name].steps)
         digest = hashlib.sha256(curves[curve].text.encode()).hexdigest()[:12]
         assert steps["curve file"] == f"{curve}.toml, sha256 {digest}"
-        assert list(steps) == ["equations", "preset", "protocol", "simulation", "fit", "curve file", "constant", "layer"]
+        assert list(steps) == [
+            "equations",
+            "preset",
+            "protocol",
+            "simulation",
+            "fit",
+            "curve file",
+            "constant",
+            "layer",
+        ]
 
 
 def test_headlines_carry_value_and_standard_error(checkpoint):
@@ -67,7 +76,14 @@ def test_a_checkpoint_without_its_curve_files_is_refused(checkpoint):
 
 def test_a_report_is_one_file_with_result_lineage_and_every_figure(checkpoint, curves):
     run = checkpoint()
-    metrics = {"task": "listops", "model": "rmaat", "test_accuracy": 0.5, "majority_rate": 0.2, "parameters": 1234, "steps": 10}
+    metrics = {
+        "task": "listops",
+        "model": "rmaat",
+        "test_accuracy": 0.5,
+        "majority_rate": 0.2,
+        "parameters": 1234,
+        "steps": 10,
+    }
     (run / "metrics.json").write_text(json.dumps(metrics | {"seconds": {"train": 3.0}, "device": "cpu", "seed": 0}))
     (run / "figures").mkdir()
     caption = PngImagePlugin.PngInfo()
