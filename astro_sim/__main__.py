@@ -325,6 +325,29 @@ class SweepRates:
         return 0
 
 
+@dataclass(frozen=True)
+class Validate:
+    """Measure the published and closed-form numbers that the simulator must reproduce; exits 1 if one is off.
+
+    The table is printed, and written where --out says."""
+
+    ids: Positional[tuple[str, ...]] = ()
+    """Targets, such as V7 V25; all by default, which takes some minutes."""
+    jobs: int = 2
+    """Targets side by side."""
+    out: Path | None = None
+    """File for the table, such as VALIDATION.md."""
+
+    def run(self) -> int:
+        from astro_sim.validation import validate, write_validation
+
+        validation = validate(self.ids or None, n_jobs=self.jobs, progress=True)
+        print(validation.markdown())
+        if self.out is not None:
+            write_validation(validation, self.out)
+        return 0 if validation.passed else 1
+
+
 COMMANDS = {
     "simulate": Simulate,
     "curves": Curves,
@@ -332,6 +355,7 @@ COMMANDS = {
     "fit": Fit,
     "sweep": SweepRates,
     "presets": Presets,
+    "validate": Validate,
 }
 EXPECTED = (ValueError, TypeError, OSError, RuntimeError)
 
