@@ -53,7 +53,7 @@ def _accuracy_table(task: str, results: Sequence[Mapping[str, Any]]) -> str:
                 _span(result["steps"] for result in seeds),
                 _span(result["parameters"] for result in seeds),
                 _span(result["parameters_of_R"] for result in seeds),
-                _span(result["n_segments"] for result in seeds),
+                _span(n for result in seeds for n in result["segments"]),
                 f"{np.median([result['seconds_per_step'] for result in seeds]):.3f}",
                 f"{max(result['peak_bytes'] for result in seeds) / 2**20:,.0f}",
                 ", ".join(sorted({result["device"] for result in seeds})),

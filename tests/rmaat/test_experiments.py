@@ -1,0 +1,194 @@
+"""The experiment runner: which runs there are, that it resumes, and what its tables say."""
+
+import json
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rmaat import tables
+from rmaat.baselines import NAMES, build_model, count_parameters
+from rmaat.config import ModelConfig
+from rmaat.experiments import VARIANTS, ExperimentConfig, Variant, carry_out, load_results, run_experiments
+from rmaat.recipes import load_recipe
+
+RECIPES = Path(__file__).parents[2] / "benchmarks" / "lra"
+SEGMENTS = {"listops": 8, "text": 8, "retrieval": 8, "image": 2, "pathfinder32": 4}  # of a document, for retrieval
+LONGEST = {"listops": 2000, "text": 4000, "retrieval": 4000, "image": 1024, "pathfinder32": 1024}
+LONGEST |= {"listops-600": 600, "pathfinder-small": 1024, "digits": 64, "recall": 64}
+RECIPE = """
+task = "recall"
+model = "{model}"
+steps = {steps}
+batch_size = 8
+warmup = 0
+eval_every = 2
+task_options = {{ n_segments = 2, segment_len = 4, n_train = 64, n_validation = 16, n_test = 32 }}
+network = {{ segment_len = 4, n_memory = 2, d_model = 8, n_heads = 2, n_layers = 1, d_ff = {d_ff} }}
+"""
+
+
+@pytest.fixture
+def config(tmp_path, curves):
+    for name, curve in curves.items():
+        curve.save(tmp_path / "curves" / f"{name}.toml")
+    (tmp_path / "lra" / "recall").mkdir(parents=True)
+    for model, d_ff in (("rmaat", 8), ("rmt", 10)):
+        text = RECIPE.format(model=model, steps=4, d_ff=d_ff)
+        (tmp_path / "lra" / "recall" / f"{model}.toml").write_text(text)
+    places = {"recipes": tmp_path / "lra", "results": tmp_path / "results", "work": tmp_path / "runs"}
+    return ExperimentConfig(
+        tasks=("recall",), models=("rmaat", "rmt"), seeds=(0,), curves=tmp_path / "curves", data_dir=tmp_path, **places
+    )
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    monkeypatch.setattr("rmaat.experiments._in_fresh_process", carry_out)
+
+
+def test_every_task_has_a_recipe_for_every_model():
+    for folder in sorted(RECIPES.iterdir()):
+        assert {path.stem for path in folder.glob("*.toml")} >= set(NAMES), folder.name
+        for path in folder.glob("*.toml"):
+            recipe = load_recipe(path)
+            assert path.stem in (recipe.model, "paper")
+
+
+@pytest.mark.parametrize("task", SEGMENTS)
+def test_recipes_have_the_papers_segments_and_the_small_size(task):
+    for model in NAMES:
+        network = load_recipe(RECIPES / task / f"{model}.toml").network
+        assert -(-LONGEST[task] // network.segment_len) == SEGMENTS[task]
+        assert (network.d_model, network.n_layers) == (64, 2)
+
+
+def test_the_paper_recipe_cuts_listops_into_segments_of_1024():
+    recipe = load_recipe(RECIPES / "listops" / "paper.toml")
+    assert recipe.model == "rmaat-paper" and recipe.network.segment_len == 1024
+
+
+@pytest.mark.parametrize("task", [path.name for path in sorted(RECIPES.iterdir())])
+def test_models_of_a_task_have_equal_sizes_and_training(task, curves):
+    sizes, trainings = {}, set()
+    for model in NAMES:
+        path = RECIPES / task / f"{model}.toml"
+        recipe = tomllib.loads(path.read_text())
+        kind = "match" if task == "retrieval" else "classify"
+        network = ModelConfig(vocab_size=257, max_len=LONGEST[task], task=kind, **recipe["network"])
+        sizes[model] = count_parameters(build_model(model, network, curves))["total"]
+        trainings.add((recipe["steps"], recipe["batch_size"], repr(recipe.get("task_options"))))
+    assert max(sizes.values()) < 1.1 * min(sizes.values()), sizes
+    assert len(trainings) == 1
+
+
+def test_variants_change_what_they_say():
+    network = ModelConfig(vocab_size=4, segment_len=32)
+    changed = {v.name: v.apply(network) for study in VARIANTS.values() for v in study}
+    assert changed["no-P"] == replace(network, feedback=False)
+    assert changed["segments-twice-as-long"].segment_len == 64
+    assert changed["a-x0.25"].seconds_per_segment == 12.5 and changed["scale-x4"].cells_per_token == 1.0
+    assert [changed[f"memory-{n}"].n_memory for n in (4, 8, 16, 32, 64)] == [4, 8, 16, 32, 64]
+    assert changed["no-retention"].memory_update == "replace"
+    unchanged = {"memory-16", "a-x1", "scale-x1", "half-the-input", "quarter-of-the-input"}
+    same = {name for name, other in changed.items() if other == network} - unchanged
+    assert len(same) <= 2  # those that name the default's own norm and rule
+
+
+def test_less_input_is_only_for_tasks_with_such_an_option(config):
+    ablations = replace(config, study="ablations", variants=("half-the-input",), models=())
+    assert list(ablations.runs()) == []
+    text = replace(ablations, tasks=("text",), recipes=RECIPES)
+    (run,) = text.runs()
+    assert run.train.task_options["max_len"] == 2000
+
+
+def test_unknown_variants_and_missing_recipes_are_named(config):
+    with pytest.raises(ValueError, match=r"^variants must be of the study models \(\), got 'no-P'$"):
+        list(replace(config, variants=("no-P",)).runs())
+    with pytest.raises(ValueError, match=r"^recipes must have a file for every task and model, got no .*ssm\.toml$"):
+        list(replace(config, models=("ssm",)).runs())
+
+
+def test_runs_once_and_renders(config, in_process):
+    lines = []
+    results = run_experiments(config, lines.append)
+    assert [result["model"] for result in results] == ["rmaat", "rmt"] and len(lines) == 4
+    needed = "task model seed accuracy majority_rate steps parameters seconds peak_bytes device".split()
+    assert all(name in result for name in needed for result in results)
+    assert results[0]["segments"] == [2, 2] and results[0]["steps"] == 4
+    assert run_experiments(config, lines.append) == results and len(lines) == 4
+    assert load_results(config.results) == results
+    text = (config.results / "README.md").read_text()
+    assert "| rmaat |" in text and "always the commonest class" in text and (config.results / "recall.svg").exists()
+
+
+def test_a_stopped_run_goes_on_to_the_same_result(config, in_process, tmp_path):
+    whole = run_experiments(replace(config, models=("rmt",)))
+    cut = replace(config, models=("rmt",), work=tmp_path / "cut", results=tmp_path / "cut-results")
+    assert run_experiments(replace(cut, changes={"max_steps": 2})) == []
+    assert (tmp_path / "cut" / "recall" / "rmt-s0" / "last" / "loop.json").exists()
+    resumed = run_experiments(cut)
+    for name in ("accuracy", "validation_accuracy", "steps", "fingerprint"):
+        assert resumed[0][name] == whole[0][name]
+
+
+def test_changes_and_unmatched_sizes_reach_the_training(config):
+    (run,) = replace(config, models=("rmt",), changes={"steps": 7, "device": "cpu"}).runs()
+    assert run.train.steps == 7 and run.train.device == "cpu" and run.train.network.d_ff == 10
+    (run,) = replace(config, models=("rmt",), unmatched=True).runs()
+    assert run.train.network.d_ff == 8 and run.path.stem == "rmt--unmatched-s0"
+
+
+def test_the_fingerprint_changes_with_the_settings_but_not_with_the_place(config):
+    (run,) = replace(config, models=("rmt",)).runs()
+    places = {"work": Path("elsewhere"), "changes": {"device": "cpu", "max_steps": 3}}
+    (moved,) = replace(config, models=("rmt",), **places).runs()
+    (other,) = replace(config, models=("rmt",), changes={"lr": 5e-4}).runs()
+    assert run.fingerprint == moved.fingerprint != other.fingerprint
+
+
+@pytest.mark.slow
+def test_each_run_has_a_process_of_its_own(config):
+
+    results = run_experiments(replace(config, models=("rmt",)))
+    assert len(results) == 1 and results[0]["peak_bytes"] > 0
+    assert json.loads((config.work / "recall" / "rmt-s0" / "metrics.json").read_text())["steps"] == 4
+
+
+def result(model, accuracy, seed=0, task="listops", **more):
+    base = {"task": task, "model": model, "variant": "", "seed": seed, "accuracy": accuracy, "majority_rate": 0.17}
+    base |= {"steps": 100, "parameters": 1000, "parameters_of_R": 10, "seconds_per_step": 0.5, "peak_bytes": 2**20}
+    return base | {"segments": [2, 8], "device": "cpu", "settings": {"seed": seed, "lr": 1e-3}} | more
+
+
+def test_tables_show_mean_and_spread_beside_the_published_numbers():
+    text = tables.accuracy_tables([result("rmaat", 0.4), result("rmaat", 0.5, 1), result("rmt", 0.3)])
+    assert "| rmaat | 45.0 ± 7.1 | 2 | 100 | 1,000 | 10 | 2 to 8 | 0.500 | 1 | cpu |" in text
+    assert "| rmt | 30.0 | 1 |" in text and "| *always the commonest class* | 17.0 |" in text
+    for name, value in (("S5", "62.1"), ("Mega", "63.1"), ("RMAAT", "38.9")):
+        assert any(f"*published: {name}*" in line and value in line for line in text.splitlines())
+    assert text.index("| rmaat |") < text.index("| rmt |")
+
+
+def test_tables_of_other_tasks_have_no_published_numbers():
+    assert "published" not in tables.accuracy_tables([result("rmaat", 0.4, task="digits")])
+    assert tables.published_of("digits") == {} and tables.published_of("listops")["S5"] == pytest.approx(0.6215)
+
+
+def test_seeds_with_different_settings_are_marked():
+    other = result("rmaat", 0.5, 1, settings={"seed": 1, "lr": 2e-3})
+    assert "rmaat †" in tables.accuracy_tables([result("rmaat", 0.4), other])
+    assert "†" not in tables.accuracy_tables([result("rmaat", 0.4), result("rmaat", 0.5, 1)])
+
+
+def test_published_numbers_have_sources_and_are_per_cent():
+    entries = tables.load_published()
+    assert len({entry["name"] for entry in entries}) == len(entries) and {"S5", "Mega"} <= {e["name"] for e in entries}
+    for entry in entries:
+        assert entry["source"] and all(10 < value < 100 for value in entry["accuracy"].values())
+
+
+def test_a_variant_scales_integers_to_integers():
+    assert isinstance(Variant("x", scale={"segment_len": 2}).apply(ModelConfig(vocab_size=4)).segment_len, int)
