@@ -54,9 +54,10 @@ def train(config: TrainConfig) -> Path:
     accelerator = Accelerator(mixed_precision=config.precision, cpu=on_cpu)
     folder = RunFolder(Path(config.run), accelerator.is_main_process)
     with accelerator.main_process_first():
-        task = load_task(
-            config.task, config.data_dir, seed=config.task_seed, progress=config.progress, **config.task_options
-        )
+        shown = config.progress and accelerator.is_main_process
+        task = load_task(config.task, config.data_dir, seed=config.task_seed, progress=shown, **config.task_options)
+    if task.vocab_size == 0:
+        raise ValueError(f"task must have tokens as inputs, got real numbers from {config.task}; set values='tokens'")
     curves = draw_curves(config.curves, config.curve_draw, config.curve_seed)
     sizes = {"vocab_size": task.vocab_size, "n_classes": task.n_classes, "task": task.kind, "max_len": task.max_len}
     network = ModelConfig(**asdict(config.network) | sizes)

@@ -91,6 +91,18 @@ class Split:
             extra={name: values[samples] for name, values in self.extra.items()},
         )
 
+    def between(self, first: int, last: int) -> "Split":
+        """The samples first .. last - 1, without a copy."""
+        a, b = first * self.n_parts, last * self.n_parts
+        tokens = slice(self.offsets[a], self.offsets[b])
+        return Split(
+            tokens=self.tokens[tokens],
+            offsets=self.offsets[a : b + 1] - self.offsets[a],
+            labels=self.labels[tokens] if self.per_token else self.labels[first:last],
+            n_parts=self.n_parts,
+            extra={name: values[first:last] for name, values in self.extra.items()},
+        )
+
     def pad(self, samples: np.ndarray, length: int | None = None) -> dict[str, np.ndarray]:
         """A padded batch.
 

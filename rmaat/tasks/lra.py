@@ -139,7 +139,7 @@ def load_listops_release(data_dir: Path | None, *, seed: int = 0, progress: bool
 
 
 def load_pathfinder_release(
-    size: int, data_dir: Path | None, *, seed: int = 42, difficulty: str = "hard", progress: bool = False
+    size: int, data_dir: Path | None, *, seed: int = 0, difficulty: str = "hard", progress: bool = False
 ) -> Task:
     """The release's Pathfinder images as a task, kept in `data_dir` as one file.
 

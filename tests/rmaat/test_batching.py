@@ -113,6 +113,16 @@ def test_select_picks_samples(lengths, random):
         assert chosen.labels[i] == split.labels[sample]
 
 
+@pytest.mark.parametrize("n_parts", [1, 2])
+def test_consecutive_samples_without_a_copy(n_parts):
+    split = split_of([3, 1, 5, 2, 4, 6], n_parts)
+    part = split.between(1, 3)
+    chosen = split.select([1, 2])
+    for name in ("tokens", "offsets", "labels"):
+        assert np.array_equal(getattr(part, name), getattr(chosen, name))
+    assert np.shares_memory(part.tokens, split.tokens)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

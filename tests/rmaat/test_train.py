@@ -417,6 +417,16 @@ def test_no_gpu(config):
         train(replace(config, device="auto", precision="fp16"))
 
 
+def test_real_valued_inputs_are_no_tokens(config, tmp_path):
+    folder = tmp_path / "data" / "cifar-10-batches-bin"
+    folder.mkdir(parents=True)
+    for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
+        np.zeros((3, 3073), np.uint8).tofile(folder / f"{name}.bin")
+    image = replace(config, task="image", task_options={"values": "real"}, data_dir=tmp_path / "data")
+    with pytest.raises(ValueError, match=r"task must have tokens as inputs, got real numbers from image; set values="):
+        train(image)
+
+
 def test_folders_that_are_no_run(tmp_path):
     with pytest.raises(ValueError, match=r"run must be a run directory with config.json, got .*; train it first"):
         load_run(tmp_path)
