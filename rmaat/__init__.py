@@ -4,7 +4,8 @@ from rmaat.attention import AstromorphicAttention
 from rmaat.config import ModelConfig
 from rmaat.curves import Curve, CurveFileError, load_curve, load_curves
 from rmaat.memory import retention_factors
-from rmaat.model import RMAAT, State
+from rmaat.model import RMAAT
+from rmaat.segments import State
 
 __all__ = [
     "RMAAT",

@@ -169,6 +169,7 @@ class AstromorphicAttention(nn.Module):
         x: Float[Tensor, "batch tokens d_model"],
         mask: Bool[Tensor, "batch tokens"] | None = None,
         phi_r: Float[Tensor, "n_heads n d_head"] | None = None,
+        n_read: int | None = None,
     ) -> Float[Tensor, "batch tokens d_model"]:
         """Fast form, O(tokens).
 
@@ -178,36 +179,52 @@ class AstromorphicAttention(nn.Module):
             True at valid tokens; the others write nothing and their read-out is meaningless.
         phi_r : tensor, optional
             :meth:`positions`, when the caller has it already.
+        n_read : int, optional
+            All tokens write, but only the first `n_read` read: the result is (batch, n_read, d_model). Not when causal.
         """
         self._check_input(x, mask)
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.n_heads, self.d_head)).permute(2, 0, 3, 1, 4)
+        q, k, v = _project(self.qkv, x, self.n_heads, n_read)
         phi_q, phi_k = phi(q), phi(k)
-        valid = x.new_ones(x.shape[:2]) if mask is None else mask.to(phi_k.dtype)
-        valid = valid[:, None, :, None]
         phi_r = self.positions() if phi_r is None else phi_r
-        keys = phi_k * valid if mask is not None else phi_k
-        written = keys if self.neuron else torch.zeros_like(keys)
+        written = phi_k if self.neuron else torch.zeros_like(phi_k)
         if phi_r is not None:
-            written = written + phi_r[:, : x.shape[1]].to(keys.dtype) * valid
+            written = written + phi_r[:, : x.shape[1]].to(written.dtype)
+        valid = None if mask is None else mask[:, None, :, None].to(phi_k.dtype)
+        if valid is not None:
+            phi_k, written = phi_k * valid, written * valid
         v = v / self.n_tokens
         if self.causal:
             read = causal_product(phi_q, written, v)
         else:
             read = phi_q @ (written.transpose(-1, -2) @ v)
-        read = read * self._gain(phi_q, keys, valid).to(read.dtype)
+        gain = self._gain(phi_q, phi_k, valid)
+        read = read * (gain if isinstance(gain, float) else gain.to(read.dtype))
         return self.out(read.transpose(1, 2).flatten(2))
 
-    def _gain(self, phi_q: Tensor, keys: Tensor, valid: Tensor) -> Tensor:
+    def _gain(self, phi_q: Tensor, phi_k: Tensor, valid: Tensor | None) -> Tensor | float:
         """n_tokens / (m C), turning the mean-scaled read-out into phi(q) H P: (batch, heads, tokens, 1) or less."""
-        exact = torch.promote_types(keys.dtype, torch.float32)
-        total = (lambda z: z.cumsum(-2, dtype=exact)) if self.causal else (lambda z: z.sum(-2, True, dtype=exact))
-        m = self.m_scale if self.m_scale is not None else total(valid).clamp_min(1) ** (1 - self.alpha)
+        exact = torch.promote_types(phi_k.dtype, torch.float32)
+        m = self._scale(phi_k, valid, exact)
         if not self.feedback:
-            return self.n_tokens / (m * torch.ones_like(valid[:, :, :1], dtype=exact))
+            return self.n_tokens / m
+        keys = phi_k.cumsum(-2, dtype=exact) if self.causal else phi_k.sum(-2, True, dtype=exact)
         floor = torch.finfo(exact).tiny ** 0.5  # reached only where no token is valid, for phi > 0
-        g = torch.exp(self.alpha * torch.log(total(keys).clamp_min(floor)))
+        g = torch.exp(self.alpha * torch.log(keys.clamp_min(floor)))
         response = (phi_q.to(exact) * g).sum(-1, keepdim=True)
         return self.n_tokens / (m * response.clamp_min(floor))
+
+    def _scale(self, phi_k: Tensor, valid: Tensor | None, exact: torch.dtype) -> Tensor | float:
+        """m, by default the number of valid tokens that the query sees, to the power 1 - alpha."""
+        n_tokens = phi_k.shape[-2]
+        if self.m_scale is not None:
+            return float(self.m_scale)
+        if valid is not None:
+            n = valid.cumsum(-2, dtype=exact) if self.causal else valid.sum(-2, True, dtype=exact)
+        elif self.causal:
+            n = torch.arange(1, n_tokens + 1, dtype=exact, device=phi_k.device)[:, None]
+        else:
+            return n_tokens ** (1 - self.alpha)
+        return n.clamp_min(1) ** (1 - self.alpha)
 
     def reference(
         self,
@@ -280,9 +297,10 @@ class SoftmaxAttention(nn.Module):
         x: Float[Tensor, "batch tokens d_model"],
         mask: Bool[Tensor, "batch tokens"] | None = None,
         phi_r: None = None,
+        n_read: int | None = None,
     ) -> Float[Tensor, "batch tokens d_model"]:
         """Softmax attention over the valid tokens, with torch's fused kernel."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.n_heads, self.d_head)).permute(2, 0, 3, 1, 4)
+        q, k, v = _project(self.qkv, x, self.n_heads, n_read)
         allowed = None
         if mask is not None:
             allowed = (mask | ~mask.any(1, keepdim=True))[:, None, None, :]  # without a valid key any, against NaN
@@ -292,6 +310,16 @@ class SoftmaxAttention(nn.Module):
         causal = self.causal and mask is None
         read = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, is_causal=causal)
         return self.out(read.transpose(1, 2).flatten(2))
+
+
+def _project(qkv: nn.Linear, x: Tensor, n_heads: int, n_read: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    """q, k, v (batch, n_heads, tokens, d_head); q of the first `n_read` tokens only, if that is given."""
+    if n_read is None:
+        return qkv(x).unflatten(-1, (3, n_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+    w_q, w_kv = qkv.weight.split([x.shape[-1], 2 * x.shape[-1]])
+    q = F.linear(x[:, :n_read], w_q).unflatten(-1, (n_heads, -1)).transpose(1, 2)
+    k, v = F.linear(x, w_kv).unflatten(-1, (2, n_heads, -1)).permute(2, 0, 3, 1, 4)
+    return q, k, v
 
 
 def _check_sizes(d_model: int, n_heads: int, n_tokens: int, grid: tuple[int, int] | None) -> None:

@@ -166,7 +166,7 @@ class ReadingBlock(Block):
     def forward(
         self,
         x: Float[Tensor, "batch tokens d_model"],
-        mask: Bool[Tensor, "batch tokens"],
+        mask: Bool[Tensor, "batch tokens"] | None,
         memory: Float[Tensor, "batch n_memory d_model"],
     ) -> Float[Tensor, "batch tokens d_model"]:
         x = self.residual(x, self.norm_attention, lambda z: self.attention(z, mask))
@@ -186,7 +186,9 @@ class Memformer(RMAAT):
         self.norm_slots, self.norm_written = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
         self.gru = nn.GRUCell(d_model, d_model)
 
-    def encode(self, x: Tensor, mask: Tensor, memory: Tensor, shared: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def encode(
+        self, x: Tensor, mask: Tensor | None, memory: Tensor, shared: tuple[Tensor, ...], reads_tokens: bool
+    ) -> tuple[Tensor, Tensor]:
         """Tokens after the blocks, and the slots after the GRU."""
         for block in self.blocks:
             x = block(x, mask, memory)
@@ -205,7 +207,9 @@ class TemporalLatentBottleneck(RMAAT):
         self.blocks = nn.ModuleList(ReadingBlock(self.config) for _ in range(self.config.n_layers))
         self.slow = Block(self.config, CrossAttention(self.config.d_model, self.config.n_heads))
 
-    def encode(self, x: Tensor, mask: Tensor, memory: Tensor, shared: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def encode(
+        self, x: Tensor, mask: Tensor | None, memory: Tensor, shared: tuple[Tensor, ...], reads_tokens: bool
+    ) -> tuple[Tensor, Tensor]:
         """Tokens after the fast stream, and the slow states after theirs."""
         for block in self.blocks:
             x = block(x, mask, memory)

@@ -63,12 +63,7 @@ def retention_factors(
         Positive, summing to 1.
     """
     n_segments = _count("n_segments", n_segments)
-    course = retention_course(curve, n_segments, seconds_per_segment)
-    if curve.form == "saturating_exponential":  # closed form: near the plateau the differences cancel, this does not
-        a = seconds_per_segment / curve.parameters["tau"]
-        increments = -math.expm1(-a) * torch.exp(-a * torch.arange(n_segments, dtype=torch.float64))
-    else:
-        increments = course.diff()
+    increments = retention_increments(curve, n_segments, seconds_per_segment)
     if not bool((increments > 0).all()):
         raise ValueError(
             f"curve {curve.name!r} must rise in each of {n_segments} segments of {seconds_per_segment:g} s, got "
@@ -85,6 +80,37 @@ def retention_course(
     curve.require_rising()
     p = curve(np.arange(n_segments + 1) * float(seconds_per_segment))
     return torch.from_numpy(np.asarray(p - p[0], dtype=np.float64))
+
+
+def retention_increments(
+    curve: Curve, n_segments: int, seconds_per_segment: float = 50.0
+) -> Float[Tensor, "n_segments"]:
+    """Return p(t) - p(t-1), t = 1..n_segments, by default as differences of the course (float64).
+
+    Near a plateau differences cancel. A form that approaches it as amplitude * (1 - sum_k w_k S_k(x)) is therefore
+    computed from its survival functions, S(t-1) - S(t) = -S(t-1) expm1(log S(t) - log S(t-1)), which stays exact.
+    """
+    _seconds(seconds_per_segment)
+    survivals = _log_survivals(curve, np.arange(n_segments + 1) * float(seconds_per_segment))
+    if not survivals:
+        return retention_course(curve, n_segments, seconds_per_segment).diff()
+    curve.require_rising()
+    falls = [weight * np.exp(log_s[:-1]) * -np.expm1(np.diff(log_s)) for weight, log_s in survivals]
+    return torch.from_numpy(curve.parameters["amplitude"] * np.sum(falls, axis=0))
+
+
+def _log_survivals(curve: Curve, x: np.ndarray) -> list[tuple[float, np.ndarray]]:
+    """(w_k, log S_k(x)) of a form that rises from 0 to `amplitude`; [] for the others."""
+    p = curve.parameters
+    if curve.form == "saturating_exponential":
+        return [(1.0, -x / p["tau"])]
+    if curve.form == "stretched_exponential":
+        return [(1.0, -((x / p["tau"]) ** p["beta"]))]
+    if curve.form == "biexponential":
+        return [(p["weight"], -x / p["tau_fast"]), (1 - p["weight"], -x / p["tau_slow"])]
+    if curve.form == "power_law_approach":
+        return [(1.0, -p["exponent"] * np.log1p(x / p["tau"]))]
+    return []
 
 
 def relaxation_rate(curve: Curve, seconds_per_segment: float = 50.0) -> float:
@@ -187,7 +213,7 @@ class Retention:
     def increments(self, n_segments: int) -> Float[Tensor, "n_segments n"]:
         """dp_t, t = 1..n_segments, up to a factor: of the curve, or of p_j(t) = 1 - exp(-a_j t); n = 1 or n_memory."""
         if self.rates is None:
-            return retention_factors(self.curve, n_segments, self.seconds_per_segment)[:, None]
+            return retention_increments(self.curve, n_segments, self.seconds_per_segment)[:, None]
         steps = torch.arange(n_segments, dtype=torch.float64)
         return -torch.expm1(-self.rates) * torch.exp(-steps[:, None] * self.rates)
 
@@ -199,6 +225,8 @@ class Retention:
         if self.rule == "relax":
             keep, take = relax_weights(self.rates)
             return keep.expand(n_segments, -1), take.expand(n_segments, -1)
+        if self.rule == "scale" and self.curve is not None:
+            return scale_weights(retention_factors(self.curve, n_segments, self.seconds_per_segment)[:, None])
         increments = self.increments(n_segments)
         if self.rule == "scale":
             return scale_weights(increments / increments.sum(0))

@@ -1,4 +1,4 @@
-"""Token sequences cut into segments, with the checks that a wrong input deserves."""
+"""Token sequences cut into segments, the state between segments, and the checks that a wrong input deserves."""
 
 from dataclasses import dataclass
 
@@ -23,6 +23,10 @@ class Segments:
         Segments with at least one valid token; the others must leave the memory alone.
     keep, take : tensor (batch, segments, n_memory or 1, 1), optional
         The retention of each sample's own t and T.
+    full, ending : tuple of bool, one for each segment
+        No padding in the segment; it is the last one of some sample.
+    empty : int
+        Sequences without a valid token.
     """
 
     tokens: Int[Tensor, "batch segments segment_len"]
@@ -30,6 +34,9 @@ class Segments:
     valid: Bool[Tensor, "batch segments"]
     keep: Float[Tensor, "batch segments n 1"] | None
     take: Float[Tensor, "batch segments n 1"] | None
+    full: tuple[bool, ...]
+    ending: tuple[bool, ...]
+    empty: int
 
     @classmethod
     def cut(
@@ -58,17 +65,23 @@ class Segments:
         pad = -tokens.shape[1] % segment_len
         tokens, mask = (F.pad(x, (0, pad)).unflatten(1, (-1, segment_len)) for x in (tokens, mask))
         valid = mask.any(-1)
+        later = valid.flip(1).cumsum(1).flip(1)  # valid segments from this one on
+        ending = (valid & (later == 1)).any(0)
+        flags = torch.cat([mask.all(-1).all(0), ending, ~valid.any(1)]).tolist()  # the only question to the device
+        n = valid.shape[1]
+        known = (tuple(flags[:n]), tuple(flags[n : 2 * n]), sum(flags[2 * n :]))
         if retention is None:
-            return cls(tokens, mask, valid, None, None)
+            return cls(tokens, mask, valid, None, None, *known)
         seen = 0 if seen is None else seen[:, None]
         before = seen + valid.cumsum(1) - valid.long()
         total = valid.sum(1) if n_segments is None else torch.full_like(valid[:, 0], n_segments, dtype=torch.long)
-        keep, take = retention.weights(before, total, n_segments or steps + valid.shape[1])
-        return cls(tokens, mask, valid, keep.to(dtype), take.to(dtype))
+        keep, take = retention.weights(before, total, n_segments or steps + n)
+        return cls(tokens, mask, valid, keep.to(dtype), take.to(dtype), *known)
 
     def at(self, t: int) -> tuple[Tensor | None, ...]:
-        """The fields of segment `t`, in their order."""
-        fields = (self.tokens, self.mask, self.valid, self.keep, self.take)
+        """tokens, mask, valid, keep and take of segment `t`; mask and valid are None where there is no padding."""
+        masks = (None, None) if self.full[t] else (self.mask, self.valid)
+        fields = (self.tokens, *masks, self.keep, self.take)
         return tuple(None if field is None else field[:, t] for field in fields)
 
 
@@ -92,8 +105,38 @@ def check_tokens(tokens: Tensor, lengths: Tensor | None, vocab_size: int, ndim: 
         raise ValueError(f"lengths must be 1 to {tokens.shape[-1]}, the tokens' length, got {low} to {high}")
 
 
-def require_content(mask: Tensor) -> None:
-    """Raise ValueError if a sequence has no valid token at all."""
-    empty = int((~mask.flatten(1).any(1)).sum())
-    if empty:
-        raise ValueError(f"each sequence must have at least one token that is not 0 (padding), got {empty} without")
+@dataclass(frozen=True)
+class State:
+    """What a stream carries from segment to segment; of constant size unless memories are cached.
+
+    Attributes
+    ----------
+    memory : tensor (batch, n_memory, d_model)
+    summary : tensor (batch, d_model)
+        What the head's pooling has gathered.
+    count : tensor (batch,)
+        Valid tokens so far.
+    seen : tensor (batch,), int64
+        Segments that the memory has taken in.
+    steps : int
+        Segments given so far, an upper bound of `seen`.
+    n_segments : int, optional
+        T, for memory_update="scale".
+    cache : tuple of tensors
+        Earlier memories, with cached_memories.
+    """
+
+    memory: Tensor
+    summary: Tensor
+    count: Tensor
+    seen: Tensor
+    steps: int = 0
+    n_segments: int | None = None
+    cache: tuple[Tensor, ...] = ()
+
+
+def masked_mean(x: Float[Tensor, "batch n d"], mask: Bool[Tensor, "batch n"] | None) -> Float[Tensor, "batch d"]:
+    """Mean over the valid positions; 0 where there is none."""
+    if mask is None:
+        return x.mean(1)
+    return torch.where(mask[..., None], x, 0).sum(1) / mask.sum(1, keepdim=True).clamp_min(1)

@@ -146,6 +146,16 @@ def test_nothing_valid_gives_finite_values_and_gradients(module):
         assert torch.isfinite(y).all() and torch.isfinite(grad).all()
 
 
+@pytest.mark.parametrize("module", ["astromorphic", "softmax"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_some_may_read_what_all_have_written(module, masked):
+    torch.manual_seed(0)
+    attention = build(n_memory=3) if module == "astromorphic" else SoftmaxAttention(10, 2)
+    x = torch.randn(2, 24, 10)
+    mask = torch.rand(2, 24) > 0.3 if masked else None
+    torch.testing.assert_close(attention(x, mask, n_read=5), attention(x, mask)[:, :5], rtol=1e-12, atol=1e-13)
+
+
 @pytest.mark.parametrize("position", ["tied", "free", "none"])
 @pytest.mark.parametrize("module", ["astromorphic", "softmax"])
 def test_causal_never_looks_ahead(module, position):

@@ -10,6 +10,7 @@ from torch import nn
 
 from rmaat import RMAAT, ModelConfig, load_curves, retention_factors
 from rmaat.memory import relax_weights
+from rmaat.model import Dropout
 
 SMALL = {"vocab_size": 11, "n_classes": 3, "d_model": 12, "n_heads": 2, "d_ff": 20, "segment_len": 6, "n_memory": 3}
 T_FREE = ["relax", "consolidate", "replace", "gated", "attend"]
@@ -74,7 +75,12 @@ def test_memory_follows_the_rule(build, curves, rule):
     model = build(memory_update=rule)
     seen = []
     encode = model.encode
-    model.encode = lambda x, mask, memory, shared: seen.append((memory, encode(x, mask, memory, shared))) or seen[-1][1]
+
+    def recorded(x, mask, memory, shared, reads_tokens):
+        seen.append((memory, encode(x, mask, memory, shared, reads_tokens)))
+        return seen[-1][1]
+
+    model.encode = recorded
     model(draw(2, 24))
     for t in range(1, 4):
         (memory, (_, new)), (after, _) = seen[t - 1], seen[t]
@@ -208,6 +214,32 @@ def test_carried_state(build):
     assert not torch.allclose(second, model(tokens[:, 12:])[0])
     with pytest.raises(ValueError, match="state must be None with carry_state=False"):
         build()(tokens, state=state)
+
+
+@pytest.mark.parametrize("pooling", ["last", "memory"])
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_token_outputs_that_nobody_reads_are_left_out(build, pooling, norm):
+    model, tokens, lengths = build(pooling=pooling, norm=norm), draw(3, 30), torch.tensor([30, 4, 13])
+    shapes = set()
+    handle = model.blocks[-1].register_forward_hook(lambda module, args, result: shapes.add(result.shape[1]))
+    left_out = model(tokens, lengths)
+    handle.remove()
+    assert shapes == ({3, 9} if pooling == "last" else {3})  # all nine where a sample ends
+    model._reads_tokens = lambda ending: True
+    torch.testing.assert_close(left_out, model(tokens, lengths), rtol=1e-12, atol=1e-12)
+
+
+def test_dropout_drops_with_its_probability():
+    torch.manual_seed(0)
+    dropout, x = Dropout(0.3), torch.ones(999, 101, requires_grad=True)
+    y = dropout(x)
+    assert (y == 0).double().mean().item() == pytest.approx(0.3, abs=0.01)
+    assert y.unique().tolist() == pytest.approx([0.0, 1 / 0.7], rel=1e-4)
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+    neighbours = torch.stack([(y[:, k:-1:4] == 0).flatten().float() for k in range(4)])  # the four parts of a word
+    assert (torch.corrcoef(neighbours) - torch.eye(4)).abs().max() < 0.03
+    assert torch.equal(Dropout(0.0)(x), x) and torch.equal(Dropout(0.3).eval()(x), x)
 
 
 def test_towers_are_shared(build):
