@@ -1,6 +1,10 @@
 """Benchmarks: what is measured, in which order, and that the numbers mean what their names say."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,3 +123,21 @@ def test_cuda_without_a_gpu_is_refused(monkeypatch):
 def test_benchmarks_run_on_a_gpu():
     rows = bench.bench_replay(ReplayBench(segments=(2, 8), segment_len=16, device="cuda", **SMALL))
     assert all(row["peak_bytes"] > 0 and row["seconds"] > 0 for row in rows)
+
+
+@pytest.mark.slow
+def test_a_gpu_session_runs_dry_and_goes_on_where_it_stopped(tmp_path):
+    def leg(**variables):
+        places = {"OUT": tmp_path / "out", "DATA": tmp_path / "data", "RESUME": tmp_path / "out" / "session.tar.gz"}
+        settings = {"DRY": 1, "PYTHON": sys.executable, "OMP_NUM_THREADS": 1, "MODELS": "rmt", "LEG": 400}
+        settings = {name: str(value) for name, value in (settings | places | variables).items()}
+        script = Path(__file__).parents[2] / "benchmarks" / "gpu_session.sh"
+        done = subprocess.run([script], env=os.environ | settings, capture_output=True, text=True, timeout=500)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        return done.stdout
+
+    first = leg(STAGES="train")
+    assert "recall rmt-s0: training" in first and "accuracy" in first
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["session.tar.gz"]
+    second = leg(STAGES="train", SEEDS="0 1")
+    assert "rmt-s0: training" not in second and "rmt-s1: training" in second
