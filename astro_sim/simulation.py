@@ -134,7 +134,7 @@ def simulate(
         b2.seed(seed)
         build, monitors = construct(settings, record)
         network = b2.Network(*build.objects, *monitors.values())
-        network.run(settings.end, **report(progress, target))
+        network.run(settings.end, namespace={}, **report(progress, target))
         if target == "cpp_standalone":
             b2.device.build(directory=b2.device.build_options["directory"], with_output=progress)
         return collect(settings, build, monitors, target)
