@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from rmaat.baselines import NAMES
 from rmaat.config import ModelConfig, TrainConfig
 from rmaat.evaluate import evaluate, load_run, loss_and_hits
 from rmaat.optimiser import lr_factor, parameter_groups, step_seed
@@ -104,6 +105,7 @@ def test_a_finished_run_is_left_alone(config):
 KILLED = """
 import json, sys
 from pathlib import Path
+from rmaat.baselines import NAMES
 from rmaat.config import ModelConfig, TrainConfig
 from rmaat.train import train
 fields = json.loads(sys.argv[1])
@@ -263,6 +265,17 @@ def test_other_kinds_of_task(config, task, network):
     train(replace(config, task=task, task_options=options, network=replace(NETWORK, **network), steps=6))
     losses = log_of(config.run)
     assert 0 < losses[5] < 3
+
+
+@pytest.mark.parametrize("model", NAMES)
+def test_every_model_by_name(config, model):
+    """Trained, stopped, continued, and read back from its folder."""
+    config = replace(config, model=model, steps=4, warmup=1, network=replace(NETWORK, pooling="last"))
+    train(replace(config, max_steps=2))
+    train(config)
+    metrics = json.loads((config.run / "metrics.json").read_text())
+    assert metrics["model"] == model and metrics["steps"] == 4
+    assert evaluate(config.run)["accuracy"] == metrics["test_accuracy"]
 
 
 def test_pairs_of_documents(config, tmp_path):
