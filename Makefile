@@ -22,10 +22,10 @@ demo: .venv/ready
 	$(BIN)/rmaat eval $(RUN) --require-gain 15
 
 test: .venv/ready
-	$(BIN)/pytest -m "not slow and not notebook and not browser"
+	$(BIN)/pytest -n logical -m "not slow and not notebook and not browser"
 
 test-all: .venv/ready
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical
 
 docs: .venv/ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -108,6 +108,7 @@ def test_measured_data_become_a_curve_file_that_rmaat_reads(capsys, tmp_path):
     assert float(factors.sum()) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_a_sweep_is_resumed_and_read_back(capsys, tmp_path):
     from astro_sim.recording import load_recording
 
