@@ -62,7 +62,7 @@ def test_replay_saves_less_and_has_the_same_gradients():
     rows = bench.bench_replay(ReplayBench(segments=(2, 8), segment_len=16, **SMALL))
     by = {(row["n_segments"], row["contender"]): row for row in rows}
     growth = {kind: by[8, kind]["peak_bytes"] / by[2, kind]["peak_bytes"] for kind in ("bptt", "amrb")}
-    assert growth["bptt"] > 3 and growth["amrb"] < 1.5
+    assert growth["bptt"] > 2 and growth["amrb"] < 1.5
     assert all(by[n, "amrb"]["gradient_error"] < 1e-5 for n in (2, 8))
     assert all(by[n, "bptt"]["ratio"] == 1 for n in (2, 8))
 
