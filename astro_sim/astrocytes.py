@@ -33,6 +33,9 @@ def astrocyte_values(build: Build, n: int) -> tuple[Values, bool]:
     if model.topology is not None:  # a junction reads the arrays of the cell that it ends on
         arrays = {name: value for name, value in model.coupling.quantities().items() if np.ndim(value)}
         values.add(arrays, model.coupling.kinds())
+    if model.topology is not None:
+        permeabilities = {name: v for name, v in model.coupling.quantities().items() if np.ndim(v)}
+        values.add(permeabilities, model.coupling.kinds())
     bias = build.protocol.bias(n)
     pulse = dict(t_on=0 * second, t_width=FOREVER, t_period=FOREVER, sink=0.0)
     if bias is not None:
