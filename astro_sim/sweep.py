@@ -29,7 +29,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -46,6 +46,7 @@ from astro_sim.drive import Protocol
 from astro_sim.models import Astrocytes
 from astro_sim.quantities import check_count
 from astro_sim.recording import Recording, describe, load_recording, save_recording, to_json
+from astro_sim.simulation import choose_target
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -197,62 +198,62 @@ def run_sweep(
     Returns
     -------
     xarray.Dataset
-        See `load_sweep`.
+        Dimension ``condition`` before those of a recording (with ``repeat``, and ``cell`` for networks, in place of
+        ``synapse`` and ``astrocyte``); one coordinate for each axis, with its unit.
     """
     check_count("n_jobs", n_jobs)
     if folder is None:
         if client is not None:
             raise ValueError("folder must be given with a client, got None; use one that all workers see")
-        with tempfile.TemporaryDirectory(prefix="astro-sweep-") as temporary:
-            return run_sweep(sweep, temporary, n_jobs=n_jobs, progress=progress)
+        return assemble(sweep, _run(sweep, None, sweep.builds, n_jobs, None, progress))
     folder = Path(folder).resolve()
     with _locked(folder):
         _claim(sweep, folder)
-        shares = _shares(sweep, folder, n_jobs if client is None else len(client.scheduler_info()["workers"]), client)
-        total = sum(len(share) for share in shares)
-        with tqdm(total=total, unit="run", disable=not progress) as bar:
-            for done in _dispatch(sweep, folder, shares, n_jobs, client):
-                bar.update(done)
+        found = manifest(folder)["conditions"]
+        missing = [[batch for batch in build if not _path(folder, batch).exists()] for build in sweep.builds]
+        parts = _run(sweep, folder, missing, n_jobs, client, progress)
+        parts |= {condition: load_recording(folder / name) for condition, name in found.items()}
         _write(folder / "manifest.json", json.dumps(manifest(folder), indent=1))
-    return load_sweep(sweep, folder)
+    return assemble(sweep, parts)
 
 
-def _shares(sweep: Sweep, folder: Path, n_workers: int, client) -> list[list[Batch]]:
-    """Batches still to be run, cut into what is handed out at once: whole builds here, parts of builds on a cluster."""
-    pending = [[batch for batch in build if not _path(folder, batch).exists()] for build in sweep.builds]
-    if client is None:
-        return [build for build in pending if build]
-    return [build[k::n_workers] for build in pending for k in range(min(n_workers, len(build)))]
+def _run(sweep: Sweep, folder: Path | None, builds: list[list[Batch]], n_jobs: int, client, progress: bool) -> dict:
+    """Run batches wherever they are to be run: condition -> recording."""
+    parts: dict[int, Recording] = {}
+    with tqdm(total=sum(map(len, builds)), unit="run", disable=not progress) as bar:
+        for share, done in _dispatch(sweep, folder, [build for build in builds if build], n_jobs, client):
+            parts |= done
+            bar.update(share)
+    return parts
 
 
-def _dispatch(sweep: Sweep, folder: Path, shares: list[list[Batch]], n_jobs: int, client) -> Iterable[int]:
-    """Run the shares; yield how many runs each finished."""
+def _dispatch(sweep: Sweep, folder: Path | None, builds: list[list[Batch]], n_jobs: int, client) -> Iterator:
+    """Hand out whole builds here, parts of builds on a cluster, single batches to processes where nothing is built."""
     if client is not None:
         from dask.distributed import as_completed
 
+        n_workers = len(client.scheduler_info()["workers"])
+        shares = [build[k::n_workers] for build in builds for k in range(min(n_workers, len(build)))]
         futures = [client.submit(run_share, sweep, share, folder, pure=False) for share in shares]
         yield from (future.result() for future in as_completed(futures))
-    elif n_jobs > 1 and sweep.target in ("numpy", "cython"):
-        jobs = (joblib.delayed(run_share)(sweep, [batch], folder) for share in shares for batch in share)
+    elif n_jobs > 1 and choose_target(sweep.target) != "cpp_standalone":
+        jobs = (joblib.delayed(run_share)(sweep, [batch], folder) for build in builds for batch in build)
         yield from joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
     else:
-        for share in shares:
-            yield run_share(sweep, share, folder, n_jobs)
+        yield from (run_share(sweep, build, folder, n_jobs) for build in builds)
 
 
-def run_share(sweep: Sweep, batches: list[Batch], folder: Path, n_jobs: int = 1) -> int:
-    """Run batches of one build and save each as it ends; return how many."""
+def run_share(
+    sweep: Sweep, batches: list[Batch], folder: Path | None, n_jobs: int = 1
+) -> tuple[int, dict[int, Recording]]:
+    """Run batches of one build and save each as it ends; return how many, and the recording of each condition."""
+    parts: dict[int, Recording] = {}
     for batch, recording in run_batches(sweep, batches, n_jobs):
-        partial = Path(tempfile.mkdtemp(dir=folder, prefix=".partial-"))
-        for condition, part in split(sweep, batch, recording):
-            save_recording(part, partial / f"condition-{condition:06d}.nc")
-        try:
-            partial.rename(_path(folder, batch))
-        except OSError:  # a worker that outlived its killed client was faster
-            shutil.rmtree(partial)
-            if not _path(folder, batch).exists():
-                raise
-    return len(batches)
+        done = dict(split(sweep, batch, recording))
+        if folder is not None:
+            _save(folder, batch, done)
+        parts |= done
+    return len(batches), parts
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -262,6 +263,19 @@ def run_share(sweep: Sweep, batches: list[Batch], folder: Path, n_jobs: int = 1)
 
 def _path(folder: Path, batch: Batch) -> Path:
     return folder / f"batch-{batch.index:05d}"
+
+
+def _save(folder: Path, batch: Batch, parts: dict[int, Recording]) -> None:
+    """Write the conditions of a batch: all of them appear at once, or none."""
+    partial = Path(tempfile.mkdtemp(dir=folder, prefix=".partial-"))
+    for condition, part in parts.items():
+        save_recording(part, partial / f"condition-{condition:06d}.nc")
+    try:
+        partial.rename(_path(folder, batch))
+    except OSError:  # a worker that outlived its killed client was faster
+        shutil.rmtree(partial)
+        if not _path(folder, batch).exists():
+            raise
 
 
 def _write(path: Path, text: str) -> None:
@@ -302,20 +316,16 @@ def manifest(folder: str | os.PathLike) -> dict[str, Any]:
 
 
 def load_sweep(sweep: Sweep, folder: str | os.PathLike) -> Recording:
-    """The conditions of a finished sweep as one dataset.
+    """A finished sweep from its folder, as `run_sweep` returned it."""
+    return assemble(sweep, {c: load_recording(Path(folder) / n) for c, n in manifest(folder)["conditions"].items()})
 
-    Returns
-    -------
-    xarray.Dataset
-        Dimension ``condition`` before those of a recording (with ``repeat``, and ``cell`` for networks, in place of
-        ``synapse`` and ``astrocyte``); one coordinate for each axis, with its unit.
-    """
-    found = manifest(folder)["conditions"]
-    missing = set(range(sweep.n_conditions)) - set(found)
-    if missing:
-        raise ValueError(f"folder must hold all {sweep.n_conditions} conditions, got {len(found)}; run the sweep again")
-    parts = [load_recording(Path(folder) / found[condition]) for condition in range(sweep.n_conditions)]
-    whole = xr.concat(parts, dim="condition", combine_attrs="drop_conflicts", data_vars="all", join="outer")
+
+def assemble(sweep: Sweep, parts: Mapping[int, Recording]) -> Recording:
+    """The recordings of all conditions as one dataset, with a coordinate for each axis."""
+    if len(parts) < sweep.n_conditions:
+        raise ValueError(f"folder must hold all {sweep.n_conditions} conditions, got {len(parts)}; run the sweep again")
+    ordered = [parts[condition] for condition in range(sweep.n_conditions)]
+    whole = xr.concat(ordered, dim="condition", combine_attrs="drop_conflicts", data_vars="all", join="outer")
     for path, values in sweep.axes.items():
         described = describe(values)
         chosen = [sweep.position(condition, path) for condition in range(sweep.n_conditions)]

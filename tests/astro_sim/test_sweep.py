@@ -197,7 +197,7 @@ def test_a_failed_sweep_resumes_where_it_stopped(tmp_path, monkeypatch, whole):
     assert before.items() <= condition_times(tmp_path).items()
     assert not list(tmp_path.glob(".partial-*")) and (tmp_path / "manifest.json").exists()
     assert np.abs(result["C"] - whole["C"]).max() < 1e-12
-    run_sweep(sweep, tmp_path)
+    assert run_sweep(sweep, tmp_path).equals(result) and load_sweep(sweep, tmp_path).equals(result)
     assert runs == [0, 1, 2, 2]  # a finished sweep runs nothing
 
 
@@ -256,13 +256,13 @@ def test_one_build_many_runs(monkeypatch):
     builds = []
     original = CPPStandaloneDevice.build
     monkeypatch.setattr(CPPStandaloneDevice, "build", lambda *a, **k: (builds.append(1), original(*a, **k))[1])
-    for sweep in (small(elements_per_run=2), synapses(elements_per_run=6)):
-        builds.clear()
-        compiled = run_sweep(dataclasses.replace(sweep, target="cpp_standalone"), n_jobs=2)
-        assert len(builds) == 1 and len(sweep.builds[0]) >= 2
-        interpreted = run_sweep(sweep)
-        for name in compiled.data_vars:
-            assert np.abs(compiled[name] - interpreted[name]).max() < 1e-9
+    uptake = {"astrocyte.calcium.O_P": [0.8, 1.0] * umolar / second}  # which moves the initial state too
+    sweep = synapses(axes=synapses().axes | uptake, elements_per_run=6)
+    compiled = run_sweep(dataclasses.replace(sweep, target="cpp_standalone"), n_jobs=2)
+    assert len(builds) == 1 and len(sweep.builds) == 1 and len(sweep.builds[0]) == 4
+    interpreted = run_sweep(sweep)
+    for name in compiled.data_vars:
+        assert np.abs(compiled[name] - interpreted[name]).max() < 1e-9
 
 
 @pytest.mark.slow
