@@ -73,6 +73,14 @@ def on_files(files, config):
     return files
 
 
+def on_page_markdown(markdown, page, config, files):
+    """Links to a report that has not been written yet are plain words until it is."""
+    for path, source in REPORTS.values():
+        if not (ROOT / source).exists():
+            markdown = re.sub(rf"\[([^\]]+)\]\([./]*{path}\)", r"\1", markdown)
+    return markdown
+
+
 def on_page_content(content, page, config, files):
     """Turn LaTeX into MathML."""
 
@@ -141,10 +149,22 @@ def notebook_page(path: Path) -> tuple[str, dict[str, bytes]]:
             blocks.append(cell.source)
         elif cell.cell_type == "code":
             blocks.append(f"```python\n{cell.source}\n```")
-            for output in cell.outputs:
+            for output in merged(cell.outputs):
                 blocks.append(output_block(output, f"{path.stem}_{len(figures)}.png", figures))
     blocks.append(f"*This page is `notebooks/{path.name}` as it was executed. Open it in JupyterLab to change it.*")
     return "\n\n".join(block for block in blocks if block), figures
+
+
+def merged(outputs) -> list:
+    """The outputs of a cell, with what was printed line by line in one piece."""
+    result = []
+    for output in outputs:
+        last = result[-1] if result else {}
+        if output.get("name") == "stdout" == last.get("name"):
+            last["text"] += output["text"]
+        else:
+            result.append(output)
+    return result
 
 
 def output_block(output, name: str, figures: dict[str, bytes]) -> str:

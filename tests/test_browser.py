@@ -62,7 +62,11 @@ def lab(tmp_path_factory):
             yield f"http://127.0.0.1:{port}/lab/tree/panel.ipynb?reset&token={token}"
         finally:
             server.terminate()
-            server.wait(30)
+            try:
+                server.wait(60)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
 
 
 def wait_for_server(address, server, log):
