@@ -33,8 +33,8 @@ from astro_sim.style import BLUE, GREY, panels, save_figure, styled
 LEVELS = 4  # of Morris' grid
 LEGEND = (
     "Elasticity: mean absolute change of the constant, in per cent, for one per cent of the parameter; direction: from "
-    "-1 (always down) to +1 (always up); bend: standard deviation of the effects, large where a parameter acts unevenly "
-    "or through others; first order and total: Sobol indices of the logarithm; all with 95 % half-widths."
+    "-1 (always down) to +1 (always up); bend: standard deviation of the effects, large where a parameter acts "
+    "unevenly or through others; first order and total: Sobol indices of the logarithm. ±: 95 % half-widths."
 )
 
 
