@@ -170,7 +170,7 @@ class AstromorphicAttention(nn.Module):
         mask: Bool[Tensor, "batch tokens"] | None = None,
         phi_r: Float[Tensor, "n_heads n d_head"] | None = None,
         n_read: int | None = None,
-    ) -> Float[Tensor, "batch tokens d_model"]:
+    ) -> Float[Tensor, "batch read d_model"]:
         """Fast form, O(tokens).
 
         Parameters
@@ -298,7 +298,7 @@ class SoftmaxAttention(nn.Module):
         mask: Bool[Tensor, "batch tokens"] | None = None,
         phi_r: None = None,
         n_read: int | None = None,
-    ) -> Float[Tensor, "batch tokens d_model"]:
+    ) -> Float[Tensor, "batch read d_model"]:
         """Softmax attention over the valid tokens, with torch's fused kernel."""
         q, k, v = _project(self.qkv, x, self.n_heads, n_read)
         allowed = None

@@ -213,8 +213,9 @@ class TemporalLatentBottleneck(RMAAT):
         """Tokens after the fast stream, and the slow states after theirs."""
         for block in self.blocks:
             x = block(x, mask, memory)
-        x = self.norm(x)
-        return x, self.norm(self.slow(memory, x, mask))
+        x, slow = self.norm(x), self.slow
+        new = slow.residual(memory, slow.norm_attention, lambda z: slow.attention(z, x, mask))
+        return x, self.norm(slow.residual(new, slow.norm_feed_forward, slow.feed_forward))
 
 
 class StateSpaceLayer(nn.Module):

@@ -74,7 +74,7 @@ def retention_factors(
 
 def retention_course(
     curve: Curve, n_segments: int, seconds_per_segment: float = 50.0
-) -> Float[Tensor, "n_segments+1"]:
+) -> Float[Tensor, "steps"]:
     """Return p(t) - p(0) at t = 0, 1, ..., n_segments segments (float64)."""
     _seconds(seconds_per_segment)
     curve.require_rising()
@@ -163,7 +163,7 @@ def scale_weights(factors: Float[Tensor, "T ..."]) -> tuple[Tensor, Tensor]:
     return torch.zeros_like(factors), factors
 
 
-def consolidate_weights(course: Float[Tensor, "T+1 ..."]) -> tuple[Tensor, Tensor]:
+def consolidate_weights(course: Float[Tensor, "steps ..."]) -> tuple[Tensor, Tensor]:
     """(keep, take) = (p(t-1) / p(t), 1 - p(t-1) / p(t)), t = 1..T, for p(0) = 0 (proof in the module docstring)."""
     keep = course[:-1] / course[1:]
     return keep, 1 - keep
@@ -178,8 +178,8 @@ def relax_weights(rate: Float[Tensor, "..."] | float) -> tuple[Tensor, Tensor]:
 def update(
     memory: Float[Tensor, "batch n_memory d_model"],
     new: Float[Tensor, "batch n_memory d_model"],
-    keep: Float[Tensor, "batch n_memory 1"],
-    take: Float[Tensor, "batch n_memory 1"],
+    keep: Float[Tensor, "batch #n_memory 1"],
+    take: Float[Tensor, "batch #n_memory 1"],
 ) -> Float[Tensor, "batch n_memory d_model"]:
     """Return keep * memory + take * new."""
     return keep * memory + take * new
@@ -234,7 +234,7 @@ class Retention:
 
     def weights(
         self, seen: Int[Tensor, "batch segments"], total: Int[Tensor, "batch"], n_segments: int
-    ) -> tuple[Float[Tensor, "batch segments n_memory 1"], Float[Tensor, "batch segments n_memory 1"]]:
+    ) -> tuple[Float[Tensor, "batch segments n 1"], Float[Tensor, "batch segments n 1"]]:
         """keep and take of every segment of every sample.
 
         Parameters

@@ -82,7 +82,7 @@ class Block(nn.Module):
         mask: Bool[Tensor, "batch tokens"] | None = None,
         phi_r: Float[Tensor, "n_heads n d_head"] | None = None,
         n_read: int | None = None,
-    ) -> Float[Tensor, "batch tokens d_model"]:
+    ) -> Float[Tensor, "batch read d_model"]:
         """Outputs of all tokens, or of the first `n_read`, to which all tokens have written."""
         options = {} if n_read is None else {"n_read": n_read}
         x = self.residual(x, self.norm_attention, lambda z: self.attention(z, mask, phi_r, **options))
@@ -107,7 +107,7 @@ class CachedRead(nn.Module):
         self.key = nn.Linear(d_model, d_model, bias=False)
         self.gamma = nn.Parameter(torch.zeros(()))
 
-    def forward(self, x: Tensor, mask: Tensor, memory: Tensor, cache: tuple[Tensor, ...]) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None, memory: Tensor, cache: tuple[Tensor, ...]) -> Tensor:
         memories = torch.stack([*cache, memory], dim=1)  # (batch, cached, n_memory, d_model)
         query = self.query(masked_mean(x, mask))
         match = (self.key(memories.mean(2)) @ query.unsqueeze(-1)).squeeze(-1) / query.shape[-1] ** 0.5
@@ -224,7 +224,7 @@ class RMAAT(nn.Module):
         """
         if state is not None and not self.config.carry_state:
             raise ValueError("state must be None with carry_state=False in ModelConfig, got one; stream with step()")
-        start, segments = self._cut(tokens, lengths, state)
+        start, segments = self._cut(tokens, lengths, state, torch.compiler.is_compiling())
         carry, outputs = self._run(segments, (start.memory, start.summary, *start.cache))
         count = segments.mask.sum((1, 2))
         logits = self._logits(carry, outputs, count)
@@ -236,7 +236,9 @@ class RMAAT(nn.Module):
         return logits, State(carry[0].detach(), carry[1].detach(), count, seen, start.steps + segments.valid.shape[1])
 
     @torch.compiler.disable
-    def _cut(self, tokens: Tensor, lengths: Tensor | None, state: State | None) -> tuple[State, Segments]:
+    def _cut(
+        self, tokens: Tensor, lengths: Tensor | None, state: State | None, compiling: bool
+    ) -> tuple[State, Segments]:
         """Check the input and prepare what the segments need; on the host, hence outside the compiled graph."""
         sharded = any(getattr(module, "_is_fsdp_managed_module", False) for module in self.modules())
         if sharded and self.config.backprop == "amrb":
@@ -254,6 +256,9 @@ class RMAAT(nn.Module):
         if segments.empty:
             rule = "each sequence must have at least one token that is not 0 (padding)"
             raise ValueError(f"{rule}, got {segments.empty} without")
+        if compiling:  # one graph of all segments must not depend on where the padding is
+            n = len(segments.full)
+            segments = replace(segments, full=(False,) * n, ending=(True,) * n)
         return start, segments
 
     def _segments(self, tokens: Tensor, lengths: Tensor | None, state: State) -> Segments:
@@ -315,7 +320,7 @@ class RMAAT(nn.Module):
         memory: Float[Tensor, "batch n_memory d_model"],
         shared: tuple[Tensor, ...],
         reads_tokens: bool,
-    ) -> tuple[Float[Tensor, "batch segment_len d_model"], Float[Tensor, "batch n_memory d_model"]]:
+    ) -> tuple[Float[Tensor, "batch read d_model"], Float[Tensor, "batch n_memory d_model"]]:
         """Pass memory and tokens through the blocks; return the tokens and what stands at the memory positions.
 
         Without `reads_tokens` the tokens may be left out of the last layer's output.

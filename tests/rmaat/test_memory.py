@@ -135,9 +135,9 @@ def test_rules_follow_their_recursion(rule, curves):
     rates = torch.tensor([0.4], dtype=torch.float64) if rule == "relax" else None
     keep, take = (w[:, 0] for w in Retention(rule, curves["ltp"], rates).table(7))
     p = 0.5 * (1 - torch.exp(-0.4 * torch.arange(8, dtype=torch.float64)))
-    memory, new = torch.tensor(2.0, dtype=torch.float64), torch.randn(7, dtype=torch.float64)
+    memory, new = torch.randn(2, 3, 4, dtype=torch.float64), torch.randn(7, 2, 3, 4, dtype=torch.float64)
     for t in range(1, 8):
-        got = update(memory, new[t - 1], keep[t - 1], take[t - 1])
+        got = update(memory, new[t - 1], keep[t - 1].expand(2, 1, 1), take[t - 1].expand(2, 1, 1))
         rise = p[t] - p[t - 1]
         memory = {
             "scale": rise / p[7] * new[t - 1],
