@@ -15,7 +15,7 @@ from astro_sim.models import TripartiteSynapses
 from astro_sim.quantities import Dimension
 
 # Unit in which Brian2 declares a per-element constant, by the label of its dimension.
-UNITS = {"M": "mmolar", "M/s": "mmolar/second", "1/s": "Hz", "1/(M s)": "1/(mmolar*second)", "s": "second", "1": "1"}
+UNITS = {"M": "mmolar", "M/s": "mmolar/second", "1/s": "Hz", "1/(M s)": "Hz/mmolar", "s": "second", "1": "1"}
 # Brian2 reads names that end in _pre or _post as variables of the groups at either end of a synapse.
 RENAMED = {"C_pre": "Cpre", "C_post": "Cpost"}
 ASTROCYTE_SIDE = ("C_Theta", "Omega_A", "U_A", "G_T", "rho_e", "Omega_e")  # of the gliotransmission table

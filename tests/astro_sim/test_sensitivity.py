@@ -7,9 +7,13 @@ from brian2 import Hz, second
 
 from astro_sim import constants, sensitivity
 from astro_sim.constants import CONSTANTS, Constant, Repeated, relaxation_rates, scaled
+from astro_sim.experiments import LTPExperiment
+from astro_sim.models import TripartiteSynapses
+from astro_sim.overrides import symbols
 from astro_sim.parameters import FM, GLIOTRANSMISSION, PLASTICITY, RELEASE
-from astro_sim.protocols import RateSweep
+from astro_sim.protocols import CycledPairing, RateSweep
 from astro_sim.sensitivity import analyse, plot_sensitivity, to_markdown, write_sensitivity
+from astro_sim.simulation import simulate
 
 
 def power_law(factors, seed=0, target="auto"):
@@ -116,6 +120,19 @@ def test_the_constants_vary_what_enters_them():
     assert not {"sigma", "F_ex", "D"} & set(CONSTANTS["a"].symbols)
     assert "F_lin" in CONSTANTS["length"].symbols and "O_beta" not in CONSTANTS["length"].symbols
     assert "Y_T" in CONSTANTS["alpha"].symbols
+
+
+def test_every_symbol_may_be_an_array():
+    """Tables of arrays that all hold the published value run as the published tables do."""
+    published = LTPExperiment().published()
+    every = scaled(published, {symbol: np.ones(2) for symbol in symbols(published)}, repeats=1)
+    settings = dict(duration=0.2 * second, record=["rho", "C", "Y_S"], seed=2, target="numpy")
+    swept, plain = (
+        simulate(TripartiteSynapses(n_synapses=2, stim=1, **tables), CycledPairing(rate=10 * Hz), **settings)
+        for tables in (every, published)
+    )
+    for name in ("rho", "C", "Y_S"):
+        np.testing.assert_allclose(swept[name], plain[name], rtol=1e-12)
 
 
 @pytest.mark.slow
