@@ -7,6 +7,7 @@ repeat each. Times are wall-clock seconds of `run_sweep`, files and assembly of 
 """
 
 import argparse
+import os
 import platform
 import time
 from pathlib import Path
@@ -42,7 +43,8 @@ def main() -> None:
     alone = sum(seconds(1) for _ in range(SEPARATE)) / SEPARATE
     table = "\n".join(
         [
-            f"{platform.machine()}, Python {platform.python_version()}, C++ standalone, build included",
+            f"{platform.machine()}, {os.cpu_count()} cores under a load of {os.getloadavg()[1]:.0f}, "
+            f"Python {platform.python_version()}, C++ standalone, build included",
             "",
             "| conditions | how | seconds |",
             "|---|---|---|",
