@@ -11,6 +11,8 @@ RUN := runs/demo
 	touch $@
 
 # What a user would type, step by step; --require-gain makes the demo fail when the model has learned nothing.
+# One thread each: the network is so small that a second one costs more than it gives.
+demo: export OMP_NUM_THREADS := 1
 demo: .venv/ready
 	rm -rf $(RUN)
 	$(BIN)/astro-sim curves --out $(RUN)
