@@ -155,8 +155,8 @@ def _train(argv: Sequence[str]) -> int:
     config = _parse(tyro.cli, TrainConfig, default=default, args=argv, prog="rmaat train", description=description)
     run = train(config)
     metrics = run / "metrics.json"
-    if metrics.exists():
-        result = json.loads(metrics.read_text())
+    result = json.loads(metrics.read_text()) if metrics.exists() else {}
+    if "test_accuracy" in result:
         print(f"{run}: test accuracy {result['test_accuracy']:.1%}, majority class {result['majority_rate']:.1%}")
     else:
         print(f"{run}: leg ended; the same command continues it")
