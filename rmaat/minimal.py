@@ -105,7 +105,7 @@ class MinimalRMAAT(nn.Module):
         )
         angle = torch.arange(segment_len)[:, None] * 1e4 ** (-torch.arange(0, d_model, 2) / d_model)
         sinusoids = torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[:, :d_model]
-        self.register_buffer("sinusoids", sinusoids, persistent=False)
+        self.register_buffer("sinusoids", sinusoids)
 
     def segment(self, tokens: Tensor, memory: Tensor, keep: Tensor, take: Tensor) -> tuple[Tensor, Tensor]:
         """One segment: the next memory (batch, n_memory, d_model) and the mean of the tokens (batch, d_model)."""

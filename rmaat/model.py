@@ -142,7 +142,7 @@ class RMAAT(nn.Module):
         self.constants = Constants.resolve(config, curves)
         self.embedding = nn.Embedding(config.vocab_size, config.d_model, padding_idx=0)
         nn.init.normal_(self.embedding.weight[1:], std=0.5**0.5)
-        self.register_buffer("sinusoids", _sinusoids(config.segment_len, config.d_model), persistent=False)
+        self.register_buffer("sinusoids", _sinusoids(config.segment_len, config.d_model))
         has_memory = config.n_memory > 0
         self.register_parameter("memory", _unit_normal(config.n_memory, config.d_model) if has_memory else None)
         self.dropout = Dropout(config.dropout)
@@ -246,7 +246,7 @@ class RMAAT(nn.Module):
         pair = self.config.task == "match"
         check_tokens(tokens, lengths, self.config.vocab_size, ndim=3 if pair else 2)
         tokens = tokens.flatten(0, 1) if pair else tokens
-        lengths = None if lengths is None else lengths.reshape(-1)
+        lengths = None if lengths is None else lengths.reshape(-1).to(tokens.device)
         start = self.initial_state(tokens.shape[0] // (2 if pair else 1))
         if state is not None:
             start = replace(start, memory=state.memory)
@@ -299,7 +299,8 @@ class RMAAT(nn.Module):
         read = memory if self.cached_read is None else self.cached_read(x, mask, memory, tuple(cache))
         tokens_out, new = self.encode(x, mask, read, shared, reads_tokens)
         if memory.shape[1]:
-            new = update(memory, new, keep, take) if self.updater is None else self.updater(memory, new)
+            learned = self.updater is not None
+            new = self.updater(memory, new).to(memory.dtype) if learned else update(memory, new, keep, take)
             new = new if valid is None else torch.where(valid[:, None, None], new, memory)
         pooling, output = self.config.pooling, None
         if self.config.task == "lm":
@@ -401,7 +402,7 @@ class RMAAT(nn.Module):
                 f"n_segments must be given to initial_state and not be exceeded with memory_update='scale', got "
                 f"{state.n_segments} at segment {state.steps + 1}; choose 'relax' or 'consolidate' to stream without it"
             )
-        return segment, None if lengths is None else lengths.reshape(-1)
+        return segment, None if lengths is None else lengths.reshape(-1).to(segment.device)
 
     def compile(self, *args, **kwargs) -> None:
         """Compile the segment step in place (arguments of torch.compile); replay then uses the same compiled step."""
@@ -442,8 +443,9 @@ class RMAAT(nn.Module):
         for name, (draw, seed) in record["curve_draws"].items():
             curves[name] = curves[name].sample(draw + 1, seed)[draw]
         kind = cls if record["class"] == cls.__name__ else getattr(import_module("rmaat.baselines"), record["class"])
-        model = kind(ModelConfig(**record["config"]), curves)
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        tensors = load_file(folder / "model.safetensors")
+        model = kind(ModelConfig(**record["config"]), curves).to(tensors["embedding.weight"].dtype)
+        model.load_state_dict(tensors)
         return model.eval()
 
 

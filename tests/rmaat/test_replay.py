@@ -411,3 +411,32 @@ print((above - below) / 2e-5, sum((g * d).sum().item() for g, d in zip(gradients
 """
     difference, slope = (float(number) for number in run_python(code, timeout=600).split())
     assert slope == pytest.approx(difference, rel=1e-6) and abs(slope) > 0.1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("offload", [False, True])
+@pytest.mark.parametrize("dtype, rtol", [(torch.float64, 1e-10), (torch.float32, 1e-4), (torch.bfloat16, 0.05)])
+def test_gradients_on_the_gpu(dtype, rtol, offload):
+    """Dropout draws from the device's own generator, whose state is recorded and restored too."""
+    half = dtype == torch.bfloat16
+    results = []
+    for model in pair(dtype=torch.float32 if half else dtype, n_layers=2, offload=offload):
+        model.cuda()
+        torch.manual_seed(3)
+        with torch.autocast("cuda", torch.bfloat16, enabled=half):
+            loss = model(draw(4, 33).cuda()).square().sum()
+        loss.backward()
+        results.append((torch.cat([p.grad.flatten() for p in model.parameters()]), torch.cuda.get_rng_state()))
+    (got, after), (expected, expected_after) = results
+    assert (got - expected).norm() <= rtol * expected.norm()
+    assert torch.equal(after, expected_after)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_memory_on_the_gpu_is_flat_in_the_number_of_segments():
+    peak_bytes = runpy.run_path(BENCHMARK)["peak_bytes"]
+    replayed, through_time = (model.cuda() for model in pair(dtype=torch.float32, segment_len=256, d_model=64))
+    peak = {n: peak_bytes(replayed, draw(16, 256 * n).cuda()) for n in (2, 2, 32)}  # the first call warms up
+    assert peak[32] < 1.2 * peak[2] and peak_bytes(through_time, draw(16, 256 * 32).cuda()) > 5 * peak[32]
