@@ -19,9 +19,6 @@ BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", 
 BLACK = "#000000"
 GREY = "0.55"
 SYMBOLS = {
-    "C": "$C$",
-    "I": "$I$",
-    "h": "$h$",
     "rho": r"$\rho$",
     "Gamma_A": r"$\Gamma_A$",
     "Gamma_S": r"$\Gamma_S$",
@@ -73,7 +70,9 @@ def save_figure(figure: Figure, path_stem: str | os.PathLike, caption: str = "")
 
 def label(symbol: str, unit: str = "") -> str:
     """Axis label: the paper's symbol and the unit, if any."""
-    if symbol not in SYMBOLS and "_" in symbol:
+    if symbol not in SYMBOLS and len(symbol) == 1:
+        symbol = f"${symbol}$"
+    elif symbol not in SYMBOLS and "_" in symbol:
         head, tail = symbol.split("_", 1)
         symbol = rf"${head}_{{\mathrm{{{tail}}}}}$"
     unit = UNITS.get(unit, unit)

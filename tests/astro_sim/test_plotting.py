@@ -92,8 +92,8 @@ def test_given_axes_are_used_and_line_style_is_passed(recording):
 
 def test_curve_shows_data_law_and_band(ltp, tmp_path):
     ax = plotting.plot_curve(ltp)
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("t (s)", r"$\rho$")
-    assert "1 - exp(-t / tau)" in ax.get_title()
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("$t$ (s)", r"$\rho$")
+    assert "1 - exp(-$t$ / tau)" in ax.get_title()
     x = ax.lines[0].get_xdata()
     assert ax.lines[0].get_ydata() == pytest.approx(ltp(x))
     write_curve(ltp, tmp_path / "ltp.toml")
