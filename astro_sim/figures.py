@@ -8,7 +8,7 @@ from pathlib import Path
 from astro_sim.curves import Curve, read_curve
 from astro_sim.plotting import plot_course, plot_curve, plot_retention, plot_spread
 from astro_sim.recording import load_recording
-from astro_sim.style import GREY, ORANGE, VERMILLION, panels, save_figure
+from astro_sim.style import GREY, ORANGE, VERMILLION, panels, save_figure, styled
 
 VARIANTS = {
     "ltp_alpha0": ("release-decreasing", VERMILLION),
@@ -16,6 +16,7 @@ VARIANTS = {
 }
 
 
+@styled
 def draw_figures(folder: str | os.PathLike) -> list[Path]:
     """Draw what ``FOLDER/curves`` and ``FOLDER/recordings`` hold into ``FOLDER/figures``; return the PNG files."""
     folder = Path(folder)

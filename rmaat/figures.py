@@ -7,6 +7,7 @@ from pathlib import Path
 from rmaat.evaluate import load_run
 from rmaat.model import RMAAT
 from rmaat.plotting import (
+    STYLE,
     panels,
     plot_accuracy,
     plot_log,
@@ -23,8 +24,11 @@ def draw_figures(run: str | Path) -> list[Path]:
     if not (run / "model" / "model.safetensors").is_file():
         return []
     model, _ = load_run(run)
+    import matplotlib.pyplot as plt
+
     drawers: tuple[Callable, ...] = (_loss, _accuracy, _memory, _attention)
-    paths = [draw(run, model) for draw in drawers]
+    with plt.style.context(STYLE):
+        paths = [draw(run, model) for draw in drawers]
     return [path for path in paths if path is not None]
 
 
