@@ -123,10 +123,10 @@ def _evaluate(constant: Constant, names: Iterable[str], X: np.ndarray, seed: int
 def analyse(
     name: str,
     *,
-    spread: float = 0.2,
+    spread: float = 0.1,
     n_trajectories: int = 10,
     n_leading: int = 6,
-    n_base: int = 64,
+    n_base: int = 128,
     seed: int = 0,
     target: str = "auto",
 ) -> Sensitivity:
