@@ -25,9 +25,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rmaat.attention import SoftmaxAttention
+from rmaat.block import Block
 from rmaat.config import PAPER, ModelConfig
 from rmaat.curves import Curve
-from rmaat.model import RMAAT, Block
+from rmaat.model import RMAAT
 
 NAMES = (
     *("rmaat", "rmaat-paper", "rmt", "rmt-amrb", "rlt", "rlt-amrb"),

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from rmaat import RMAAT, ModelConfig, load_curves, retention_factors
+from rmaat.block import Dropout
 from rmaat.memory import relax_weights
-from rmaat.model import Dropout
 
 SMALL = {"vocab_size": 11, "n_classes": 3, "d_model": 12, "n_heads": 2, "d_ff": 20, "segment_len": 6, "n_memory": 3}
 T_FREE = ["relax", "consolidate", "replace", "gated", "attend"]
@@ -227,6 +227,17 @@ def test_token_outputs_that_nobody_reads_are_left_out(build, pooling, norm):
     assert shapes == ({3, 9} if pooling == "last" else {3})  # all nine where a sample ends
     model._reads_tokens = lambda ending: True
     torch.testing.assert_close(left_out, model(tokens, lengths), rtol=1e-12, atol=1e-12)
+
+
+def test_segments_behind_the_longest_sample_are_not_run(build):
+    model, tokens = build(), draw(2, 48)
+    tokens[:, 13:] = 0
+    runs = []
+    handle = model.blocks[0].register_forward_hook(lambda *args: runs.append(1))
+    model(tokens)
+    handle.remove()
+    assert len(runs) == 3
+    assert build(task="lm")(tokens).shape == (2, 48, 11) and build(pooling="each")(tokens).shape == (2, 8, 3)
 
 
 def test_dropout_drops_with_its_probability():

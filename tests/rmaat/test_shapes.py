@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-CHECKED = ("attention", "scans", "memory", "segments", "model", "baselines")
+CHECKED = ("attention", "scans", "memory", "segments", "block", "model", "baselines")
 TESTS = ("attention", "memory", "model", "baselines")
 
 

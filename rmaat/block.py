@@ -1,0 +1,86 @@
+"""One layer of the model, and the read of cached memories.
+
+Post-norm, as published (arXiv:2601.00426, fig. 2; AT, arXiv:2312.10925, eqs. 2-3, 17-18), or pre-norm::
+
+    L = attention(X) + X,   Y = Norm(L),   Z = Norm(FFN(Y) + Y)
+
+Inferred where the sources are silent: GELU; dropout on each sub-layer's output before the residual sum (AT: "after the
+residual, before LayerNorm", which drops the residual stream too).
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from rmaat.config import ModelConfig
+from rmaat.segments import masked_mean
+
+
+class Dropout(nn.Dropout):
+    """Dropout that, on a CPU, spends 16 random bits on each element instead of one drawn number: three times as fast.
+
+    There, p is rounded to a multiple of 2^-16.
+    """
+
+    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        if not self.training or self.p == 0 or x.device.type != "cpu" or torch.compiler.is_compiling():
+            return super().forward(x)
+        words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        dropped = round(self.p * 2**16)
+        keep = words.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - 2**15
+        return x * keep.to(x.dtype).mul_(2**16 / (2**16 - dropped))
+
+
+class Block(nn.Module):
+    """One layer: attention and feed-forward network, each with its residual and LayerNorm."""
+
+    def __init__(self, config: ModelConfig, attention: nn.Module):
+        super().__init__()
+        self.pre_norm = config.norm == "pre"
+        self.attention = attention
+        self.norm_attention = nn.LayerNorm(config.d_model)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(config.d_model, config.d_ff), nn.GELU(), nn.Linear(config.d_ff, config.d_model)
+        )
+        self.norm_feed_forward = nn.LayerNorm(config.d_model)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch tokens d_model"],
+        mask: Bool[Tensor, "batch tokens"] | None = None,
+        phi_r: Float[Tensor, "n_heads n d_head"] | None = None,
+        n_read: int | None = None,
+    ) -> Float[Tensor, "batch read d_model"]:
+        """Outputs of all tokens, or of the first `n_read`, to which all tokens have written."""
+        options = {} if n_read is None else {"n_read": n_read}
+        x = self.residual(x, self.norm_attention, lambda z: self.attention(z, mask, phi_r, **options))
+        return self.residual(x, self.norm_feed_forward, self.feed_forward)
+
+    def residual(self, x: Tensor, norm: nn.Module, layer: Callable[[Tensor], Tensor]) -> Tensor:
+        """x + layer(x), for the tokens that `layer` returns, with dropout and the configured place of LayerNorm."""
+        y = self.dropout(layer(norm(x) if self.pre_norm else x))
+        y = x[:, : y.shape[1]] + y
+        return y if self.pre_norm else norm(y)
+
+
+class CachedRead(nn.Module):
+    """Memory Caching's gated read: memory + tanh(gamma) sum_i w_i memory_i over the memories cached so far.
+
+    w = softmax over i of <W_q mean(x_t), W_k mean(memory_i)> / sqrt(d_model); gamma starts at 0 (arXiv:2602.24281).
+    """
+
+    def __init__(self, d_model: int):
+        super().__init__()
+        self.query = nn.Linear(d_model, d_model, bias=False)
+        self.key = nn.Linear(d_model, d_model, bias=False)
+        self.gamma = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor, mask: Tensor | None, memory: Tensor, cache: tuple[Tensor, ...]) -> Tensor:
+        memories = torch.stack([*cache, memory], dim=1)  # (batch, cached, n_memory, d_model)
+        query = self.query(masked_mean(x, mask))
+        match = (self.key(memories.mean(2)) @ query.unsqueeze(-1)).squeeze(-1) / query.shape[-1] ** 0.5
+        read = torch.einsum("bi,bimd->bmd", match.softmax(-1).to(memory.dtype), memories)
+        return memory + torch.tanh(self.gamma) * read
