@@ -20,6 +20,7 @@ def panel():
     return explore()
 
 
+@pytest.mark.slow
 def test_agrees_with_brian2_on_a_tripartite_synapse():
     course = solve(Settings(rate_hz=0.2, coupling=0.0, alpha=1.0, duration_s=12))
     spread = variant(GLIOTRANSMISSION, source=THIS_STUDY, alpha=1)

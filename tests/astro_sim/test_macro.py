@@ -113,6 +113,7 @@ def test_the_long_term_process_only_listens(recording):
     assert slower["p_l"].max() < recording["p_l"].max()
 
 
+@pytest.mark.slow
 def test_both_readings_saturate_over_sixteen_cycles():
     for reading in "AB":
         protocol = CycledInput(n_cycles=16, cycle=5 * second, burst=1 * second)
@@ -163,6 +164,7 @@ def memories(k, n, seed=0):
     return np.where(np.random.default_rng(seed).random((k, n)) < 0.5, -1.0, 1.0)
 
 
+@pytest.mark.slow
 def test_corrupted_memories_are_retrieved():
     stored = memories(4, 60)
     for k in range(4):

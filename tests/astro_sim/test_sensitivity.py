@@ -122,6 +122,7 @@ def test_the_constants_vary_what_enters_them():
     assert "Y_T" in CONSTANTS["alpha"].symbols
 
 
+@pytest.mark.slow
 def test_every_symbol_may_be_an_array():
     """Tables of arrays that all hold the published value run as the published tables do."""
     published = LTPExperiment().published()

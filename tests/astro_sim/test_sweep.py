@@ -63,6 +63,7 @@ def whole():
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_sweep_equals_single_runs(whole):
     assert dict(whole.sizes) == {"condition": 6, "time": 21, "repeat": 1}
     assert whole["I_bias"].values.tolist() == [0.4] * 3 + [0.8] * 3 and whole["I_bias"].attrs["units"] == "uM"
@@ -73,6 +74,7 @@ def test_a_sweep_equals_single_runs(whole):
             assert np.abs(difference).max() < 1e-12
 
 
+@pytest.mark.slow
 def test_the_cut_into_runs_changes_nothing(whole):
     pieces = run_sweep(small(elements_per_run=4))
     assert len(small(elements_per_run=4).builds[0]) == 2
@@ -80,6 +82,7 @@ def test_the_cut_into_runs_changes_nothing(whole):
         assert np.abs(pieces[name] - whole[name]).max() < 1e-12
 
 
+@pytest.mark.slow
 def test_what_cannot_be_an_element_gets_its_own_run():
     axes = {"duration": [1, 2] * second, "I_bias": [0.4, 0.8] * umolar}
     sweep = small(axes=axes, settings={"record_every": 100 * ms})
@@ -90,6 +93,7 @@ def test_what_cannot_be_an_element_gets_its_own_run():
     assert np.isnan(short[-1]) and np.abs(short[:11] - long[:11]).max() < 1e-12
 
 
+@pytest.mark.slow
 def test_presets_are_an_axis():
     sweep = small(axes={"astrocyte": [FM, AM], "I_bias": [0.4, 0.8] * umolar})
     assert sweep.element_axes == ("I_bias",)
@@ -98,6 +102,7 @@ def test_presets_are_an_axis():
     assert np.abs(result["C"].isel(condition=1) - result["C"].isel(condition=3)).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_networks_are_copied():
     network = Sweep(
         model=AstrocyteNetwork(topology=chain(3)),
@@ -115,6 +120,7 @@ def test_networks_are_copied():
         assert np.abs(result["I"].values[1, :, repeat] - alone).max() < 1e-12
 
 
+@pytest.mark.slow
 def test_repeats_draw_their_own_spikes_and_the_seed_fixes_them():
     brief = Poisson(rate=1 * Hz, length=2 * second)
     first, again, other = (run_sweep(synapses(protocol=brief, seed=seed)) for seed in (1, 1, 2))
@@ -174,6 +180,7 @@ def test_a_protocol_too_large_for_one_run_is_cut_too():
 # --- kill and resume -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_failed_sweep_resumes_where_it_stopped(tmp_path, monkeypatch, whole):
     sweep, runs = small(elements_per_run=2), []
     original = sweep_module.split

@@ -376,6 +376,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.slow
 def test_full_disk_leaves_nothing(tmp_path):
     done = subprocess.run([sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, timeout=120)
     assert ".npz must be writable, on a disk with room, got File too large; nothing was kept of it" in done.stdout
