@@ -1,5 +1,7 @@
 """The bridge: what astro_sim writes, rmaat reads, and the two copies of the formulas are equal."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,13 +10,17 @@ from hypothesis import strategies as st
 from astro_sim.curves import Axis, fit_curve, write_curve
 from astro_sim.forms import FORMS as WRITTEN
 from astro_sim.measured import fit_csv
-from rmaat.curves import load_curve
+from astro_sim.provenance import STANDARD, command
+from astro_sim.recording import describe, flatten
+from astro_sim.verification import verify_curves
+from rmaat.curves import DATA, load_curve, load_curves
 from rmaat.forms import FORMS as READ
 
 ORIGIN = {
     "kind": "measurement", "command": "test", "source": "planted", "data": "none", "data_sha256": "0",
     "versions": {"numpy": np.__version__},
 }  # fmt: skip
+RETENTION = ("ltp", "ltp_alpha0", "ltp_no_gliotransmission", "ltp_macro")
 VALUES = {"log": st.floats(1e-3, 1e3), "logit": st.floats(0.01, 0.99), "linear": st.floats(-2, 2)}
 
 
@@ -65,3 +71,43 @@ def test_measured_data_cross_the_bridge(tmp_path):
     curve = load_curve(write_curve(fit_csv(tmp_path / "slice.csv", time_unit="min"), tmp_path / "ltp.toml"))
     assert curve.require_rising().provenance["kind"] == "measurement"
     assert curve.x["unit"] == "s"
+
+
+def test_the_committed_curves_are_the_standard_ones():
+    """Every standard curve is there, from at least 1000 synapses where there are synapses, by the recorded command."""
+    curves = load_curves()
+    assert set(curves) == set(STANDARD)
+    for name, curve in curves.items():
+        experiment, origin = STANDARD[name], curve.provenance
+        assert origin["config"] == dataclasses.asdict(experiment)
+        assert getattr(experiment, "n_synapses", 1000) >= 1000
+        assert origin["command"] == command(name, origin["derivation"], experiment) == f"astro-sim curves --only {name}"
+        assert curve.name == name and curve.x["range"][1] >= (800 if name in RETENTION else 0)
+        if name in RETENTION:
+            curve.require_rising()
+    assert curves["stp_calcium"].form == "power_law" and curves["stp_spatial"].form == "exponential_decay"
+
+
+def test_the_committed_curves_hold_the_published_parameters():
+    """A preset that was changed without a new export shows here, before any simulation."""
+    for name, curve in load_curves().items():
+        tables = STANDARD[name].tables()
+        if not getattr(STANDARD[name], "gliotransmission", True):
+            tables = {key: table for key, table in tables.items() if key not in ("astrocyte", "gliotransmission")}
+        described = tables["macro"] if name == "ltp_macro" else tables
+        now = {key: entry for key, entry in flatten(_describe(described)).items() if isinstance(entry, dict)}
+        then = curve.provenance["parameters"]
+        for key, entry in now.items():
+            assert then[key]["unit"] == entry["unit"]
+            assert then[key]["value"] == pytest.approx(entry["value"], rel=1e-11), f"{name}: {key}"
+
+
+def _describe(tables):
+    return describe(tables) if not isinstance(tables, dict) else {key: describe(table) for key, table in tables.items()}
+
+
+@pytest.mark.slow
+def test_the_committed_curves_agree_with_their_simulations():
+    reports = list(verify_curves(sorted(DATA.glob("*.toml"))))
+    assert len(reports) == len(STANDARD)
+    assert all(report.ok for report in reports), "\n".join(str(report) for report in reports if not report.ok)
