@@ -14,11 +14,12 @@ The retention factor is part of `step`, so that its gradient cannot be forgotten
 
 All of this is one node of the autograd graph whose inputs are the initial carry, the shared tensors and the parameters.
 The gradients are sums over segments when they leave the node, so everything behind it sees one backward pass:
-``loss.backward()``, ``torch.autograd.grad``, gradient accumulation, GradScaler, parameter hooks, one all-reduce of DDP.
+``loss.backward()``, ``torch.autograd.grad``, gradient accumulation, GradScaler, post-accumulate hooks, one all-reduce
+of DDP. (A hook set by ``parameter.register_hook`` also sees the part of each segment.)
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import torch
@@ -79,7 +80,8 @@ def replay(
     results = _Replay.apply(plan, *carry, *shared, *parameters)
     n_carry = len(results) - plan.n_segments
     carry, outputs = results[:n_carry], list(results[n_carry:])
-    with _autocast(_autocast_state(carry[0].device)):  # as the other segments, so that one compiled step serves all
+    device = carry[0].device
+    with _autocast(_autocast_state(device), device):  # as the other segments, so that one compiled step serves all
         carry, output = step(n_segments - 1, carry, shared)
     return carry, [*outputs, output]
 
@@ -104,7 +106,7 @@ class _Replay(torch.autograd.Function):
         ctx.device = tensors[0].device
         ctx.autocast = _autocast_state(ctx.device)
         borders, sizes, outputs = [], [], []
-        with _autocast(ctx.autocast):
+        with _autocast(ctx.autocast, ctx.device):
             for t in range(plan.n_segments):
                 borders.extend(_to_host(c) if plan.offload else c for c in carry)
                 sizes.append(len(carry))
@@ -145,7 +147,7 @@ def _replay_segment(ctx, t: int, carry: Carry, shared: Carry, grads: Sequence[Te
     """Run segment t again; return its gradients w.r.t. the carry before it, and to shared tensors and parameters."""
     shared = _leaves(shared, ctx.device)
     _set_rng_state(ctx.device, ctx.plan.rng[t])
-    with torch.enable_grad(), _autocast(ctx.autocast):
+    with torch.enable_grad(), _autocast(ctx.autocast, ctx.device):
         after, output = ctx.plan.step(t, carry, shared)
     results = [(y, g) for y, g in zip((*after, output), grads, strict=True) if g is not None and y.requires_grad]
     inputs = (*carry, *shared, *ctx.plan.parameters)
@@ -171,20 +173,22 @@ def _to_host(x: Tensor) -> Tensor:
     return torch.empty_like(x, device="cpu", pin_memory=True).copy_(x, non_blocking=True)
 
 
-def _autocast_state(device: torch.device) -> list[tuple[str, torch.dtype]]:
+def _autocast_state(device: torch.device) -> dict[str, torch.dtype]:
     """Device types with autocast switched on, and its type."""
     kinds = dict.fromkeys((device.type, "cpu"))
-    return [(kind, torch.get_autocast_dtype(kind)) for kind in kinds if torch.is_autocast_enabled(kind)]
+    return {kind: torch.get_autocast_dtype(kind) for kind in kinds if torch.is_autocast_enabled(kind)}
 
 
 @contextmanager
-def _autocast(state: list[tuple[str, torch.dtype]]):
-    """The recorded autocast, without its cache: a weight cast under no_grad must not be used again with a graph."""
-    if not state:
-        yield
-        return
-    (kind, dtype), *others = state
-    with torch.autocast(kind, dtype, cache_enabled=False), _autocast(others):
+def _autocast(state: dict[str, torch.dtype], device: torch.device):
+    """The recorded autocast, or none, whatever is on around it.
+
+    Without its cache, for a weight cast under no_grad must not be used again with a graph.
+    """
+    with ExitStack() as stack:
+        for kind in state | _autocast_state(device):
+            recorded = torch.autocast(kind, state.get(kind), enabled=kind in state, cache_enabled=False)
+            stack.enter_context(recorded)
         yield
 
 

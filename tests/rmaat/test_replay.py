@@ -174,6 +174,20 @@ def test_autocast_cache_does_not_cut_the_graph():
         assert parameter.grad is not None and bool(parameter.grad.any()), name
 
 
+@pytest.mark.parametrize("around", ["forward", "backward"])
+def test_autocast_around_one_pass_only(around):
+    """The replay runs as the forward pass ran, whatever is switched on when the backward pass is called."""
+    results = []
+    for model in pair(dtype=torch.float32, dropout=0.0):
+        with torch.autocast("cpu", torch.bfloat16, enabled=around == "forward"):
+            loss = model(draw(2, 23)).float().square().sum()
+        with torch.autocast("cpu", torch.bfloat16, enabled=around == "backward"):
+            grads = torch.autograd.grad(loss, list(model.parameters()))
+        results.append(torch.cat([grad.flatten() for grad in grads]))
+    rtol = 0.02 if around == "forward" else 1e-4
+    assert (results[0] - results[1]).norm() <= rtol * results[1].norm()
+
+
 def test_gradient_accumulation_and_autograd_grad():
     replayed, through_time = pair(dropout=0.0)
     for model in (replayed, through_time):
