@@ -9,7 +9,7 @@ import numpy as np
 from brian2 import second
 
 from astro_sim import equations as eq
-from astro_sim.astrocytes import add_astrocytes, add_direct_input, add_imposed, add_junctions
+from astro_sim.astrocytes import add_astrocytes, add_direct_input, add_imposed, add_junctions, add_neurons
 from astro_sim.building import ASTROCYTE_SIDE, SYNAPSE_SIDE, Build, Values, add_side
 from astro_sim.drive import Spikes
 from astro_sim.models import TripartiteSynapses
@@ -23,6 +23,7 @@ def assemble(build: Build, n_synapses: int, n_astrocytes: int, record_clock: b2.
     if not isinstance(model, TripartiteSynapses):
         astrocytes = add_astrocytes(build, n_astrocytes)
         add_junctions(build, astrocytes)
+        add_neurons(build, astrocytes, n_astrocytes)
         add_direct_input(build, astrocytes, n_astrocytes)
         return
     synapses = add_synapses(build, n_synapses, record_clock)
@@ -34,17 +35,7 @@ def assemble(build: Build, n_synapses: int, n_astrocytes: int, record_clock: b2.
         astrocytes = add_astrocytes(build, n_astrocytes)
         add_junctions(build, astrocytes)
         if model.loop == "closed":
-            sense = build.pathway(
-                "sensing",
-                synapses,
-                astrocytes,
-                np.arange(n_synapses),
-                index,
-                eq.SENSING,
-                model=eq.SENSING,
-                namespace={"Omega_c": model.release.Omega_c},
-            )
-            sense.summed_updaters["Y_S_post"].order = -2  # before the receptor's step, which is at -1
+            add_sensing(build, synapses, astrocytes, index)
     elif model.gliotransmission is not None:
         if imposed is None:
             raise ValueError(
@@ -54,6 +45,20 @@ def assemble(build: Build, n_synapses: int, n_astrocytes: int, record_clock: b2.
         astrocytes = add_imposed(build, n_astrocytes, imposed)
     if model.gliotransmission is not None:
         add_gliotransmission(build, astrocytes, synapses, index)
+
+
+def add_sensing(build: Build, synapses: Any, astrocytes: Any, index: np.ndarray) -> None:
+    """Transmitter of the synapses reaches the astrocyte that covers them."""
+    release = build.model.release.quantities()
+    arrays = [name for name, value in release.items() if np.ndim(value)]
+    text = eq.SENSING
+    if build.model.update == "event":
+        text += "\n" + eq.suffixed(eq.SENSING_RELEASED, arrays, "_pre")
+    namespace = {name: value for name, value in release.items() if name not in arrays}
+    each = np.arange(len(index))
+    sensing = build.pathway("sensing", synapses, astrocytes, each, index, text, model=text, namespace=namespace)
+    for updater in sensing.summed_updaters.values():
+        updater.order = -2  # before the receptor's step, which is at -1
 
 
 def add_synapses(build: Build, n: int, record_clock: b2.Clock) -> Any:

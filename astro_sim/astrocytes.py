@@ -7,7 +7,7 @@ from typing import Any
 
 import brian2 as b2
 import numpy as np
-from brian2 import nmolar, second
+from brian2 import nmolar, pamp, second
 
 from astro_sim import equations as eq
 from astro_sim.building import ASTROCYTE_SIDE, Build, Values, add_side
@@ -83,8 +83,15 @@ def astrocyte_equations(model: Any, stochastic: bool, exogenous: bool) -> b2.Equ
         equations += eq.IP3_CLAMPED if isinstance(model, LiRinzel) else eq.IP3_POOL
     if parts.senses:
         equations += eq.RECEPTOR_STEPPED if parts.stepped else eq.RECEPTOR
-        equations += eq.TRANSMITTER_STEPPED if parts.stepped or parts.synaptic else eq.TRANSMITTER
+        equations += transmitter_equations(parts)
     return equations + (release_equations(model) if parts.releases else b2.Equations(""))
+
+
+def transmitter_equations(parts: Parts) -> b2.Equations:
+    """How transmitter reaches the receptor."""
+    if parts.stepped:
+        return eq.TRANSMITTER_SEEN if parts.synaptic else eq.TRANSMITTER_STEPPED
+    return eq.TRANSMITTER_STEPPED if parts.synaptic else eq.TRANSMITTER
 
 
 def release_equations(model: Any) -> b2.Equations:
@@ -124,7 +131,8 @@ def add_astrocytes(build: Build, n: int) -> Any:
         build.offer(group, "astrocyte", n, Gamma_A="1", J_beta="uM/s", **({} if parts.synaptic else {"Y_S": "uM"}))
         build.set_state(group, Gamma_A=0.0)
     if parts.stepped:
-        code = eq.RECEPTOR_STEP + ("" if parts.synaptic else eq.TRANSMITTER_STEP)
+        before, after = (eq.MISSED_STEP, "") if parts.synaptic else (eq.NOTHING_MISSED, eq.TRANSMITTER_STEP)
+        code = before + eq.RECEPTOR_STEP + after
         group.run_regularly(code, clock=build.astrocyte_clock, when="groups", order=-1)  # just before rk4
         build.code.append(code)
     if parts.releases:
@@ -192,6 +200,35 @@ def add_junctions(build: Build, astrocytes: Any) -> None:
     build.pathway(
         "junctions", astrocytes, astrocytes, i, j, text, model=text, namespace=namespace, clock=build.astrocyte_clock
     )
+
+
+def add_neurons(build: Build, astrocytes: Any, n: int) -> None:
+    """One neuron per astrocyte, which receives its slow inward current."""
+    model = build.model
+    if not isinstance(model, InwardCurrent) or model.neuron is None:
+        return
+    constants = model.neuron.quantities()
+    arrays = [name for name, value in constants.items() if np.ndim(value)]
+    if arrays:
+        raise ValueError(f"NeuronParameters.{arrays[0]} must be one value, got an array")
+    group = b2.NeuronGroup(
+        n,
+        eq.NEURON,
+        threshold=eq.NEURON_THRESHOLD,
+        reset=eq.NEURON_RESET,
+        refractory=model.neuron.tau_r,
+        method="exact",
+        namespace=constants,
+        clock=build.clock,
+    )
+    build.add("neurons", group, eq.NEURON, eq.NEURON_THRESHOLD, eq.NEURON_RESET)
+    build.set_state(group, v=float(model.neuron.E_l))
+    values, _ = astrocyte_values(build, n)
+    text, each = eq.suffixed(eq.SIC_SEEN, values.arrays, "_pre"), np.arange(n)
+    namespace = {**values.scalars, "pA": pamp, "nM": nmolar}
+    build.pathway("current", astrocytes, group, each, each, text, model=text, namespace=namespace)
+    build.offer(group, "neuron", n, v="mV")
+    build.add("spike_monitor", b2.SpikeMonitor(group))
 
 
 def add_direct_input(build: Build, astrocytes: Any, n: int) -> None:

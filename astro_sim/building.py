@@ -145,7 +145,7 @@ class Build:
         """Declare variables recordable: name=unit, or name="unit:attribute" where Brian2 calls it otherwise."""
         for name, spec in names.items():
             unit, _, attribute = spec.partition(":")
-            factor = 1e3 if unit in ("uM", "uM/s") else 1.0
+            factor = 1e3 if unit in ("uM", "uM/s", "mV") else 1.0
             self.recordable[name] = Recordable(group, attribute or name, dim, unit, factor, n)
 
     def spike_source(self, name: str, spikes: Spikes, n: int) -> Any:

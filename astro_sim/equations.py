@@ -84,16 +84,19 @@ RECEPTOR = b2.Equations("""
 dGamma_A/dt = O_N*Y_S*(1 - Gamma_A) - Omega_N*(1 + zeta*C/(C + K_KC))*Gamma_A : 1
 J_beta = O_beta*Gamma_A                                  : mmolar/second  # production by PLC-beta
 """)
-# The same, advanced in closed form over a step with C frozen and binding averaged over the decay of Y_S: a spike's
-# transmitter binds at 450/s, too stiff for rk4 at 10 ms, while everything else in the cell is slow.
+# The same, advanced in closed form over a step: a spike's transmitter binds at 450/s, too stiff for rk4 at 10 ms, while
+# everything else in the cell is slow. C is extrapolated to the middle of the step, and binding averaged over it.
 RECEPTOR_STEPPED = b2.Equations("""
 Gamma_A                                                  : 1
 Gamma_A_mean                                             : 1
+C_last                                                   : mmolar  # one step ago; 0 before the first
 J_beta = O_beta*Gamma_A_mean                             : mmolar/second  # production by PLC-beta
 """)
 RECEPTOR_STEP = """
-binding = O_N*Y_S*exprel(-Omega_c*dt)
-total = binding + Omega_N*(1 + zeta*C/(C + K_KC))
+C_middle = C + 0.5*(C - C_last)*int(C_last > 0*mmolar)
+C_last = C
+binding = O_N*(Y_S*exprel(-Omega_c*dt) + Y_missed)
+total = binding + Omega_N*(1 + zeta*C_middle/(C_middle + K_KC))
 share = exprel(-total*dt)
 Gamma_A_mean = binding/total + (Gamma_A - binding/total)*share
 Gamma_A = binding/total + (Gamma_A - binding/total)*(1 - total*dt*share)
@@ -102,6 +105,23 @@ TRANSMITTER = b2.Equations("dY_S/dt = -Omega_c*Y_S : mmolar")
 TRANSMITTER_STEPPED = b2.Equations("Y_S : mmolar")
 TRANSMITTER_STEP = """
 Y_S = Y_S*exp(-Omega_c*dt)
+"""
+# Transmitter of synapses is seen at the start of a step, R_S being all that was ever released: what bound between its
+# release and then was missed, and is made good as a mean over the coming step (mass balance: dY_S/dt = -Omega_c*Y_S
+# and the jumps of R_S).
+TRANSMITTER_SEEN = b2.Equations("""
+Y_S                                                      : mmolar
+Y_S_last                                                 : mmolar
+R_S                                                      : mmolar
+R_S_last                                                 : mmolar
+""")
+MISSED_STEP = """
+Y_missed = (Y_S_last*exp(-Omega_c*dt) - Y_S + R_S - R_S_last)/(Omega_c*dt)
+Y_S_last = Y_S
+R_S_last = R_S
+"""
+NOTHING_MISSED = """
+Y_missed = 0*mmolar
 """
 ON_TRANSMITTER = "Y_S_post += rho_c*Y_T"  # a full release per spike [S19, figure 2]
 
@@ -134,6 +154,13 @@ dI/dt = (IP3_0 - I)/tau_IP3                              : mmolar
 y_SIC = (C - SIC_th)/nM                                  : 1
 I_SIC = SIC_scale*log(clip(y_SIC, 1, inf))               : 1  # pA in NEST
 """)
+SIC_SEEN = "I_SIC_post = w_SIC*I_SIC_pre*pA : amp (summed)"
+NEURON = b2.Equations("""
+dv/dt = (g_l*(E_l - v) + I_ex + I_SIC)/C_m               : volt (unless refractory)
+I_SIC                                                    : amp
+""")
+NEURON_THRESHOLD = "v > V_th"
+NEURON_RESET = "v = V_r"
 ON_IP3 = "I_post += delta_IP3*w_IP3"
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -174,7 +201,9 @@ n_spikes += 1
 """
 
 
-SENSING = "Y_S_post = Y_S_now_pre : mmolar (summed)"  # the astrocyte sees the sum over its synapses
+# The astrocyte sees the sum over its synapses
+SENSING = "Y_S_post = Y_S_now_pre : mmolar (summed)"
+SENSING_RELEASED = "R_S_post = rho_c*Y_T*released_pre : mmolar (summed)"
 GLIOTRANSMITTER_SEEN = "G_A_post = G_A_pre : mmolar (summed)"
 
 # M5, presynaptic receptors: published [S19], and reduced to the closed form of one release

@@ -22,6 +22,7 @@ from astro_sim.tables import (
     AstrocyteParameters,
     CouplingParameters,
     GliotransmissionParameters,
+    NeuronParameters,
     PlasticityParameters,
     ReleaseParameters,
 )
@@ -129,10 +130,15 @@ class AstrocyteNetwork(ChI):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class InwardCurrent(Astrocytes):
-    """NEST's astrocyte (M8): calcium core, IP3 pool filled by spikes of weight ``w_IP3``, slow inward current."""
+    """NEST's astrocyte (M8): calcium core, IP3 pool filled by spikes of weight ``w_IP3``, slow inward current.
+
+    Where a ``neuron`` is given, each astrocyte sends its current, times ``w_SIC``, to one neuron.
+    """
 
     astrocyte: AstrocyteParameters = NEST
     w_IP3: Number = 1.0
+    neuron: NeuronParameters | None = None
+    w_SIC: Number = 1.0
     needs: ClassVar[tuple[str, ...]] = ("calcium", "inward_current")
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from brian2 import mmolar, ms, nmolar, second, umolar
+from brian2 import mmolar, ms, mV, nmolar, nS, pA, pF, second, umolar
 
 from astro_sim.tables import (
     THIS_STUDY,
@@ -31,6 +31,7 @@ from astro_sim.tables import (
     GliotransmissionParameters,
     InwardCurrentParameters,
     IP3Parameters,
+    NeuronParameters,
     PlasticityParameters,
     ReceptorParameters,
     ReleaseParameters,
@@ -45,6 +46,7 @@ __all__ = [
     "GLIOTRANSMISSION_BOOK",
     "LINEAR",
     "NEST",
+    "NEURON",
     "PLASTICITY",
     "PRESETS",
     "RECTIFYING",
@@ -58,6 +60,7 @@ __all__ = [
     "GliotransmissionParameters",
     "IP3Parameters",
     "InwardCurrentParameters",
+    "NeuronParameters",
     "PlasticityParameters",
     "ReceptorParameters",
     "ReleaseParameters",
@@ -225,6 +228,18 @@ RECTIFYING = CouplingParameters(
     source=_S19, F=0.09 * umolar / second, I_Theta=0.3 * umolar, omega_I=0.05 * umolar
 )
 LINEAR = CouplingParameters(source=THIS_STUDY, F_lin=0.1 / second)
+
+
+NEURON = NeuronParameters(
+    source="Stimberg et al. 2019, code of figure 1",
+    C_m=198 * pF,
+    g_l=9.99 * nS,
+    E_l=-60 * mV,
+    V_th=-50 * mV,
+    V_r=-60 * mV,
+    tau_r=5 * ms,
+    I_ex=150 * pA,  # figure 6: 100 to 120
+)
 
 
 def _plasticity(tau_Ca, C_pre, C_post, theta_p, gamma_d, gamma_p, sigma, tau, D, beta=0.5, b=5.0):

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import brian2 as b2
 import numpy as np
-from brian2 import mmolar, second
+from brian2 import amp, farad, mmolar, second, siemens, volt
 
 
 class Dimension(NamedTuple):
@@ -36,6 +36,10 @@ BindingRate = _kind(1 / (mmolar * second), "1/(M s)")
 Time = _kind(second, "s")
 TimeConstant = _kind(second, "s", "positive")
 SignedTime = _kind(second, "s", "any")
+Voltage = _kind(volt, "V", "any")
+Conductance = _kind(siemens, "S", "positive")
+Capacitance = _kind(farad, "F", "positive")
+Current = _kind(amp, "A", "any")
 Number = _kind(b2.Quantity(1.0), "1")
 PositiveNumber = _kind(b2.Quantity(1.0), "1", "positive")
 

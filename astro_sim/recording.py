@@ -23,6 +23,20 @@ import xarray as xr
 
 Recording = xr.Dataset
 
+# Unit of a described quantity, by its exponents of amount of substance, time and current
+UNITS = {
+    (0, 0, 0): "1",
+    (1, 0, 0): "uM",
+    (1, -1, 0): "uM/s",
+    (0, -1, 0): "1/s",
+    (-1, -1, 0): "1/(uM s)",
+    (0, 1, 0): "s",
+    (0, 0, 1): "A",
+    (0, -3, -1): "V",
+    (0, 3, 2): "S",
+    (0, 4, 2): "F",
+}
+
 FORMAT = "astro-recording"
 VERSION = 1
 
@@ -78,9 +92,9 @@ def describe(value: Any) -> Any:
                 fields[name] = {"value": fields[name], "unit": "1"}
         return {"class": type(value).__name__, **fields}
     if hasattr(value, "dim"):
-        amount, time = (float(value.dim.get_dimension(dimension)) for dimension in ("mol", "s"))
-        unit = {(0, 0): "1", (1, 0): "uM", (1, -1): "uM/s", (0, -1): "1/s", (-1, -1): "1/(uM s)", (0, 1): "s"}
-        return {"value": (np.asarray(value, dtype=float) * 1e3**amount).tolist(), "unit": unit[amount, time]}
+        amount, time, current = (float(value.dim.get_dimension(dimension)) for dimension in ("mol", "s", "A"))
+        number = np.asarray(value, dtype=float) * 1e3**amount
+        return {"value": number.tolist(), "unit": UNITS[amount, time, current]}
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return [describe(part) for part in value] if isinstance(value, tuple | list) else value
@@ -111,10 +125,11 @@ def collect(settings: Any, build: Any, monitors: dict[str, Any], target: str) ->
     coordinates = {"time": ("time", time, {"units": "s"})}
     for item in build.recordable.values():
         coordinates[item.dim] = np.arange(item.n)
-    if "release_monitor" in build.groups:
-        monitor = build.groups["release_monitor"]
-        variables["release_time"] = ("release", np.asarray(monitor.t_), {"units": "s"})
-        variables["release_astrocyte"] = ("release", np.asarray(monitor.i), {"units": "1"})
+    for event, owner in (("release", "astrocyte"), ("spike", "neuron")):
+        if f"{event}_monitor" in build.groups:
+            monitor = build.groups[f"{event}_monitor"]
+            variables[f"{event}_time"] = (event, np.asarray(monitor.t_), {"units": "s"})
+            variables[f"{event}_{owner}"] = (event, np.asarray(monitor.i), {"units": "1"})
     return xr.Dataset(variables, coordinates, provenance(settings, build, target))
 
 

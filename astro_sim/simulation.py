@@ -219,11 +219,15 @@ def construct(settings: Settings, record: Iterable[str] | None) -> tuple[Build, 
         initial="fixed_point" if mapping else settings.initial,
         overrides=settings.initial if mapping else {},
     )
-    assemble(build, settings.n_synapses, settings.n_astrocytes, record_clock)
-    names = [name for name in DEFAULT_RECORD if name in build.recordable] if record is None else list(record)
-    unknown = [name for name in names if name not in build.recordable]
-    if unknown:
-        raise ValueError(f"record must hold variables among {sorted(build.recordable)}, got {unknown[0]!r}")
+    try:
+        assemble(build, settings.n_synapses, settings.n_astrocytes, record_clock)
+        names = [name for name in DEFAULT_RECORD if name in build.recordable] if record is None else list(record)
+        unknown = [name for name in names if name not in build.recordable]
+        if unknown:
+            raise ValueError(f"record must hold variables among {sorted(build.recordable)}, got {unknown[0]!r}")
+    except ValueError:
+        b2.Network(*build.objects)  # or Brian2 would warn about every object that never ran
+        raise
     monitors = {}
     for dim in {build.recordable[name].dim: None for name in names}:
         chosen = [build.recordable[name] for name in names if build.recordable[name].dim == dim]

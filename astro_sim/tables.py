@@ -16,7 +16,10 @@ import numpy as np
 from astro_sim.quantities import (
     Affinity,
     BindingRate,
+    Capacitance,
     Concentration,
+    Conductance,
+    Current,
     Flux,
     Number,
     PositiveNumber,
@@ -25,6 +28,7 @@ from astro_sim.quantities import (
     Table,
     Time,
     TimeConstant,
+    Voltage,
 )
 
 THIS_STUDY = "this study"
@@ -183,6 +187,19 @@ class InwardCurrentParameters(Table):
     delta_IP3: Concentration  # step per spike of weight 1
     SIC_th: Concentration  # calcium threshold
     SIC_scale: Number  # factor of the current
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NeuronParameters(Table):
+    """Leaky integrate-and-fire neuron that a slow inward current reaches."""
+
+    C_m: Capacitance  # membrane
+    g_l: Conductance  # leak
+    E_l: Voltage  # leak reversal
+    V_th: Voltage  # threshold
+    V_r: Voltage  # reset
+    tau_r: TimeConstant  # refractory time
+    I_ex: Current  # constant external current
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
