@@ -1,8 +1,8 @@
 """Validation: every target of `targets.toml`, measured and compared.
 
-The table of targets holds the published and closed-form numbers, each with its tolerance and primary source; the
-measurements are made by `validation_astrocytes`, `validation_synapses` and `validation_plasticity` with the functions
-that users call. ``astro-sim validate`` runs them all, writes ``VALIDATION.md`` and fails if any number is off::
+The table of targets holds the published and closed-form numbers, each with its tolerance and primary source; modules
+``validation_calcium``, ``_astrocytes``, ``_release``, ``_gliotransmission`` and ``_plasticity`` measure them with the
+functions that users call. ``astro-sim validate`` runs them all, writes ``VALIDATION.md`` and fails if one is off::
 
     validation = validate(["V7", "V8"])
     validation.passed, validation.markdown()
@@ -10,6 +10,7 @@ that users call. ``astro-sim validate`` runs them all, writes ``VALIDATION.md`` 
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 import sys
@@ -19,13 +20,16 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import joblib
 from tqdm import tqdm
 
+PARTS = ("calcium", "astrocytes", "release", "gliotransmission", "plasticity")
 KINDS = ("relative", "absolute", "range")
+LONGEST = ("V17", "V28", "V29", "V18", "V26", "V24", "V25", "V27", "V21", "V11")  # started first
 HEADER = "| target | what | published or closed form | simulated | deviation | tolerance | pass |"
 
 
@@ -123,7 +127,7 @@ class Validation:
             "",
             f"{len(by_id)} targets, {len(self.checks)} numbers, "
             + ("all within tolerance." if not n_bad else f"**{n_bad} outside tolerance.**"),
-            f"Written by `astro-sim validate`: Brian2 {_version('brian2')}, Python {platform.python_version()}, "
+            f"Written by `astro-sim validate`: Brian2 {version('brian2')}, Python {platform.python_version()}, "
             f"{os.cpu_count()} cores.",
             "",
             HEADER,
@@ -140,12 +144,6 @@ class Validation:
         return "\n".join(lines) + "\n"
 
 
-def _version(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package)
-
-
 def load_targets() -> dict[str, tuple[Target, ...]]:
     """The table of targets that is installed with the package, by id."""
     table = tomllib.loads((resources.files("astro_sim") / "targets.toml").read_text(encoding="utf-8"))
@@ -158,9 +156,7 @@ def load_targets() -> dict[str, tuple[Target, ...]]:
 
 def measurements() -> dict[str, Any]:
     """The function that measures each target, by id."""
-    from astro_sim import validation_astrocytes, validation_plasticity, validation_synapses
-
-    parts = (validation_astrocytes, validation_synapses, validation_plasticity)
+    parts = (importlib.import_module(f"astro_sim.validation_{part}") for part in PARTS)
     found = {id_: function for part in parts for id_, function in part.MEASUREMENTS.items()}
     return {id_: found[id_] for id_ in load_targets()}
 
@@ -209,12 +205,11 @@ def validate(ids: Iterable[str] | None = None, *, n_jobs: int = 2, progress: boo
     unknown = [id_ for id_ in ids if id_ not in known]
     if unknown or not ids:
         raise ValueError(f"ids must be among {known}, got {unknown[0] if unknown else ids!r}")
-    longest_first = sorted(ids, key=lambda id_: (LONG.index(id_) if id_ in LONG else len(LONG), known.index(id_)))
+    longest_first = sorted(ids, key=[*LONGEST, *(id_ for id_ in known if id_ not in LONGEST)].index)
     run = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
     results = run(joblib.delayed(_timed)(id_) for id_ in longest_first)
-    done = {id_: (checks, seconds) for id_, checks, seconds in tqdm(
-        results, total=len(ids), unit="target", disable=not progress, file=sys.stderr
-    )}
+    bar = tqdm(results, total=len(ids), unit="target", disable=not progress, file=sys.stderr)
+    done = {id_: (checks, seconds) for id_, checks, seconds in bar}
     return Validation(
         checks=tuple(check for id_ in known if id_ in done for check in done[id_][0]),
         seconds={id_: done[id_][1] for id_ in known if id_ in done},
@@ -231,6 +226,3 @@ def write_validation(validation: Validation, path: str | os.PathLike[str]) -> No
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
-
-
-LONG = ("V17", "V28", "V29", "V27", "V21", "V24", "V25", "V18", "V26", "V11")  # started first
