@@ -8,15 +8,20 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import html
 import posixpath
 import re
+import sys
 from pathlib import Path
 
 import nbformat
 from latex2mathml.converter import convert
 from mkdocs.structure.files import File
+
+sys.path.insert(0, str(Path(__file__).parent))
+from docstrings import to_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = {
@@ -25,11 +30,12 @@ REPORTS = {
     "Findings": ("results/findings.md", "benchmarks/FINDINGS.md"),
 }
 PACKAGES = {  # in the order of reading: parts before wholes
-    "astro_sim": "quantities tables parameters equations drive protocols pairing topology models rest building"
-    " astrocytes assembly simulation recording rates cycles dynamics theory forms fitting curves measured derivations"
-    " macro naam sweep validation sensitivity style plotting explore",
-    "rmaat": "config files forms curves constants attention memory segments model replay baselines tasks minimal train"
-    " evaluate trace bench plotting report",
+    "astro_sim": "quantities tables parameters equations drive protocols pairing topology models settings rest building"
+    " astrocytes assembly simulation recording rates cycles dynamics theory forms fitting curves measured macro naam"
+    " overrides experiments derivations provenance export verification batches sweep validation validation_astrocytes"
+    " validation_synapses validation_plasticity constants sensitivity style plotting figures ledger explore",
+    "rmaat": "config files forms curves scans attention memory constants segments block replay model minimal baselines"
+    " tasks optimiser checkpoint train evaluate recipes probe bench experiments tables trace plotting figures report",
 }
 CONSTANTS = ("astro_sim.equations", "astro_sim.parameters")  # modules whose values are what one looks for
 SHOW_ALL = '    options:\n      show_if_no_docstring: true\n      filters: ["!^_", "!Parameters$", "!^variant$"]\n'
@@ -74,7 +80,9 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Links to a report that has not been written yet are plain words until it is."""
+    """List the modules on the first page of the reference; links to a report are words until it has been written."""
+    if page.file.src_uri == "reference/index.md":
+        markdown += "".join(module_list(package) for package in PACKAGES)
     for path, source in REPORTS.values():
         if not (ROOT / source).exists():
             markdown = re.sub(rf"\[([^\]]+)\]\([./]*{path}\)", r"\1", markdown)
@@ -116,6 +124,18 @@ def reference_pages(package: str) -> list[str]:
     return pages
 
 
+def module_list(package: str) -> str:
+    """A package's modules with the first sentence of each."""
+    rows = []
+    for page in reference_pages(package):
+        name = page.removeprefix("reference/").removesuffix(".md")
+        path = ROOT / name.replace(".", "/")
+        source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        first = (ast.get_docstring(ast.parse(source.read_text())) or "").split("\n")[0]
+        rows.append(f"| [{name.split('.', 1)[1]}]({name}.md) | {to_markdown(first)} |")
+    return f"\n\n## {package}\n\n| Module | |\n|---|---|\n" + "\n".join(rows)
+
+
 def reference_page(module: str) -> str:
     """The page of one module; the menu shows its name without the package."""
     options = SHOW_ALL if module in CONSTANTS else ""
@@ -146,7 +166,7 @@ def notebook_page(path: Path) -> tuple[str, dict[str, bytes]]:
     blocks, figures = [], {}
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "markdown":
-            blocks.append(cell.source)
+            blocks.append(cell.source.replace("](../docs/", "](../"))
         elif cell.cell_type == "code":
             blocks.append(f"```python\n{cell.source}\n```")
             for output in merged(cell.outputs):
