@@ -100,7 +100,7 @@ ax.legend();
 # positive feature map,
 #
 # $$H = \tfrac1m\,\bigl(\phi(K)^\top V + \phi(R)^\top V\bigr), \qquad
-# g = \Bigl(\textstyle\sum_t \phi(k_t)\Bigr)^{\alpha}, \qquad
+# g = \Bigl(\sum_t \phi(k_t)\Bigr)^{\alpha}, \qquad
 # \text{read-out}_t = \frac{\phi(q_t)\,H}{\phi(q_t)\,g^\top}.$$
 #
 # $g$ is the calcium of the astrocyte, which hears all keys. That it does not grow in proportion to them is the
