@@ -28,6 +28,8 @@ from torch.nn import functional as F
 
 from rmaat.scans import causal_product, distance_filter, position_kernel
 
+R_RMS = 0.1  # of R at the start
+
 
 def phi(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Positive feature map elu(x) + 1 (Katharopoulos 2020; AT eq. 4)."""
@@ -71,7 +73,8 @@ class AstromorphicAttention(nn.Module):
     Notes
     -----
     Initial values [inferred]: Q, K, V, O have variance 1/d_model, so that unit tokens give unit keys; M and W are
-    scaled so that R has about unit RMS, which makes H_neuron and H_astro weigh alike at first.
+    scaled so that R is small. phi(R) is then about 1: H_astro starts as the mean of the values, weighs about as much as
+    H_neuron, and learns positions from there.
     Sums are divided by `n_tokens` before and multiplied after the products, so that half precision cannot overflow;
     g and C are computed in float32 at least.
     """
@@ -123,17 +126,17 @@ class AstromorphicAttention(nn.Module):
         self.register_parameter("memory_rows", None if rows is None else nn.Parameter(rows))
 
     def _initial_projection(self) -> nn.Parameter | None:
-        """M^T (tied) or W (free) as (n_heads, n_tokens, d_head), scaled to give R about unit RMS."""
+        """M^T (tied) or W (free) as (n_heads, n_tokens, d_head), scaled to give R an RMS of about `R_RMS`."""
         if self.position == "none":
             return None
         n, r2 = self.n_tokens, math.exp(-2 * self.position_scale)
         # a row of P_pos has the squared sum (1 + r^2) / (1 - r^2), or n if that is less, in each dimension
         row = math.prod(min((1 + r2) / max(1 - r2, 1e-12), size) for size in self.grid or (n,))
         if self.position == "free":
-            std = row**-0.5
+            std = R_RMS * row**-0.5
         else:  # D = M P_pos M^T has about std^2 n on its diagonal and the variance std^4 n row beside it
-            std = (n**2 + (self.d_head - 1) * n * row) ** (-1 / 6)
-        return nn.Parameter(std * torch.randn(self.n_heads, self.n_tokens, self.d_head))
+            std = R_RMS ** (1 / 3) * (n**2 + (self.d_head - 1) * n * row) ** (-1 / 6)
+        return nn.Parameter(std * torch.randn(self.n_heads, n, self.d_head))
 
     def _filtered(self, z: Float[Tensor, "n_heads n_tokens d_head"]) -> Float[Tensor, "n_heads n_tokens d_head"]:
         if self.grid is None:

@@ -41,7 +41,8 @@ class Attention(nn.Module):
         self.n_heads, self.n_memory, self.alpha, self.scale = n_heads, n_memory, alpha, scale
         self.qkv = nn.Linear(d_model, 3 * d_model, bias=False)
         self.out = nn.Linear(d_model, d_model, bias=False)
-        self.projection = nn.Parameter(torch.randn(n_heads, segment_len, d_model // n_heads) * segment_len ** (-1 / 3))
+        shape = (n_heads, segment_len, d_model // n_heads)
+        self.projection = nn.Parameter((0.1 / segment_len) ** (1 / 3) * torch.randn(shape))  # makes R small
 
     def positions(self) -> Tensor:
         """phi(R), R = M^T M P M^T with M^T = projection; memory tokens have none."""

@@ -213,13 +213,13 @@ def test_saved_bytes_grow_linearly(causal):
 
 @pytest.mark.parametrize("position", ["tied", "free"])
 @pytest.mark.parametrize("n, grid, scale", [(256, None, 0.1), (999, None, 0.02), (256, (16, 16), 0.1), (64, None, 0.0)])
-def test_r_starts_at_about_unit_size(n, grid, scale, position):
+def test_r_starts_small(n, grid, scale, position):
     torch.manual_seed(1)
     attention = AstromorphicAttention(64, 4, n, position_scale=scale, position=position, grid=grid)
     filtered = attention._filtered(attention.projection)
     if position == "tied":
         filtered = attention.projection @ (attention.projection.transpose(1, 2) @ filtered)
-    assert 0.4 < filtered.square().mean().sqrt().item() < 2.5
+    assert 0.04 < filtered.square().mean().sqrt().item() < 0.25
 
 
 def test_half_precision_follows_float32():
