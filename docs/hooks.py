@@ -32,8 +32,9 @@ REPORTS = {
 PACKAGES = {  # in the order of reading: parts before wholes
     "astro_sim": "quantities tables parameters equations drive protocols pairing topology models settings rest building"
     " astrocytes assembly simulation recording rates cycles dynamics theory forms fitting curves measured macro naam"
-    " overrides experiments derivations provenance export verification batches sweep validation validation_astrocytes"
-    " validation_synapses validation_plasticity constants sensitivity style plotting figures ledger explore",
+    " overrides experiments derivations provenance export verification batches sweep validation validation_calcium"
+    " validation_astrocytes validation_release validation_gliotransmission validation_plasticity constants sensitivity"
+    " style plotting figures ledger explore",
     "rmaat": "config files forms curves scans attention memory constants segments block replay model minimal baselines"
     " tasks optimiser checkpoint train evaluate recipes probe bench experiments tables trace plotting figures report",
 }
