@@ -128,9 +128,9 @@ print(f"below Gamma_S = {level:.3f} the synapse depresses; one release keeps it 
 # %% [markdown]
 # ## Closing the loop
 #
-# Now let the synapse drive its own astrocyte: its transmitter makes IP$_3$, IP$_3$ makes calcium pulses, and every
-# pulse that crosses the threshold (dashed) is answered by gliotransmitter. Twenty such pairs run for two minutes;
-# here is the first. The last row holds $r_S$ from one spike to the next.
+# Now let the synapse drive its own astrocyte: its transmitter makes IP₃, IP₃ makes calcium pulses, and every pulse
+# that crosses the threshold (dashed) is answered by gliotransmitter. Twenty such pairs run for two minutes; here is
+# the first. The last row holds $r_S$ from one spike to the next.
 
 # %%
 model = TripartiteSynapses(astrocyte=AM, release=RELEASE, gliotransmission=GLIOTRANSMISSION, plasticity=None)

@@ -90,9 +90,9 @@ print(f"plateau {theory.rho_bar:.3f}, time constant {theory.tau_eff:.2f} s")
 # ## With the astrocyte
 #
 # Now the whole of notebooks 1 to 3 at once: a thousand synapses, each with its own astrocyte. The synapse's release
-# fills the spine's calcium (a spike that releases less adds less, $c \leftarrow c + C_{pre}\,r_S/U_0^*$: this coupling
-# is this project's choice); its transmitter drives the astrocyte, whose gliotransmitter sets the release. The
-# protocol is that of the RMAAT paper: cycles of 50 s, here with five pairs in the first five seconds of each.
+# fills the spine's calcium (a spike that releases less adds less, $c \leftarrow c + C_{pre}\,r_S/U_0^*$: this
+# coupling is this project's choice); its transmitter drives the astrocyte, whose gliotransmitter sets the release.
+# The protocol is that of the RMAAT paper: cycles of 50 s, here with five pairs in the first five seconds of each.
 #
 # Three versions: gliotransmission that increases release ($\alpha = 1$), that decreases it ($\alpha = 0$), and none.
 

@@ -124,7 +124,7 @@ right.set(xlabel="tokens", ylabel="RMS of the read-out")
 right.legend();
 
 # %% [markdown]
-# $R$ gives every token a place. Its kernel falls with distance as the peak of IP$_3$ does along a chain of coupled
+# $R$ gives every token a place. Its kernel falls with distance as the peak of IP₃ does along a chain of coupled
 # astrocytes (left); how many astrocytes lie between two tokens is a choice, and the default is a quarter. The kernel
 # (right, blue) is fixed; a learned matrix makes of it the positions that attention sees (red: still untrained).
 
@@ -160,7 +160,8 @@ ax.set(xlabel="position of the marked symbol: 1 to 4 of four segments, then 1 to
 # that it was trained with. *replace* is left with scraps. The population still names most symbols of the first
 # segments, twelve segments later, and fewer of the later ones, for which it never had to find room. None of the three
 # is a perfect memory; the rule and its curve decide *how* it fails.
-#
+
+# %% [markdown]
 # ## What to try next
 #
 # - `load_curves()["ltp_alpha0"]` is the course under gliotransmission that *decreases* release. Draw its retention

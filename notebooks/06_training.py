@@ -47,8 +47,8 @@ folder = Path(tempfile.mkdtemp())
 # ## Three experiments
 #
 # How fast 1200 synapses settle when they are driven at twelve different rates (the memory's time constants), how an
-# astrocyte's calcium follows the rate of its synapse (the exponent $\alpha$), and how far IP$_3$ spreads along a
-# chain of astrocytes (the range of $R$). Each is simulated, fitted and written as a curve file.
+# astrocyte's calcium follows the rate of its synapse (the exponent $\alpha$), and how far IP₃ spreads along a chain
+# of astrocytes (the range of $R$). Each is simulated, fitted and written as a curve file.
 
 # %%
 axes = panels(1, 3, size=(9, 2.6))
@@ -134,8 +134,10 @@ for derived in trace(run):
     print("\n".join(line[:110] for line in derived.lines()), end="\n\n")
 
 # %% [markdown]
-# That is the whole chain, from an equation of 1994 to a layer: nothing in it was typed in by hand.
-#
+# That is the whole chain, from an equation of 1994 to a layer. What was chosen rather than measured, such as a
+# quarter of an astrocyte between two tokens, stands there too.
+
+# %% [markdown]
 # ## What to try next
 #
 # - Give `CalciumExperiment` `preset="am"`. Its $\alpha$ is half as large. Does the accuracy notice? Train three seeds
