@@ -45,14 +45,14 @@ plt.style.use(STYLE)
 #
 # $$\frac{dC}{dt} = J_r + J_l - J_p .$$
 #
-# The channel is what makes this interesting. It opens when *two* messengers bind to it: IP$_3$, which the cell makes
+# The channel is what makes this interesting. It opens when *two* messengers bind to it: IP₃, which the cell makes
 # when a synapse calls, and calcium itself. So a little calcium lets out more calcium. But much calcium closes the
 # channel again, only more slowly. The share of channels that are not closed in this way is $h$:
 #
 # $$J_r = \Omega_C\, m_\infty^3\, h^3\, \bigl(C_T - (1+\rho_A)\,C\bigr), \qquad
 # \frac{dh}{dt} = \frac{h_\infty(C) - h}{\tau_h(C)} .$$
 #
-# Fast up, slow down: that is a recipe for pulses. These two equations are the Li-Rinzel model (1994). Fix the IP$_3$
+# Fast up, slow down: that is a recipe for pulses. These two equations are the Li-Rinzel model (1994). Fix the IP₃
 # level at $I = 0.5$ µM, start close to where nothing moves, and look at what happens over time (left) and in the
 # plane of the two variables (right).
 
@@ -74,7 +74,7 @@ plot_nullclines(nullclines(NEST.calcium, 0.5), fixed_points=fixed_points(system)
 # %% [markdown]
 # ## Louder, or more often?
 #
-# IP$_3$ carries the synapse's message, so we ask what happens to the pulses as $I$ changes. For every $I$ the next
+# IP₃ carries the synapse's message, so we ask what happens to the pulses as $I$ changes. For every $I$ the next
 # figure shows where the cell can rest (black; dotted where unstable) and the least and the most calcium of its pulses
 # (blue). The points where pulses begin and end are called *Hopf bifurcations*.
 #
@@ -97,18 +97,17 @@ ax.legend();
 
 # %% [markdown]
 # In the set `am` pulses come about every 11 to 13 s whatever the message; their *size* grows with it. That is
-# amplitude modulation, as in AM radio. In the set `fm` a pulse has its full size from the start; with more IP$_3$
-# pulses come *sooner*. That is frequency modulation. Two numbers of one pump decide in which language the cell
-# speaks.
+# amplitude modulation, as in AM radio. In the set `fm` a pulse has its full size from the start; with more IP₃ pulses
+# come *sooner*. That is frequency modulation. Two numbers of one pump decide in which language the cell speaks.
 #
 # The set `fm` has something more. In the grey band a resting cell stays at rest and a pulsing cell goes on pulsing,
-# at the same IP$_3$. What the cell does depends on what it did before: a memory, if a simple one.
+# at the same IP₃. What the cell does depends on what it did before: a memory, if a simple one.
 
 # %% [markdown]
 # ## The message itself
 #
-# Where does IP$_3$ come from? Transmitter from the synapse binds receptors on the astrocyte (activated share
-# $\Gamma_A$), which make IP$_3$; enzymes break it down, some of them helped by calcium. With these two equations the
+# Where does IP₃ come from? Transmitter from the synapse binds receptors on the astrocyte (activated share
+# $\Gamma_A$), which make IP₃; enzymes break it down, some of them helped by calcium. With these two equations the
 # model is called G-ChI:
 #
 # $$\frac{dI}{dt} = \underbrace{O_\beta\,\Gamma_A}_{\text{receptors}} + J_\delta - J_{3K} - J_{5P}, \qquad
@@ -130,19 +129,19 @@ for cell, (ip3, calcium) in enumerate(axes.T):
 
 # %% [markdown]
 # At 0.05 and 0.2 spikes per second every spike is answered by one pulse. At 0.5 the pulses die: calcium stays up and
-# only trembles. The bifurcation diagram of `am` says why. IP$_3$ (upper row) now never falls below 0.5 µM and is
-# mostly above 0.64 µM, where the range of pulses ends and the cell rests at high calcium. An astrocyte hears *too
-# much* as one long tone.
+# only trembles. The bifurcation diagram of `am` says why. IP₃ (upper row) now never falls below 0.5 µM and is mostly
+# above 0.64 µM, where the range of pulses ends and the cell rests at high calcium. An astrocyte hears *too much* as
+# one long tone.
 
 # %% [markdown]
 # ## Turn the knobs
 #
 # The panel solves the same equations for three astrocytes in a row; the first one has the synapse. Move the sliders:
-# IP$_3$ in a pipette that is attached to the first cell, the rate of the synapse, what gliotransmission (the
-# astrocyte's answer to the synapse, notebook 2) does to release, and how strongly the cells are coupled. The last
-# picture looks ahead to notebook 5: how much the memory of a transformer would take from each of eight segments, if
-# its synapses lived here. (It is a closed form, not a simulation of plasticity. Without a running kernel you see the
-# panel as it was left.)
+# IP₃ in a pipette that is attached to the first cell, the rate of the synapse, what gliotransmission (the astrocyte's
+# answer to the synapse, notebook 2) does to release, and how strongly the cells are coupled. The last picture looks
+# ahead to notebook 5: how much the memory of a transformer would take from each of eight segments, if its synapses
+# lived here. (It is a closed form, not a simulation of plasticity. Without a running kernel you see the panel as it
+# was left.)
 
 # %%
 explore(preset="am", rate_hz=0.2)
