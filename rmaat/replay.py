@@ -102,7 +102,8 @@ class _Replay(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, plan: _Plan, *tensors: Tensor):
-        carry, shared = tensors[: plan.n_carry], tensors[plan.n_carry : plan.n_carry + plan.n_shared]
+        carry = tuple(c.detach() for c in tensors[: plan.n_carry])  # like all later ones: one compiled step serves all
+        shared = tensors[plan.n_carry : plan.n_carry + plan.n_shared]
         ctx.device = tensors[0].device
         ctx.autocast = _autocast_state(ctx.device)
         borders, sizes, outputs = [], [], []

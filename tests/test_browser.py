@@ -14,6 +14,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.expected_conditions import element_to_be_clickable
 from selenium.webdriver.support.ui import WebDriverWait
 
 pytestmark = pytest.mark.browser
@@ -54,7 +55,9 @@ def lab(tmp_path_factory):
     port, token = free_port(), secrets.token_hex(16)
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
     command += ["--allow-root", f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={token}"]
-    home = {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces")}
+    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    own = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
+    home = {variable: str(folder / part) for variable, part in own.items()}  # not the user's settings and kernels
     with (folder / "log.txt").open("w") as log:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=os.environ | home)
         try:
@@ -86,26 +89,29 @@ def picture(browser):
     return images[0].get_attribute("src") if images else None
 
 
+def readouts(browser):
+    return [element.text for element in browser.find_elements(By.CSS_SELECTOR, ".widget-readout")]
+
+
 def test_moving_a_slider_in_jupyterlab_changes_the_figure(browser, lab):
     browser.get(lab)
     wait = WebDriverWait(browser, PATIENCE_S)
-    wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, ".jp-Notebook-ExecutionIndicator[data-status=idle]"))
-    editor = browser.find_element(By.CSS_SELECTOR, ".jp-Notebook .jp-CodeCell .cm-content")
+    # The notebook is in the page, its indicator idle, before it is shown and has a kernel: wait for both.
+    wait.until(lambda b: "| Idle" in b.find_element(By.ID, "jp-main-statusbar").text)
+    editor = wait.until(element_to_be_clickable((By.CSS_SELECTOR, ".jp-Notebook .jp-CodeCell .cm-content")))
     editor.click()
     editor.send_keys(Keys.SHIFT, Keys.ENTER)
     before = wait.until(picture)
-    readouts = [element.text for element in browser.find_elements(By.CSS_SELECTOR, ".widget-readout")]
-    assert readouts == ["0.00", "0.50", "1.00", "0.10"]
+    start = ["0.00", "0.50", "1.00", "0.10"]
+    wait.until(lambda b: readouts(b) == start)
 
     handles = browser.find_elements(By.CSS_SELECTOR, ".widget-slider .noUi-handle")
     assert len(handles) == 4
-    for handle in handles:
-        handle.send_keys(Keys.ARROW_LEFT if handle is handles[2] else Keys.ARROW_RIGHT)
-        after = wait.until(lambda b, before=before: picture(b) if picture(b) != before else None)
-        assert after != before
-        before = after
-    moved = [element.text for element in browser.find_elements(By.CSS_SELECTOR, ".widget-readout")]
-    assert all(new != old for new, old in zip(moved, readouts, strict=True))
+    for place, handle in enumerate(handles):
+        handle.send_keys(Keys.ARROW_LEFT if place == 2 else Keys.ARROW_RIGHT)
+        before = wait.until(lambda b, before=before: picture(b) if picture(b) != before else None)
+        moved = readouts(browser)
+        assert [new != old for new, old in zip(moved, start, strict=True)] == [k <= place for k in range(4)]
     size = browser.find_element(By.CSS_SELECTOR, ".jp-OutputArea-output .widget-image").size
     assert size["width"] > 600 and size["height"] > 300
     assert not [entry for entry in browser.get_log("browser") if "astro" in entry["message"] and entry["level"] == "SEVERE"]

@@ -195,7 +195,8 @@ def closed_loop(p, s, spikes, alpha, state, times):
                 max_step=0.2,
             )  # fmt: skip
             inside = (times >= now) & (times <= run.t[-1])
-            out[inside] = run.sol(times[inside]).T
+            if inside.any():
+                out[inside] = run.sol(times[inside]).T
             now, state = run.t[-1], run.y[:, -1].copy()
             if run.t_events[0].size:
                 releasing.append(now)

@@ -44,6 +44,17 @@ def test_constants_come_from_the_curves(build, curves):
     torch.testing.assert_close(paper.constants.retention.table(5)[1][:, 0], retention_factors(curves["ltp"], 5))
 
 
+def test_population_of_either_rule(build):
+    """Each memory token follows its own rate; the first of consolidate's segments is taken in whole."""
+    tokens = draw(2, 24)
+    relaxed, consolidated = (build(memory_update=rule, retention="population") for rule in ("relax", "consolidate"))
+    assert torch.equal(relaxed.constants.retention.rates, consolidated.constants.retention.rates)
+    assert not torch.allclose(relaxed(tokens), consolidated(tokens))
+    keep, take = consolidated.constants.retention.table(6)
+    assert keep.shape == (6, 3) and torch.equal(take[0], torch.ones(3, dtype=torch.float64))
+    assert bool((take[5].diff() < 0).all())  # the faster a token saturates, the less it still takes in
+
+
 def test_provenance_names_origins_and_overrides(build):
     record = build().provenance()
     assert record["overridden"] == [] and record["extrapolated"] is None

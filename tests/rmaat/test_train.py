@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,36 +101,52 @@ def test_a_finished_run_is_left_alone(config):
     assert {path: path.stat().st_mtime_ns for path in config.run.rglob("*") if path.is_file()} == before
 
 
-KILLED = """
-import json, sys
+CONFIG = """
+import json, os, signal, sys
 from pathlib import Path
-from rmaat.baselines import NAMES
+from torch.optim import AdamW
 from rmaat.config import ModelConfig, TrainConfig
 from rmaat.train import train
+
 fields = json.loads(sys.argv[1])
 fields |= {name: Path(fields[name]) for name in ("run", "curves")}
-train(TrainConfig(**fields | {"network": ModelConfig(**fields["network"])}))
+config = TrainConfig(**fields | {"network": ModelConfig(**fields["network"])})
 """
+TRAIN = f"{CONFIG}train(config)"
+TRAIN_AND_DIE = f"""{CONFIG}
+place, calls = sys.argv[2], int(sys.argv[3])
+owner = {{"step": AdamW, "replace": os}}[place]
+original = getattr(owner, place)
+
+def fatal(*args, **options):
+    global calls
+    calls -= 1
+    if calls == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*args, **options)
+
+setattr(owner, place, fatal)
+train(config)
+"""
+
+
+def as_json(config):
+    return json.dumps(vars(config) | {"network": vars(config.network)}, default=str)
 
 
 @pytest.mark.slow
 def test_killed_at_random_steps_it_ends_with_the_same_weights(config, tmp_path):
-    """SIGKILL whenever the log has grown past a random step; the next leg goes on from the last checkpoint."""
+    """SIGKILL before a random step's update or before a random file takes its place; the next leg goes on."""
     config = replace(config, steps=80, checkpoint_every=7, eval_every=13, log_every=1)
-    whole = train(config)
-    fields = vars(replace(config, run=tmp_path / "killed")) | {"network": vars(NETWORK)}
-    command = [sys.executable, "-c", KILLED, json.dumps(fields, default=str)]
-    rng, log = np.random.default_rng(0), tmp_path / "killed" / "log.jsonl"
-    for target in np.sort(rng.integers(2, 79, 3)):
-        process = subprocess.Popen(command)
-        while process.poll() is None and (not log.exists() or log.read_text().count('"loss"') < target):
-            time.sleep(0.002)
-        os.kill(process.pid, signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-        assert not (tmp_path / "killed" / "metrics.json").exists()
-    subprocess.run(command, check=True)
-    assert_equal(weights(whole), weights(tmp_path / "killed"))
-    assert log_of(whole) == log_of(tmp_path / "killed")
+    whole, killed = train(config), replace(config, run=tmp_path / "killed")
+    rng = np.random.default_rng(0)
+    for place, most in (("step", 26), ("replace", 16)) * 2:  # two legs of at most 26 steps and two of 16 files: no end
+        command = [sys.executable, "-c", TRAIN_AND_DIE, as_json(killed), place, str(rng.integers(1, most + 1))]
+        assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+        assert not (killed.run / "metrics.json").exists()
+    subprocess.run([sys.executable, "-c", TRAIN, as_json(killed)], check=True)
+    assert_equal(weights(whole), weights(killed.run))
+    assert log_of(whole) == log_of(killed.run)
 
 
 def test_resuming_drops_what_was_logged_beyond_the_checkpoint(config):
@@ -181,12 +196,11 @@ def test_accumulated_pieces_are_the_whole_batch(config, tmp_path):
 def test_two_processes_are_one_with_the_doubled_batch(config, tmp_path, backprop):
     config = replace(config, network=replace(NETWORK, dropout=0.0, backprop=backprop), lr=1e-3, log_every=1)
     one = train(config)
-    fields = vars(replace(config, run=tmp_path / "two", batch_size=8)) | {"network": vars(config.network)}
     script = tmp_path / "script.py"
-    script.write_text(KILLED)
+    script.write_text(TRAIN)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [*launch, str(script), json.dumps(fields, default=str)]
+    command = [*launch, str(script), as_json(replace(config, run=tmp_path / "two", batch_size=8))]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     two = tmp_path / "two"
