@@ -14,11 +14,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
 from rmaat.curves import Curve
-from rmaat.files import replacing, write_text
+from rmaat.files import write_tensors, write_text
 
 
 @dataclass
@@ -140,7 +139,7 @@ class RunFolder:
         tensors = {f"model/{key}": value for key, value in model.state_dict().items()}
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{moment}": value for moment, value in state.items()}
-        _write_tensors(folder / name, tensors)
+        write_tensors(folder / name, tensors)
         write_text(folder / "loop.json", json.dumps({"tensors": name, **asdict(loop)}, indent=2) + "\n")
         for old in folder.glob("step-*.safetensors"):
             if old.name != name:
@@ -203,8 +202,3 @@ def add_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
     before = json.loads(path.read_text()) if path.exists() else {}
     seconds = {**before.get("seconds", {}), **metrics.get("seconds", {})}
     write_text(path, json.dumps({**before, **metrics, "seconds": seconds}, indent=2) + "\n")
-
-
-def _write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    with replacing(path) as file:
-        file.write(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))

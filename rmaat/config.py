@@ -160,7 +160,8 @@ class ModelConfig:
             for name, value in PAPER.items():
                 if got[name] != value:
                     raise ValueError(
-                        f"{name} must be {value!r} in preset='paper', got {got[name]!r}; leave preset out to vary it"
+                        f"{name} must be {value!r} in preset='paper', got {got[name]!r}; set {name}="
+                        f"{None if name in ('memory_update', 'retention') else value!r}, or leave preset out to vary it"
                     )
 
 

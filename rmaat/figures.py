@@ -83,5 +83,5 @@ def _attention(run: Path, model: RMAAT) -> Path | None:
     if not blocks or getattr(blocks[0].attention, "projection", None) is None:
         return None
     ax = plot_position_kernel(blocks[0].attention)
-    words = "The kernel of the positional term R, whose decay comes from the simulated spread, and the overlap of phi(R) learned on it."
+    words = "Kernel of the positional term R, its decay from the simulated spread, and the overlap of learned phi(R)."
     return _save(ax, run, "attention_kernel", words)

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -41,4 +41,13 @@ def write_text(path: Path, text: str) -> Path:
     """Write `text` and return the path."""
     with replacing(path, "w") as file:
         file.write(text)
+    return path
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any]) -> Path:
+    """Write tensors by name as safetensors and return the path."""
+    from safetensors.torch import save  # curve files are written without PyTorch
+
+    with replacing(path) as file:
+        file.write(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
     return path

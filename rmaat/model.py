@@ -31,7 +31,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -40,6 +40,7 @@ from rmaat.block import Block, CachedRead, Dropout
 from rmaat.config import ModelConfig
 from rmaat.constants import Constants
 from rmaat.curves import Curve, load_curve
+from rmaat.files import write_tensors, write_text
 from rmaat.memory import AttendUpdate, GatedUpdate, update
 from rmaat.replay import replay, run_segments
 from rmaat.segments import Segments, State, check_tokens, masked_mean
@@ -162,8 +163,9 @@ class RMAAT(nn.Module):
             logits = logits[:, : tokens.shape[-1]]
         if not self.config.carry_state:
             return logits
-        seen = start.seen + segments.valid.sum(1)
-        return logits, State(carry[0].detach(), carry[1].detach(), count, seen, start.steps + segments.valid.shape[1])
+        memory, summary, *cache = (tensor.detach() for tensor in carry)
+        seen, steps = start.seen + segments.valid.sum(1), start.steps + segments.valid.shape[1]
+        return logits, State(memory, summary, count, seen, steps, cache=tuple(cache))
 
     @torch.compiler.disable
     def _cut(
@@ -179,7 +181,7 @@ class RMAAT(nn.Module):
         lengths = None if lengths is None else lengths.reshape(-1).to(tokens.device)
         start = self.initial_state(tokens.shape[0] // (2 if pair else 1))
         if state is not None:
-            start = replace(start, memory=state.memory)
+            start = replace(start, memory=state.memory, cache=state.cache)
             if self.config.memory_update != "scale":  # whose schedule is that of one rollout
                 start = replace(start, seen=state.seen, steps=state.steps)
         segments = self._segments(tokens, lengths, start)
@@ -289,6 +291,8 @@ class RMAAT(nn.Module):
 
     def initial_state(self, batch: int, n_segments: int | None = None) -> State:
         """The state before a stream of `batch` sequences or pairs; `n_segments` only for memory_update="scale"."""
+        if batch < 1 or (n_segments is not None and n_segments < 1):
+            raise ValueError(f"batch and n_segments must be at least 1, got {batch} and {n_segments}")
         batch = 2 * batch if self.config.task == "match" else batch
         weight, d_model = self.embedding.weight, self.config.d_model
         memory = weight.new_zeros(1, 0, d_model) if self.memory is None else self.memory[None]
@@ -352,16 +356,14 @@ class RMAAT(nn.Module):
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write ``model.safetensors``, ``config.json`` (configuration and provenance) and ``curves/*.toml``."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         curves = self.constants.curves
         for name, curve in curves.items():
             curve.save(folder / "curves" / f"{name}.toml")
         draws = {name: [curve.draw, curve.draw_seed] for name, curve in curves.items() if curve.draw is not None}
         record = {"class": type(self).__name__, "config": dataclasses.asdict(self.config)}
         record |= {"provenance": self.provenance(), "curve_draws": draws}
-        (folder / "config.json").write_text(json.dumps(record, indent=2) + "\n")
-        tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        save_file(tensors, folder / "model.safetensors")
+        write_text(folder / "config.json", json.dumps(record, indent=2) + "\n")
+        write_tensors(folder / "model.safetensors", self.state_dict())
         return folder
 
     @classmethod

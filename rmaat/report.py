@@ -1,6 +1,6 @@
 """One self-contained HTML page that shows a run: its result, the origin of its constants, its figures and its curves.
 
-`report(run)` only assembles what the run folder holds (figures written by either package, curve files, metrics, config),
+`report(run)` only assembles what the run folder holds (figures of either package, curve files, metrics, config),
 so it works on a run that simulated and trained, on one that only trained, and on a folder of freshly fitted curves.
 """
 
@@ -60,8 +60,8 @@ def _summary(metrics: dict, derived: list[Derived]) -> str:
     gain = 100 * (metrics["test_accuracy"] - metrics["majority_rate"])
     origin = f" {len(derived)} of its constants come from the curves below." if derived else ""
     return (
-        f"{metrics['model']} reaches {metrics['test_accuracy']:.1%} on the test split of {metrics['task']}, "
-        f"{gain:.1f} percentage points above always answering the commonest class ({metrics['majority_rate']:.1%}).{origin}"
+        f"{metrics['model']} reaches {metrics['test_accuracy']:.1%} on the test split of {metrics['task']}, {gain:.1f} "
+        f"percentage points above always answering the commonest class ({metrics['majority_rate']:.1%}).{origin}"
     )
 
 

@@ -87,12 +87,14 @@ class Segments:
 
 def check_tokens(tokens: Tensor, lengths: Tensor | None, vocab_size: int, ndim: int = 2) -> None:
     """Raise ValueError unless `tokens` are valid ids in (batch, length), or (batch, 2, length) for ``ndim = 3``."""
+    for name, value in (("tokens", tokens), ("lengths", lengths)):
+        kind = getattr(value, "dtype", type(value).__name__)
+        if value is not None and not (isinstance(value, Tensor) and kind in (torch.int64, torch.int32)):
+            raise ValueError(f"{name} must be a tensor of type int64, got {kind}")
     shape = "(batch, length)" if ndim == 2 else "(batch, 2, length)"
     good = tokens.ndim == ndim and tokens.numel() > 0 and (ndim == 2 or tokens.shape[1] == 2)
     if not good:
         raise ValueError(f"tokens must be {shape} and not empty, got {tuple(tokens.shape)}")
-    if tokens.dtype not in (torch.int64, torch.int32):
-        raise ValueError(f"tokens must be int64 ids, got {tokens.dtype}")
     low, high = (int(value) for value in torch.stack(tokens.aminmax()))
     if low < 0 or high >= vocab_size:
         raise ValueError(f"tokens must be at least 0 and below vocab_size = {vocab_size}, got {low} to {high}")

@@ -44,7 +44,8 @@ def test_every_rmaat_command_has_a_help_text(words, capsys):
 
 def test_the_overview_names_every_command(capsys):
     _, out, _ = run(rmaat_main.main, capsys, "--help")
-    assert [name for name in ("train", "bench", *rmaat_main.GROUPS, *rmaat_main.COMMANDS) if f"\n  {name} " not in out] == []
+    names = ("train", "bench", *rmaat_main.GROUPS, *rmaat_main.COMMANDS)
+    assert [name for name in names if f"\n  {name} " not in out] == []
 
 
 MISTAKES = [

@@ -213,8 +213,11 @@ def test_memory_carries_the_first_segment_to_the_last(build):
     torch.testing.assert_close(cut(changed), cut(tokens), rtol=0, atol=0)
 
 
-def test_carried_state(build):
-    model = build(carry_state=True)
+@pytest.mark.parametrize("cached", [False, True])
+def test_carried_state(build, cached):
+    model = build(carry_state=True, cached_memories=cached)
+    if cached:
+        torch.nn.init.constant_(model.cached_read.gamma, 0.5)
     tokens = draw(2, 24)
     _, state = model(tokens[:, :12])
     assert not state.memory.requires_grad
@@ -350,7 +353,9 @@ def test_packaged_curves_are_the_default(curves, monkeypatch):
     [
         (torch.zeros(2, 0, dtype=torch.long), None, r"tokens must be \(batch, length\) and not empty, got \(2, 0\)"),
         (torch.ones(6, dtype=torch.long), None, r"tokens must be \(batch, length\) and not empty, got \(6,\)"),
-        (torch.ones(2, 6), None, "tokens must be int64 ids, got torch.float32"),
+        (torch.ones(2, 6), None, "tokens must be a tensor of type int64, got torch.float32"),
+        ([[1, 2]], None, "tokens must be a tensor of type int64, got list"),
+        (torch.ones(2, 6, dtype=torch.long), [6, 6], "lengths must be a tensor of type int64, got list"),
         (torch.full((2, 6), 11), None, "tokens must be at least 0 and below vocab_size = 11, got 11 to 11"),
         (torch.full((2, 6), -1), None, "got -1 to -1"),
         (torch.ones(2, 6, dtype=torch.long), torch.tensor([6, 7]), "lengths must be 1 to 6, .* got 6 to 7"),
@@ -374,6 +379,8 @@ def test_wrong_steps_are_refused(build):
         scale.step(draw(2, 6), scale.initial_state(2))
     with pytest.raises(ValueError, match="got 1 at segment 2"):
         scale.step(draw(2, 6), scale.step(draw(2, 6), scale.initial_state(2, 1))[1])
+    with pytest.raises(ValueError, match="batch and n_segments must be at least 1, got 2 and 0"):
+        scale.initial_state(2, 0)
     with pytest.raises(ValueError, match=r"tokens must be \(batch, 2, length\) and not empty, got \(2, 6\)"):
         pair(draw(2, 6))
 
