@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rmaat.attention import SoftmaxAttention
-from rmaat.block import Block
+from rmaat.block import Block, start_small
 from rmaat.config import PAPER, ModelConfig
 from rmaat.curves import Curve
 from rmaat.model import RMAAT
@@ -163,6 +163,7 @@ class ReadingBlock(Block):
         super().__init__(config, attention)
         self.read = CrossAttention(config.d_model, config.n_heads)
         self.norm_read = nn.LayerNorm(config.d_model)
+        start_small(self.read.out)
 
     def forward(
         self,

@@ -66,6 +66,8 @@ class Block(nn.Module):
         self.attention, self.dropout = attention, nn.Dropout(dropout)
         self.feed_forward = nn.Sequential(nn.Linear(d_model, d_ff), nn.GELU(), nn.Linear(d_ff, d_model))
         self.norm_attention, self.norm_feed_forward = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
+        for last in (attention.out, self.feed_forward[-1]):
+            last.weight.data.mul_(0.1)  # each branch starts small
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm_attention(x + self.dropout(self.attention(x)))
