@@ -97,10 +97,12 @@ def unpack(archive: Path, folder: Path) -> None:
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
-    """The archive as a stream; damage becomes one sentence."""
+    """The archive as a stream, to be read to its end; damage becomes one sentence."""
     try:
         with tarfile.open(archive, "r|*") as tar:
             yield tar
+            if tar.fileobj.tell() <= tar.offset:  # tarfile takes a cut between two members for the end
+                raise EOFError("no end mark")
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         size = archive.stat().st_size
         raise TaskError(f"{archive} must be a whole archive, got {error} in {size} bytes; download it again") from error
