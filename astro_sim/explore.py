@@ -4,7 +4,7 @@ Three astrocytes in a row, coupled by linear gap junctions. The first one has a 
 directions: its spikes release transmitter (M4), which the astrocyte senses (M3), whose calcium (M1, M2) makes it
 release gliotransmitter, which changes the synapse (M5); and it can be held by a pipette that exchanges IP3. The vector
 fields are those of `astro_sim.rates`, advanced by Runge-Kutta steps in plain floats, so that a minute of biology takes
-a fraction of a second; spikes act at the steps' borders, in closed form.
+a fraction of a second; spikes end a step early and act in closed form.
 
 Retention factors are a *surrogate*, not a simulation of plasticity: the closed form of the mean Graupner-Brunel
 efficacy (`astro_sim.theory.efficacy_dynamics`; stationary, cubic term dropped) with the presynaptic calcium step scaled
@@ -38,7 +38,7 @@ from astro_sim.style import BLUE, GREEN, GREY, ORANGE, label, styled
 from astro_sim.theory import efficacy_dynamics
 
 N_CELLS = 3
-STEP_S = 0.04
+STEP_S = 0.08
 FIRST_SPIKE_S = 1.0
 BURST_S = 5.0  # of pairs, at the start of each segment of 50 s
 N_SEGMENTS = 8
@@ -186,23 +186,23 @@ def solve(settings: Settings) -> Course:
     synapse, cells = _Synapse(settings.alpha), [_rest(settings.preset)] * N_CELLS
     binding = p.O_N * synapse.p.rho_c * synapse.p.Y_T / synapse.p.Omega_c  # of a full release
     spikes = np.arange(FIRST_SPIKE_S, settings.duration_s, 1 / settings.rate_hz)
-    states, released, n_spikes, releases = [cells], [], 0, []
-    for k in range(1, round(settings.duration_s / STEP_S) + 1):
-        while n_spikes < len(spikes) and spikes[n_spikes] < k * STEP_S - STEP_S / 2:
-            released.append(synapse.spike(spikes[n_spikes]))
+    grid = STEP_S * np.arange(math.ceil(settings.duration_s / STEP_S - 1e-6) + 1)
+    states, released, releases, now = [cells], [], [], 0.0
+    for end in sorted({*grid[1:].tolist(), *spikes.tolist()}):
+        before = cells[0][0]
+        cells = _step(cells, end - now, *constants)
+        now = end
+        if before <= synapse.p.C_Theta < cells[0][0]:
+            synapse.gliotransmit(now)
+            releases.append(now)
+        if len(released) < len(spikes) and now == spikes[len(released)]:
+            released.append(synapse.spike(now))
             C, h, I, Gamma_A = cells[0]
             cells = [(C, h, I, 1 - (1 - Gamma_A) * math.exp(-binding * released[-1])), *cells[1:]]
-            n_spikes += 1
-        before = cells[0][0]
-        cells = _step(cells, STEP_S, *constants)
-        if before <= synapse.p.C_Theta < cells[0][0]:
-            synapse.gliotransmit(k * STEP_S)
-            releases.append(k * STEP_S)
-        states.append(cells)
-    table = np.array(states)
-    C, h, I = table[..., 0], table[..., 1], table[..., 2]
-    time, happened = STEP_S * np.arange(len(table)), spikes[:n_spikes]
-    return Course(time, C, h, I, happened, np.array(released), np.array(releases))
+        if now == grid[len(states)]:
+            states.append(cells)
+    C, h, I, _ = np.moveaxis(np.array(states), -1, 0)
+    return Course(grid, C, h, I, spikes, np.array(released), np.array(releases))
 
 
 def surrogate_retention(mean_release: float, rate_hz: float, n_segments: int = N_SEGMENTS) -> tuple[float, np.ndarray]:
@@ -239,8 +239,9 @@ def draw(settings: Settings, figure: Figure | None = None) -> Figure:
     if figure is None:
         figure = Figure(figsize=(8.4, 5.2), dpi=110, layout="none")  # a layout engine would take half of the time
         figure.subplots(2, 2, gridspec_kw={"left": 0.06, "right": 0.985, "bottom": 0.085, "top": 0.94, "hspace": 0.42})
-    for ax in figure.axes:
-        ax.clear()
+    for ax in figure.axes:  # ax.clear() would make every tick and its label again
+        for artist in (*ax.lines, *ax.collections, *ax.patches, *ax.texts):
+            artist.remove()
     calcium, plane, release, retention = figure.axes
     _draw_calcium(calcium, course)
     _draw_plane(plane, course, settings)
@@ -251,8 +252,8 @@ def draw(settings: Settings, figure: Figure | None = None) -> Figure:
 
 def _draw_calcium(ax, course: Course) -> None:
     names = ("first cell", "second", "third")
-    for name, values, color in reversed(list(zip(names, course.C.T, (BLUE, ORANGE, GREY), strict=True))):
-        ax.plot(course.time_s, values, color=color, label=name)
+    for k, (name, values, color) in enumerate(zip(names, course.C.T, (BLUE, ORANGE, GREY), strict=True)):
+        ax.plot(course.time_s, values, color=color, label=name, zorder=3 - k / N_CELLS)
     level = micromolar_seconds(GLIOTRANSMISSION).C_Theta
     ax.axhline(level, color=GREEN, linewidth=0.8, linestyle="--", label="threshold")
     ax.set(xlabel="time (s)", ylabel=label("C", "uM"), xlim=(0, course.time_s[-1]), ylim=(0, 1.4), title="calcium")
@@ -265,7 +266,7 @@ def _draw_plane(ax, course: Course, settings: Settings) -> None:
     points = fixed_points(li_rinzel(calcium, level), n_grid=1000)
     orbit = course.C[:, 0], course.h[:, 0]
     plot_nullclines(nullclines(calcium, level, n=300), fixed_points=points, course=orbit, ax=ax)
-    ax.set(xlim=(0.02, 1.6), title=f"nullclines at the mean IP$_3$, {level:.2f} µM")
+    ax.set(xlim=(0.02, 1.6), title=f"nullclines at the mean IP₃, {level:.2f} µM")
 
 
 def _draw_release(ax, course: Course, settings: Settings) -> None:
@@ -282,7 +283,7 @@ def _draw_retention(ax, course: Course, settings: Settings) -> None:
     for segment, factor in enumerate(factors, start=1):
         ax.text(segment, factor + 0.02, f"{factor:.2f}", ha="center", fontsize=7)
     ax.set(xlabel="segment $t$", ylabel="retention factor", ylim=(0, 1.1))
-    ax.set_title(f"retention factors, closed-form surrogate ($a$ = {a:.2g})")
+    ax.set_title(f"retention factors, closed-form surrogate (a = {a:.2g})")  # mathematics would be parsed every time
 
 
 class Explorer:
@@ -306,6 +307,7 @@ class Explorer:
             slider.readout_format = ".2f"
         preset = ipywidgets.ToggleButtons(options=["am", "fm"], value=settings.preset, description="astrocyte")
         preset.style.description_width, preset.style.button_width = "9.5em", "4em"
+        preset.add_class("widget-inline-hbox")  # JupyterLab leaves it out, and the label would stand on its own line
         self.controls = {"preset": preset, **sliders}
         self.picture = ipywidgets.Image(value=self.png(), format="png", layout={"width": "100%", "max_width": "56em"})
         for control in self.controls.values():

@@ -252,6 +252,23 @@ def plot_periods(cycles, *, ax: Axes | None = None, **line) -> Axes:
 # Curves
 # ---------------------------------------------------------------------------------------------------------------------
 
+TYPESETTING = (  # what a formula in Python looks like in print
+    (r"\btau", "τ"),
+    (r"\bbeta\b", "β"),
+    (r"_(fast|slow)", r"$_{\\mathrm{\1}}$"),
+    (r"\*\*\((.*?)\)|\*\*(\w+)", r"$^{\\mathrm{\1\2}}$"),
+    (r" ?\* ?", " · "),
+    (r" ?/ ?", " / "),
+    (r"-", "\N{MINUS SIGN}"),
+)
+
+
+def typeset(formula: str, x: str) -> str:
+    """A form's formula as a figure shows it, with `x` for its variable."""
+    for pattern, replacement in TYPESETTING:
+        formula = re.sub(pattern, replacement, formula)
+    return re.sub(r"\bx\b", lambda _: x, formula)
+
 
 def curve_band(curve: Curve, x) -> np.ndarray:
     """Half-width of the 95 % confidence band at `x`: the delta method, 1.96 sqrt(J cov J')."""
@@ -286,13 +303,12 @@ def plot_curve(curve, *, log: str = "", formula: bool = True, ax: Axes | None = 
     (drawn,) = ax.plot(x, y, **({"label": curve.name} | line))
     ax.fill_between(x, y - band, y + band, color=drawn.get_color(), alpha=0.25, linewidth=0)
     samples = curve.samples
-    style = {"fmt": "o", "color": "black", "markersize": 2.5, "linewidth": 0.7, "zorder": 1}
+    style = {"fmt": "o", "color": "black", "markersize": 2.5, "linewidth": 0.7, "capsize": 0, "zorder": 1}
     ax.errorbar(samples["x"], samples["y"], yerr=samples.get("sem"), **style)
     ax.set(xlabel=label(curve.x.symbol, curve.x.unit), ylabel=label(curve.y.symbol, curve.y.unit))
     _log_scale(ax, log)
     if formula:
-        law = re.sub(r"\bx\b", lambda _: label(curve.x.symbol), curve.form.formula)
-        ax.set_title(f"{label(curve.y.symbol)} = {law}", fontsize=6.5)
+        ax.set_title(f"{label(curve.y.symbol)} = {typeset(curve.form.formula, label(curve.x.symbol))}", fontsize=6.5)
     return ax
 
 
@@ -336,9 +352,10 @@ def plot_retention(
     seconds_per_segment : float
     """
     ax = _axes(ax)
-    for total in totals:
+    for k, total in enumerate(totals):  # the first on top: long texts share their first factors
         increments = np.diff(curve(seconds_per_segment * np.arange(total + 1)))
-        ax.plot(np.arange(1, total + 1), increments / increments.sum(), "o-", label=f"T = {total}", **line)
+        style = {"label": f"$T$ = {total}", "zorder": 3 - k / len(totals)} | line
+        ax.plot(np.arange(1, total + 1), increments / increments.sum(), "o-", **style)
     ax.set(xlabel="segment $t$", ylabel="retention factor", ylim=(0, None))
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()

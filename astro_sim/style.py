@@ -76,4 +76,4 @@ def label(symbol: str, unit: str = "") -> str:
         head, tail = symbol.split("_", 1)
         symbol = rf"${head}_{{\mathrm{{{tail}}}}}$"
     unit = UNITS.get(unit, unit)
-    return SYMBOLS.get(symbol, symbol) + (f" ({unit})" if unit else "")
+    return SYMBOLS.get(symbol, symbol).replace("IP3", "IP$_3$") + (f" ({unit})" if unit else "")

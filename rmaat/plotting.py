@@ -123,9 +123,9 @@ def plot_retention(
 ) -> Axes:
     """Retention factors RF(t, T) against segment t, one line per T; bands are the middle 95 % of the curve's draws."""
     draws = curve.sample(N_DRAWS, seed)
-    for total in totals:
-        t = np.arange(1, total + 1)
-        (drawn,) = ax.plot(t, retention_factors(curve, total, seconds_per_segment), ".-", label=f"T = {total}", **line)
+    for k, total in enumerate(totals):  # the first on top: long texts share their first factors
+        t, style = np.arange(1, total + 1), {"label": f"$T$ = {total}", "zorder": 3 - k / len(totals)} | line
+        (drawn,) = ax.plot(t, retention_factors(curve, total, seconds_per_segment), ".-", **style)
         spread = np.stack([retention_factors(draw, total, seconds_per_segment).numpy() for draw in draws])
         ax.fill_between(t, *np.quantile(spread, [0.025, 0.975], axis=0), color=drawn.get_color(), alpha=0.2, lw=0)
     ax.set(xlabel="segment $t$", ylabel="retention factor RF$(t, T)$", ylim=(0, None))
@@ -141,17 +141,21 @@ def plot_memory_flow(
 
     It is what the rule alone keeps, taken over the memory tokens as their mean, or of one `token`. With "scale" each
     memory replaces the one before, so that content older than a segment lives on only in what the network copies.
+    Colours go by the square root of the weight, from 0 to 1, so that figures can be compared and small weights seen.
 
     Parameters
     ----------
     retention : Retention
         ``model.constants.retention`` of a model, or one of its own.
     """
+    from matplotlib.colors import PowerNorm
+
     weights = np.full((n_segments, n_segments), np.nan)
     for t in range(1, n_segments + 1):
         found = segment_weights(*retention.table(t))
         weights[: found.shape[0], t - 1] = found.mean(1) if token is None else found[:, token]
-    drawn = ax.imshow(weights, origin="lower", extent=(0.5, n_segments + 0.5) * 2, vmin=0, **image)
+    image = {"norm": PowerNorm(0.5, 0, 1)} | image
+    drawn = ax.imshow(weights, origin="lower", extent=(0.5, n_segments + 0.5) * 2, **image)
     ax.set(xlabel="memory after segment $t$", ylabel="content of segment $i$", title=retention.rule)
     ax.figure.colorbar(drawn, ax=ax, label="weight")
     return ax
@@ -221,8 +225,10 @@ def plot_recall(
     drawn = ax.imshow(values, vmin=chance, vmax=1, aspect="auto", **image)
     for (i, j), value in np.ndenumerate(values):
         number, ink = f"{value:.2f}"[-3:] if value < 0.995 else "1", "w" if value < (1 + chance) / 2 else "k"
-        ax.text(j, i, number, ha="center", va="center", size=5, color=ink)
+        ax.text(j, i, number, ha="center", va="center", size=6, color=ink)
     ax.axvline(split - 0.5, color="w", lw=2)
+    n = values.shape[1]
+    ax.set_xticks(range(n), [*range(1, split + 1), *range(1, n - split + 1)])
     ax.set_yticks(range(len(rows)), list(rows))
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
@@ -294,5 +300,5 @@ def plot_accuracy(
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
     ax.set(xlabel="test accuracy", xlim=(0, 1))
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return ax

@@ -93,12 +93,24 @@ def test_given_axes_are_used_and_line_style_is_passed(recording):
 def test_curve_shows_data_law_and_band(ltp, tmp_path):
     ax = plotting.plot_curve(ltp)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("$t$ (s)", r"$\rho$")
-    assert "1 - exp(-$t$ / tau)" in ax.get_title()
+    assert "1 − exp(−$t$ / τ)" in ax.get_title()
     x = ax.lines[0].get_xdata()
     assert ax.lines[0].get_ydata() == pytest.approx(ltp(x))
     write_curve(ltp, tmp_path / "ltp.toml")
     from_file = plotting.plot_curve(tmp_path / "ltp.toml")
     assert from_file.lines[0].get_ydata() == pytest.approx(ax.lines[0].get_ydata())
+
+
+@pytest.mark.parametrize(
+    ("formula", "shown"),
+    [
+        ("amplitude * (1 - exp(-(x / tau)**beta))", r"amplitude · (1 − exp(−($t$ / τ)$^{\mathrm{β}}$))"),
+        ("amplitude * (1 - (1 + x/tau)**(-n))", r"amplitude · (1 − (1 + $t$ / τ)$^{\mathrm{−n}}$)"),
+        ("weight*exp(-x/tau_fast)", r"weight · exp(−$t$ / τ$_{\mathrm{fast}}$)"),
+    ],
+)
+def test_formulas_are_typeset(formula, shown):
+    assert plotting.typeset(formula, "$t$") == shown
 
 
 def test_band_is_the_delta_method(ltp):
