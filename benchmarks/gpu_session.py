@@ -18,6 +18,8 @@ from rmaat.tasks import load_task
 DRY = bool(os.environ["DRY"])
 WORK, DATA = Path(os.environ["WORK"]), Path(os.environ["DATA"])
 RECIPES = Path("benchmarks/lra")
+TOY = {"steps": 12, "eval_every": 6, "warmup": 0, "batch_size": 4}  # and so many samples, of generated tasks
+TOY["task_options"] = {"n_train": 64, "n_validation": 16, "n_test": 16}
 
 
 def bench() -> None:
@@ -44,11 +46,11 @@ def train() -> None:
     """Generate the data, then train what has no result yet until the leg's time is over."""
     begun = perf_counter()
     tasks = tuple(os.environ["TASKS"].split())
+    changes = TOY if DRY else {"precision": os.environ["PRECISION"]}
     for task in tasks:
-        recipe = load_recipe(next((RECIPES / task).glob("*.toml")))
+        recipe = load_recipe(next((RECIPES / task).glob("*.toml")), **changes)
         load_task(recipe.task, DATA, seed=recipe.task_seed, **recipe.task_options)
         print(f"{task}: data ready after {perf_counter() - begun:.0f} s")
-    changes = {"steps": 12, "eval_every": 6, "warmup": 0} if DRY else {"precision": os.environ["PRECISION"]}
     config = ExperimentConfig(
         tasks=tasks,
         models=tuple(os.environ["MODELS"].split()),

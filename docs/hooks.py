@@ -2,7 +2,7 @@
 
 * every notebook, executed, as a tutorial page: prose, code, output, figures;
 * one reference page per module, from its docstrings;
-* the reports that live elsewhere in the repository (`REPORTS`);
+* the reports that live elsewhere in the repository (`REPORTS`, `MEASURED`), as soon as they are written;
 * formulas as MathML, so that no page needs a script for them.
 """
 
@@ -24,11 +24,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from docstrings import to_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
-REPORTS = {
-    "Validation": ("results/validation.md", "VALIDATION.md"),
-    "Performance": ("results/performance.md", "benchmarks/PERFORMANCE.md"),
-    "Findings": ("results/findings.md", "benchmarks/FINDINGS.md"),
-}
+REPORTS = {"VALIDATION.md": "Validation", "benchmarks/FINDINGS.md": "Findings"}
+MEASURED, PERFORMANCE = "benchmarks/results", "results/performance.md"  # one report per benchmark, and their list
 PACKAGES = {  # in the order of reading: parts before wholes
     "astro_sim": "quantities tables parameters equations drive protocols pairing topology models settings rest building"
     " astrocytes assembly simulation recording rates cycles dynamics theory forms fitting curves measured macro naam"
@@ -41,6 +38,7 @@ PACKAGES = {  # in the order of reading: parts before wholes
 CONSTANTS = ("astro_sim.equations", "astro_sim.parameters")  # modules whose values are what one looks for
 SHOW_ALL = '    options:\n      show_if_no_docstring: true\n      filters: ["!^_", "!Parameters$", "!^variant$"]\n'
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
+WORD = re.compile(r"_\{(eff|pre|post|thr|th|SIC|gjc|lin|ex)\}")  # subscripts that are words: upright, in one piece
 TABLE = re.compile(r"<table>.*?</table>", re.S)
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|#)([^)\s]+)\)")
 
@@ -49,7 +47,7 @@ def on_config(config):
     """Fill the navigation with the pages that `on_files` makes."""
     filled = {
         "Tutorials": [{title_of(path): tutorial(path)} for path in notebooks()],
-        "Results": [{title: page} for title, (page, source) in REPORTS.items() if (ROOT / source).exists()],
+        "Results": results(),
         "Reference": ["reference/index.md", *({package: reference_pages(package)} for package in PACKAGES)],
     }
     config.nav = [{title: filled.get(title, page) for title, page in entry.items()} for entry in config.nav]
@@ -71,12 +69,13 @@ def on_files(files, config):
         for page in reference_pages(package):
             module = page.removeprefix("reference/").removesuffix(".md")
             add(page, reference_page(module))
-    for page, source in REPORTS.values():
-        if (ROOT / source).exists():
-            text, pictures = report_page(ROOT / source, page)
-            add(page, text)
-            for name, picture in pictures.items():
-                add(name, picture)
+    if measured():
+        add(PERFORMANCE, performance_page())
+    for source, page in reports().items():
+        text, pictures = report_page(source)
+        add(page, text)
+        for name, picture in pictures.items():
+            add(name, picture)
     return files
 
 
@@ -84,9 +83,10 @@ def on_page_markdown(markdown, page, config, files):
     """List the modules on the first page of the reference; links to a report are words until it has been written."""
     if page.file.src_uri == "reference/index.md":
         markdown += "".join(module_list(package) for package in PACKAGES)
-    for path, source in REPORTS.values():
-        if not (ROOT / source).exists():
-            markdown = re.sub(rf"\[([^\]]+)\]\([./]*{path}\)", r"\1", markdown)
+    missing = {page_of(ROOT / name) for name in REPORTS if not (ROOT / name).exists()}
+    missing |= set() if measured() else {PERFORMANCE}
+    for path in missing:
+        markdown = re.sub(rf"\[([^\]]+)\]\([./]*{path}\)", r"\1", markdown)
     return markdown
 
 
@@ -95,7 +95,7 @@ def on_page_content(content, page, config, files):
 
     def mathml(match):
         kind = "block" if match[1] == "div" else "inline"
-        return convert(html.unescape(match[2]).strip(), display=kind)
+        return convert(WORD.sub(r"_{\\text{\1}}", html.unescape(match[2]).strip()), display=kind)
 
     return TABLE.sub(r'<div class="wide">\g<0></div>', FORMULA.sub(mathml, content))
 
@@ -210,7 +210,37 @@ def text_block(text: str) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def report_page(source: Path, page: str) -> tuple[str, dict[str, bytes]]:
+def page_of(source: Path) -> str:
+    return f"results/{source.stem.lower()}.md"
+
+
+def measured() -> dict[Path, str]:
+    """The reports of the benchmarks, each with its title: its heading, or its name."""
+    files = sorted((ROOT / MEASURED).glob("*.md"))
+    headings = {path: re.match(r"# (.+)", path.read_text()) for path in files}
+    return {path: heading[1] if heading else path.stem.capitalize() for path, heading in headings.items()}
+
+
+def reports() -> dict[Path, str]:
+    """The reports that have been written, each with its page."""
+    named = [ROOT / name for name in REPORTS if (ROOT / name).exists()]
+    return {source: page_of(source) for source in (*named, *measured())}
+
+
+def results() -> list[dict]:
+    """The menu of the reports."""
+    menu = [{title: page_of(ROOT / name)} for name, title in REPORTS.items() if (ROOT / name).exists()]
+    pages = [{title: page_of(path)} for path, title in measured().items()]
+    return [*menu, {"Performance": [PERFORMANCE, *pages]}] if pages else menu
+
+
+def performance_page() -> str:
+    """A list of what was measured."""
+    rows = [f"- [{title}]({posixpath.basename(page_of(path))})" for path, title in measured().items()]
+    return "# Performance\n\nWhat was measured, by which command and on which machine:\n\n" + "\n".join(rows)
+
+
+def report_page(source: Path) -> tuple[str, dict[str, bytes]]:
     """A report of the repository as a page: its pictures come along, links to other files become their names."""
     pictures = {}
 
@@ -218,12 +248,8 @@ def report_page(source: Path, page: str) -> tuple[str, dict[str, bytes]]:
         mark, text, target = match.groups()
         path = (source.parent / target.split("#")[0]).resolve()
         if mark and path.is_file():
-            name = posixpath.join("results", path.name)
-            pictures[name] = path.read_bytes()
+            pictures[f"results/{path.name}"] = path.read_bytes()
             return f"![{text}]({path.name})"
-        for other, origin in REPORTS.values():
-            if path == ROOT / origin:
-                return f"[{text}]({posixpath.basename(other)})"
-        return text
+        return f"[{text}]({posixpath.basename(page_of(path))})" if path in reports() else text
 
     return LINK.sub(relink, source.read_text()), pictures

@@ -58,7 +58,7 @@ pairs = ContinuousPairing(rate=5 * Hz, lag=10 * ms, length=0.4 * second)
 recording = simulate(model, pairs, record=["c"], dt=0.2 * ms, record_every=0.2 * ms, target="numpy")
 ax = panels(size=(5, 2.2))
 plot_course(recording, "c", ax=ax)
-for theta, color, name in ((1, "C0", r"$\theta_d$, falls above"), (1.3, "C1", r"$\theta_p$, rises above")):
+for theta, color, name in ((1, "C1", r"$\theta_d$, falls above"), (1.3, "C2", r"$\theta_p$, rises above")):
     ax.axhline(theta, color=color, linestyle="--", linewidth=0.8, label=name)
 ax.legend();
 

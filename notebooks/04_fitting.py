@@ -50,11 +50,11 @@ rho = recording["rho"].sel(time=t, method="nearest").transpose("synapse", "time"
 mean, sem = rho.mean(0), rho.std(0, ddof=1) / np.sqrt(len(rho))
 
 left, right = panels(1, 2, size=(7.4, 2.7))
-left.errorbar(t, mean, yerr=sem, fmt="o", color="black")
+left.errorbar(t, mean, yerr=sem, fmt="o", color="black", capsize=0)
 left.set(xlabel="time (s)", ylabel=r"mean efficacy $\langle\rho\rangle$")
 image = right.imshow(np.corrcoef(rho[:, 1:].T), vmin=0, vmax=1, extent=(25, 425, 425, 25))
-right.set(xlabel="time (s)", ylabel="time (s)", title="correlation over synapses")
-right.figure.colorbar(image, ax=right);
+right.set(xlabel="time (s)", ylabel="time (s)", title="over synapses")
+right.figure.colorbar(image, ax=right, label="correlation");
 
 # %% [markdown]
 # The error bars are small, but the right picture is a warning. A synapse that is strong at 200 s is still strong at
@@ -84,7 +84,7 @@ fine = np.linspace(0, 1200, 200)
 ax = panels(size=(5, 3))
 for name in RISING:
     ax.plot(fine, FORMS[name].function(fine, *fits[name].theta), label=name.replace("_", " "))
-ax.errorbar(t, mean, yerr=sem, fmt="o", color="black", zorder=5)
+ax.errorbar(t, mean, yerr=sem, fmt="o", color="black", capsize=0, zorder=5)
 ax.axvspan(0, 400, color="0.95", zorder=0)
 ax.set(xlabel="time (s)", ylabel=r"$\langle\rho\rangle$")
 ax.legend(loc="lower right");

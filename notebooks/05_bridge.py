@@ -113,13 +113,13 @@ ax.legend();
 left, right = panels(1, 2, size=(7.6, 2.8))
 plot_curve(DATA / "stp_calcium.toml", log="xy", ax=left, formula=False)
 lengths, x = [16, 64, 256, 1024], torch.randn(1, 1024, 64, generator=torch.Generator().manual_seed(0))
-for k, alpha in enumerate((1.0, curves["stp_calcium"].parameters["exponent"])):
-    for line, m_scale in (("--", 1.0), ("-", None)):
-        with torch.no_grad(), torch.random.fork_rng():
-            torch.manual_seed(0)
-            attention = AstromorphicAttention(64, 4, 1024, alpha=alpha, position="none", m_scale=m_scale)
-            size = [attention(x[:, :n]).square().mean().sqrt() for n in lengths]
-        right.loglog(lengths, size, line, color=f"C{k}", label=f"α = {alpha:.2g}, m {'= 1' if m_scale else 'default'}")
+exponent = curves["stp_calcium"].parameters["exponent"]
+for alpha, m_scale, line in ((1.0, 1.0, "C0-"), (exponent, 1.0, "C1--"), (exponent, None, "C1-")):
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        attention = AstromorphicAttention(64, 4, 1024, alpha=alpha, position="none", m_scale=m_scale)
+        size = [attention(x[:, :n]).square().mean().sqrt() for n in lengths]
+    right.loglog(lengths, size, line, label=f"α = {alpha:.2g}, $m$ " + ("= 1" if m_scale else "= $N^{1-α}$"))
 right.set(xlabel="tokens", ylabel="RMS of the read-out")
 right.legend();
 
@@ -152,7 +152,7 @@ for rule, options in cells.items():
     print(f"{rule:8s} accuracy while training {result['train_accuracy']:.2f}, worst segment of four "
           f"{min(result['accuracy_at_T']):.2f}, worst of sixteen {min(result['accuracy_at_stretch']):.2f}")
 ax = plot_recall(rows, split=4, chance=1 / 8, ax=panels(size=(7.6, 1.8)))
-ax.set(xlabel="position of the marked symbol: 1 to 4 of four segments, then 1 to 16 of sixteen", xticks=[]);
+ax.set_xlabel("segment of the marked symbol, of four (left) and of sixteen (right)");
 
 # %% [markdown]
 # On the length that they were trained on all three are perfect: with four segments the network can simply copy. At

@@ -23,7 +23,7 @@ TUPLES = ("betas",)
 
 
 def load_recipe(path: str | Path, **changes: Any) -> TrainConfig:
-    """Read a recipe; `changes` replace its fields, and ``network={...}`` some of the network's.
+    """Read a recipe; `changes` replace its fields; ``network={...}`` and ``task_options={...}`` replace some.
 
     Raises
     ------
@@ -37,8 +37,10 @@ def load_recipe(path: str | Path, **changes: Any) -> TrainConfig:
         raise ValueError(f"recipe must be a readable TOML file, got {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"recipe must be TOML, got {path}: {error}") from error
-    network = recipe.pop("network", {}) | changes.pop("network", {})
+    for section in ("network", "task_options"):
+        changes[section] = recipe.get(section, {}) | changes.get(section, {})
     recipe |= changes
+    network = recipe.pop("network")
     for section, values, kind in (("", recipe, TrainConfig), ("network.", network, ModelConfig)):
         known = {field.name for field in dataclasses.fields(kind)}
         for name in values:

@@ -16,6 +16,7 @@ The brightness is the original's, which scales each image from its minimum to it
 of the 32-pixel set (snakes 2, target dashes 0.75 of that, discs 1) distractors are brighter than targets.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -25,11 +26,13 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from ..files import replacing
-from .contours import DashShape, draw_contours, make_stamps
+from .contours import draw_contours
+from .dashes import DashShape, make_stamps
 from .dataset import Split, Task, TaskError, cached, make_task
 from .images import image_split
 
 GENERATOR = 1  # raise when a change of the generator changes what a seed draws
+BLOCK = 1024  # images that are handed to the threads at once
 DIFFICULTY = {"easy": 6, "intermediate": 9, "hard": 14}  # contour length, in dashes
 
 
@@ -151,8 +154,18 @@ def load_pathfinder(
     def build() -> Task:
         n, source = sum(sizes.values()), Pathfinder(parameters, seed)
         images, labels = np.empty((n, size, size), np.uint8), np.empty(n, np.int64)
-        for i in tqdm(range(n), desc=f"Pathfinder {size}", unit="image", disable=not progress):
+
+        def fill(i: int) -> None:
             images[i], labels[i], _ = source.draw(i)
+
+        fill(0)  # compiles
+        with (
+            ThreadPoolExecutor() as pool,
+            tqdm(total=n, desc=f"Pathfinder {size}", unit="image", disable=not progress) as bar,
+        ):
+            for first in range(0, n, BLOCK):
+                for _ in pool.map(fill, range(first, min(first + BLOCK, n))):
+                    bar.update()
         edges = [0, n_train, n_train + n_validation, n]
         return pathfinder_task(
             [image_split(images[a:b], labels[a:b]) for a, b in pairwise(edges)],

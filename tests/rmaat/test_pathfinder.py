@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from rmaat.tasks import TaskError, load_task
-from rmaat.tasks.contours import DashShape, make_stamps
+from rmaat.tasks.dashes import DashShape, make_stamps
 from rmaat.tasks.pathfinder import LRA, Pathfinder, PathfinderParameters, lra_parameters, write_release
 
 

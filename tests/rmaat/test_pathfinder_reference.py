@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy.ndimage import maximum_filter
 
-from rmaat.tasks.contours import DashShape, make_stamps
+from rmaat.tasks.dashes import DashShape, make_stamps
 from rmaat.tasks.pathfinder import LRA, Pathfinder
 
 
