@@ -23,11 +23,11 @@ class Simulate:
 
     model: Positional[Literal["li-rinzel", "chi", "g-chi", "network", "tripartite", "nest"]] = "tripartite"
     """li-rinzel: calcium at fixed IP3; chi: calcium and IP3; g-chi: with receptors, under spikes; network: a chain with
-    gap junctions, its first cell pulsed; tripartite: synapses with astrocytes and plasticity; nest: NEST's astrocyte."""
+    gap junctions, its first cell pulsed; tripartite: synapses, astrocytes and plasticity; nest: NEST's astrocyte."""
     preset: Literal["fm", "am", "nest"] | None = None
     """Published constants of the astrocyte; by default those that suit the model."""
     protocol: Literal["cycles", "pairing", "poisson", "train"] = "cycles"
-    """Presynaptic activity of the models that have synapses: 50-s cycles with a burst, pairs, Poisson, or a regular train."""
+    """Presynaptic activity of models with synapses: 50-s cycles with a burst, pairs, Poisson, or a regular train."""
     rate_hz: float = 1.0
     """Rate of spikes or pairs."""
     duration_s: float = 300.0
@@ -37,7 +37,7 @@ class Simulate:
     ip3_um: float = 0.5
     """IP3 concentration in uM for li-rinzel, bias of the exogenous IP3 for chi."""
     alpha: float = 1.0
-    """Effect of gliotransmission on release for tripartite: above U_0__star it increases release, below it decreases."""
+    """Effect of gliotransmission on release, for tripartite: above U_0__star more release, below it less."""
     gliotransmission: bool = True
     """Switch gliotransmission on or off for tripartite."""
     noise: float = 0.0
@@ -59,7 +59,7 @@ class Simulate:
         save_recording(recording, self.out / "recording.nc")
         names = [name for name in recording.data_vars if "time" in recording[name].dims]
         print(
-            f"{'variable':<10} {'unit':<8} {'first':>10} {'last':>10} {'lowest':>10} {'highest':>10}   (mean over elements)"
+            f"{'variable':<10} {'unit':<8} {'first':>10} {'last':>10} {'lowest':>10} {'highest':>10} (mean of elements)"
         )
         for name in names:
             mean = recording[name].mean([dim for dim in recording[name].dims if dim != "time"]).to_numpy()
@@ -149,7 +149,7 @@ class Presets:
 class Curves:
     """Simulate the standard experiments, fit their curves and write curve files, recordings and figures.
 
-    A run folder gets curves/*.toml (what rmaat reads), recordings/*.nc and figures/. Change a parameter with --set and see
+    A run folder gets curves/*.toml (for rmaat), recordings/*.nc and figures/. Change a parameter with --set and see
     what it does to the retention factors: astro-sim curves --only ltp --set gamma_p=x1.2 --out runs/stronger
     """
 
@@ -235,7 +235,7 @@ class Verify:
 
 @dataclass(frozen=True)
 class Fit:
-    """Fit a measured course of plasticity, a CSV with the columns time, response and optionally sem, and write a curve file.
+    """Fit a measured course of plasticity, a CSV with columns time, response and optionally sem; write a curve file.
 
     The file goes straight into training: rmaat train --curves FOLDER. No simulator is needed for this."""
 
@@ -267,7 +267,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class SweepRates:
-    """Sweep the presynaptic rate, and optionally one parameter, over tripartite synapses; resumes where it was stopped."""
+    """Sweep the presynaptic rate, and maybe one parameter, of tripartite synapses; resumes where it was stopped."""
 
     rates_hz: tuple[float, float, int] = (0.1, 100.0, 25)
     """Lowest rate, highest rate, and how many between them on a logarithmic scale."""
@@ -306,7 +306,7 @@ class SweepRates:
             for name in self.parameter.split("."):
                 if not hasattr(value, name):
                     raise ValueError(
-                        f"parameter must be a field of the model, such as gliotransmission.alpha, got {self.parameter!r}"
+                        f"parameter must be a field of the model, like gliotransmission.alpha, got {self.parameter!r}"
                     )
                 value = getattr(value, name)
             axes[self.parameter] = [factor * value for factor in self.factors]

@@ -44,8 +44,8 @@ def _ltp(folder: Path, curves: dict[str, Curve]) -> tuple[Path, Path]:
     course.legend(loc="lower right")
     plot_retention(curves["ltp"], totals=(2, 4, 8, 16), ax=retention)
     caption = (
-        "Left: long-term efficacy of simulated tripartite synapses over 50-s cycles with a burst of pairs each (grey: mean and "
-        "middle 90 % of the synapses), at cycle ends (points), and the fitted courses with their 95 % bands. Right: the "
+        "Left: efficacy of simulated tripartite synapses over 50-s cycles with a burst of pairs each (grey: mean "
+        "and middle 90 % of the synapses), at cycle ends (points), and the fitted courses with 95 % bands. Right: the "
         "retention factors that follow, the share of the total rise that falls to each of T segments."
     )
     return save_figure(course.figure, folder / "figures" / "ltp", caption)
@@ -67,7 +67,10 @@ def _calcium(folder: Path, curves: dict[str, Curve]) -> tuple[Path, Path]:
     plot_curve(curves["stp_calcium"], log="xy", ax=ax, label="power law, below 20 Hz")
     ax.legend(loc="lower right")
     exponent, error = curves["stp_calcium"].parameters["exponent"], curves["stp_calcium"].stderr["exponent"]
-    caption = f"Mean astrocytic calcium against presynaptic rate. The exponent, {exponent:.3f} ± {error:.2g}, is the attention's alpha."
+    caption = (
+        f"Mean astrocytic calcium against presynaptic rate. The exponent, {exponent:.3f} ± {error:.2g}, is the "
+        "attention's alpha."
+    )
     return save_figure(ax.figure, folder / "figures" / "calcium_response", caption)
 
 
@@ -77,9 +80,10 @@ def _spatial(folder: Path, curves: dict[str, Curve]) -> tuple[Path, Path]:
     if recording.exists():
         plot_spread(load_recording(recording), "I", ax=spread)
     plot_curve(curves["stp_spatial"], ax=decay)
+    length = curves["stp_spatial"].parameters["length"]
     caption = (
-        "Left: IP3 in a chain of astrocytes with linear gap junctions while the middle cell is pulsed. Right: the peak against the "
-        f"distance; its length, {curves['stp_spatial'].parameters['length']:.3g} cells, sets the decay of the positional term R."
+        "Left: IP3 in a chain of astrocytes with linear gap junctions while the middle cell is pulsed. Right: the peak "
+        f"against the distance; its length, {length:.3g} cells, sets the decay of the positional term R."
     )
     return save_figure(decay.figure, folder / "figures" / "stp_spatial", caption)
 
