@@ -33,8 +33,12 @@ class Settings:
 
     @property
     def end(self) -> b2.Quantity:
-        """One step beyond the duration, so that the state at the duration is sampled too."""
-        return (self.duration_s + self.dt_s) * second
+        """A little beyond the duration, so that the state at the duration is sampled too.
+
+        One step is not enough where sampling is much coarser: Brian2 takes an end within `Clock.epsilon_dt` of a
+        clock's tick for that tick, and then the last sample is taken or not as the order of its clocks happens to be.
+        """
+        return (self.duration_s + max(self.dt_s, 2 * b2.Clock.epsilon_dt * self.record_every_s)) * second
 
 
 def check_time(name: str, value: Any) -> float:

@@ -45,6 +45,7 @@ from astro_sim.protocols import (
     log_rates,
 )
 from astro_sim.recording import RecordingFileError
+from astro_sim.settings import check_settings
 from astro_sim.simulation import load_recording, save_recording, simulate
 from astro_sim.topology import chain, edge_list, grid, ring
 
@@ -627,6 +628,18 @@ def test_progress_reports_to_standard_error(capfd):
     simulate(ChI(astrocyte=AM), duration=1 * second, target="numpy", progress=True)
     captured = capfd.readouterr()
     assert "100%" in captured.err and captured.out == ""
+
+
+@pytest.mark.parametrize("record_every_s", [1e-3, 0.5, 50])
+def test_the_state_at_the_duration_is_sampled(record_every_s):
+    """The end lies beyond the last sample by more than Brian2 takes for equal; else the sample came by chance."""
+    times = dict(duration=100 * second, dt=None, astrocyte_dt=None, record_every=record_every_s * second)
+    settings = check_settings(LiRinzel(astrocyte=AM, I=0.5 * umolar), None, seed=0, initial="published", **times)
+    beyond = float(settings.end) - settings.duration_s
+    assert b2.Clock.epsilon_dt * record_every_s < beyond < record_every_s * (1 + 1e-9)
+    if record_every_s == 50:
+        recording = simulate(LiRinzel(astrocyte=AM, I=0.5 * umolar), **times, record=["C"], target="numpy")
+        assert recording["time"].values.tolist() == [0, 50, 100]
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

@@ -101,6 +101,7 @@ def test_a_finished_run_is_left_alone(config):
     assert {path: path.stat().st_mtime_ns for path in config.run.rglob("*") if path.is_file()} == before
 
 
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}  # as in this process: another number sums in another order
 CONFIG = """
 import json, os, signal, sys
 from pathlib import Path
@@ -142,9 +143,9 @@ def test_killed_at_random_steps_it_ends_with_the_same_weights(config, tmp_path):
     rng = np.random.default_rng(0)
     for place, most in (("step", 26), ("replace", 16)) * 2:  # two legs of at most 26 steps and two of 16 files: no end
         command = [sys.executable, "-c", TRAIN_AND_DIE, as_json(killed), place, str(rng.integers(1, most + 1))]
-        assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+        assert subprocess.run(command, env=ONE_THREAD).returncode == -signal.SIGKILL
         assert not (killed.run / "metrics.json").exists()
-    subprocess.run([sys.executable, "-c", TRAIN, as_json(killed)], check=True)
+    subprocess.run([sys.executable, "-c", TRAIN, as_json(killed)], env=ONE_THREAD, check=True)
     assert_equal(weights(whole), weights(killed.run))
     assert log_of(whole) == log_of(killed.run)
 
@@ -199,9 +200,8 @@ def test_two_processes_are_one_with_the_doubled_batch(config, tmp_path, backprop
     script = tmp_path / "script.py"
     script.write_text(TRAIN)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [*launch, str(script), as_json(replace(config, run=tmp_path / "two", batch_size=8))]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=ONE_THREAD, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     two = tmp_path / "two"
     assert log_of(one) == pytest.approx(log_of(two), rel=1e-5)
