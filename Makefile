@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/demo
+TRAIN := $(BIN)/rmaat train --recipe benchmarks/demo.toml --data-dir $(RUN)/data --curves $(RUN)/curves
 
 .PHONY: demo test test-all docs notebooks curves lint clean
 
@@ -11,14 +12,14 @@ RUN := runs/demo
 	touch $@
 
 # What a user would type, step by step; --require-gain makes the demo fail when the model has learned nothing.
-# One thread each: the network is so small that a second one costs more than it gives.
+# One thread each: the network is so small that a second one costs more than it gives; so the baselines train side by side.
 demo: export OMP_NUM_THREADS := 1
 demo: .venv/ready
 	rm -rf $(RUN)
 	$(BIN)/astro-sim curves --out $(RUN)
-	$(BIN)/rmaat train --recipe benchmarks/demo.toml --data-dir $(RUN)/data --curves $(RUN)/curves --run $(RUN)
-	for model in softmax linear; do $(BIN)/rmaat train --recipe benchmarks/demo.toml --data-dir $(RUN)/data \
-		--curves $(RUN)/curves --model $$model --run $(RUN)/baselines/$$model || exit 1; done
+	$(TRAIN) --run $(RUN)
+	$(TRAIN) --model softmax --run $(RUN)/baselines/softmax & softmax=$$!; \
+		TQDM_POSITION=1 $(TRAIN) --model linear --run $(RUN)/baselines/linear && wait $$softmax
 	$(BIN)/rmaat trace $(RUN)
 	$(BIN)/rmaat report $(RUN) --title "From simulated astrocytes to a trained transformer"
 	$(BIN)/rmaat eval $(RUN) --require-gain 15
