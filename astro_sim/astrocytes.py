@@ -31,9 +31,6 @@ def astrocyte_values(build: Build, n: int) -> tuple[Values, bool]:
     if not isinstance(model, ChI):
         return values, False
     if model.topology is not None:  # a junction reads the arrays of the cell that it ends on
-        arrays = {name: value for name, value in model.coupling.quantities().items() if np.ndim(value)}
-        values.add(arrays, model.coupling.kinds())
-    if model.topology is not None:
         permeabilities = {name: v for name, v in model.coupling.quantities().items() if np.ndim(v)}
         values.add(permeabilities, model.coupling.kinds())
     bias = build.protocol.bias(n)

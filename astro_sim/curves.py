@@ -18,7 +18,6 @@ Examples
 """
 
 import os
-import tempfile
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ import numpy as np
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from astro_sim.files import write_text
 from astro_sim.fitting import Data, Fit, bootstrap_fit, choose, diagnose, fit_all, prepare
 from astro_sim.forms import FORMS, Form
 
@@ -275,19 +275,7 @@ def _curve(best: Fit, data: Data, **rest: Any) -> Curve:
 
 def write_curve(curve: Curve, path: str | os.PathLike) -> Path:
     """Write `curve` to `path`, all of it or nothing: a crash leaves the old file or none."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = curve.to_toml()
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode())
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
-    return path
+    return write_text(path, curve.to_toml())
 
 
 def read_curve(path: str | os.PathLike) -> Curve:

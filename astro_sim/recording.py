@@ -14,12 +14,13 @@ import importlib.metadata
 import json
 import os
 import platform
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+
+from astro_sim.files import replacing
 
 Recording = xr.Dataset
 
@@ -47,16 +48,9 @@ class RecordingFileError(ValueError):
 
 def save_recording(recording: Recording, path: str | os.PathLike[str]) -> None:
     """Write a recording as netCDF 4; the file appears whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".nc")
-    os.close(handle)
-    try:
-        compressed = {name: {"zlib": True, "complevel": 4} for name in recording.data_vars if recording[name].size}
-        recording.to_netcdf(temporary, engine="h5netcdf", encoding=compressed)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    compressed = {name: {"zlib": True, "complevel": 4} for name in recording.data_vars if recording[name].size}
+    with replacing(path) as partial:
+        recording.to_netcdf(partial, engine="h5netcdf", encoding=compressed)
 
 
 def load_recording(path: str | os.PathLike[str]) -> Recording:

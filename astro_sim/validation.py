@@ -14,18 +14,18 @@ import importlib
 import os
 import platform
 import sys
-import tempfile
 import time
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import joblib
 from tqdm import tqdm
+
+from astro_sim.files import write_text
 
 PARTS = ("calcium", "astrocytes", "release", "gliotransmission", "plasticity")
 KINDS = ("relative", "absolute", "range")
@@ -218,11 +218,4 @@ def validate(ids: Iterable[str] | None = None, *, n_jobs: int = 2, progress: boo
 
 def write_validation(validation: Validation, path: str | os.PathLike[str]) -> None:
     """Write the report; the file appears whole or not at all."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(validation.markdown())
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_text(path, validation.markdown())

@@ -24,13 +24,14 @@ import numpy as np
 from brian2 import Hz, mmolar, ms, second, umolar
 from brian2.devices import reset_device
 
+from astro_sim.building import on_grid
 from astro_sim.models import GChI, TripartiteSynapses
 from astro_sim.parameters import AM
 from astro_sim.protocols import Poisson, log_rates
 from astro_sim.simulation import simulate
 
 N_ASTROCYTES = 10_000
-SHORT_S, LONG_S = 1.0, 6.0
+SHORT_S, LONG_S = 1.0, 61.0
 SWEEP_SHORT_S, SWEEP_LONG_S = 10.0, 110.0
 SEPARATE = 3  # runs of one rate that are timed; 1000 of them are extrapolated
 
@@ -93,9 +94,8 @@ def bare(length_s: float) -> np.ndarray:
     b2.set_device("cpp_standalone", directory=directory, build_on_run=False)
     try:
         b2.defaultclock.dt = 1 * ms
-        train = spikes(length_s).pre(N_ASTROCYTES, seed=0)
-        index, step = np.unique(np.stack([train.index, np.round(train.time_s * 1e3)]), axis=1).astype(int)
-        source = b2.SpikeGeneratorGroup(N_ASTROCYTES, index, step * ms)
+        train = on_grid(spikes(length_s).pre(N_ASTROCYTES, seed=0), 1e-3, length_s)
+        source = b2.SpikeGeneratorGroup(N_ASTROCYTES, train.index, train.time_s * second)
         astrocytes = b2.NeuronGroup(N_ASTROCYTES, BARE, method="rk4", namespace=CONSTANTS)
         astrocytes.h = 0.9
         synapses = b2.Synapses(source, astrocytes, on_pre="Y_S_post += rho_c*Y_T", namespace=CONSTANTS)
