@@ -214,10 +214,10 @@ class TripartiteSynapses(ChI):
         if index.ndim != 1 or not np.issubdtype(index.dtype, np.integer):
             raise ValueError(f"TripartiteSynapses.astrocyte_index must be a list of integers, got {index!r}")
         n = self.n_fixed()
-        if index.min() < 0 or (n is not None and index.max() >= n):
-            raise ValueError(
-                f"TripartiteSynapses.astrocyte_index must be an index below {n}, got {index.min()} to {index.max()}"
-            )
+        if index.min() < 0:
+            raise ValueError(f"TripartiteSynapses.astrocyte_index must not be negative, got {index.min()}")
+        if n is not None and index.max() >= n:
+            raise ValueError(f"TripartiteSynapses.astrocyte_index must be indices below {n}, got {index.max()}")
         if self.n_synapses not in (None, len(index)):
             raise ValueError(f"TripartiteSynapses.astrocyte_index must have {self.n_synapses} values, got {len(index)}")
         object.__setattr__(self, "astrocyte_index", index)

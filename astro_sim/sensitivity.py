@@ -243,7 +243,7 @@ def plot_sensitivity(result: Sensitivity, *, n_shown: int = 12, ax: Axes | None 
         edgecolor=BLUE,
         ecolor=GREY,
     )
-    ax.set(xlabel=f"elasticity of {result.name}")
+    ax.set(xlabel=f"elasticity of {result.name} (hollow: lowers it)")
     ax.set_yticks(y, names)
     ax.invert_yaxis()
     ax.set_xlim(0, None)

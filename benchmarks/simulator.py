@@ -32,7 +32,7 @@ from astro_sim.simulation import simulate
 
 N_ASTROCYTES = 10_000
 SHORT_S, LONG_S = 1.0, 61.0
-SWEEP_SHORT_S, SWEEP_LONG_S = 10.0, 110.0
+SWEEP_SHORT_S, SWEEP_LONG_S = 10.0, 310.0
 SEPARATE = 3  # runs of one rate that are timed; 1000 of them are extrapolated
 
 # Stimberg et al. 2019, figure 2, deterministic and without the exogenous flow.

@@ -31,7 +31,7 @@ PACKAGES = {  # in the order of reading: parts before wholes
     " astrocytes assembly simulation recording rates cycles dynamics theory forms fitting curves measured macro naam"
     " overrides experiments derivations provenance export verification batches sweep validation validation_calcium"
     " validation_astrocytes validation_release validation_gliotransmission validation_plasticity constants sensitivity"
-    " style plotting figures ledger explore",
+    " style plotting figures files ledger explore",
     "rmaat": "config files forms curves scans attention memory constants segments block replay model minimal baselines"
     " tasks optimiser checkpoint train evaluate recipes probe bench experiments tables trace plotting figures report",
 }

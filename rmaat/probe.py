@@ -43,6 +43,7 @@ over the memory tokens; for `scale`, which replaces the memory, the segment's ow
 """
 OWN_CURVE = {"single": "ltp", "population": "ltp_population"}
 WITHOUT_CURVE = ("replace", "gated", "attend")
+FRESH = 0.4  # share of the steps before any memory is carried: nothing is learned from the start with carried memories
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +92,16 @@ class ProbeCell:
     """Optimiser steps."""
     batch_size: int = 32
     """Samples per step."""
+    carried: float = 0.0
+    """Share of steps, the first 40 % aside, that begin with the memory which the step before left (the paper's line 14)
+    instead of the initial one; so the model also meets memories that longer inputs lead to."""
 
     def __post_init__(self) -> None:
         for name, least in (("n_segments", 2), ("stretch", 1), ("steps", 1), ("batch_size", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if not 0 <= self.carried <= 1:
+            raise ValueError(f"carried must be between 0 and 1, got {self.carried}")
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise ValueError(f"lr must be positive and finite, got {self.lr}")
 
@@ -127,6 +133,7 @@ class ProbeCell:
             seconds_per_segment=self.seconds_per_segment,
             backprop="bptt",  # the same gradients as replay, and at this size sooner
             max_len=self.n_segments * self.segment_len,
+            carry_state=self.carried > 0,
         )
 
     def pick(self, curves: Mapping[str, Curve]) -> dict[str, Curve]:
@@ -230,7 +237,8 @@ def render_probe(folder: Path | str) -> Path:
 
 def load_cells(folder: Path | str) -> list[dict[str, Any]]:
     """The results of all finished cells in a probe's folder."""
-    return [json.loads(path.read_text()) for path in sorted((Path(folder) / "cells").glob("*.json"))]
+    results = [json.loads(path.read_text()) for path in sorted((Path(folder) / "cells").glob("*.json"))]
+    return [{**result, "cell": asdict(ProbeCell(**result["cell"]))} for result in results]  # older ones: defaults
 
 
 def run_cell(cell: ProbeCell, curves: Mapping[str, Curve]) -> dict[str, Any]:
@@ -251,6 +259,8 @@ def run_cell(cell: ProbeCell, curves: Mapping[str, Curve]) -> dict[str, Any]:
     started = perf_counter()
     train_accuracy, diverged = _train(model, task.train, cell)
     seconds = perf_counter() - started
+    if cell.carried:
+        model.config = replace(model.config, carry_state=False)  # tested from the initial memory, like all others
     further = cell.n_segments * cell.stretch
     longer = load_task("recall", seed=cell.seed, n_segments=further, n_train=1, n_validation=1, n_test=2048, **sizes)
     return {
@@ -279,11 +289,15 @@ def _train(model: nn.Module, split: Split, cell: ProbeCell) -> tuple[float, bool
     course = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, cell.lr, total_steps=cell.steps + 1, pct_start=0.1, cycle_momentum=False
     )
-    rng = np.random.default_rng(cell.seed)
-    right = []
-    for _ in range(cell.steps):
+    rng, carrying = np.random.default_rng(cell.seed), np.random.default_rng([cell.seed, 1])
+    right, state = [], None
+    for step in range(cell.steps):
         batch = torch.from_numpy(rng.integers(0, len(tokens), cell.batch_size))
-        logits = model(tokens[batch])
+        if cell.carried:
+            fresh = step < FRESH * cell.steps or carrying.random() >= cell.carried
+            logits, state = model(tokens[batch], state=None if fresh else state)
+        else:
+            logits = model(tokens[batch])
         loss = F.cross_entropy(logits, labels[batch])
         if not torch.isfinite(loss):
             return 0.0, True

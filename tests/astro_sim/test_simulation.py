@@ -701,9 +701,9 @@ def test_bad_kinds_of_arguments_give_one_sentence():
         ),
         (
             lambda: TripartiteSynapses(astrocyte_index=np.array([0, 5]), n_astrocytes=2),
-            "astrocyte_index must be an index below 2, got 0 to 5",
+            "astrocyte_index must be indices below 2, got 5",
         ),
-        (lambda: TripartiteSynapses(astrocyte_index=np.array([-1])), "astrocyte_index must be an index below"),
+        (lambda: TripartiteSynapses(astrocyte_index=np.array([-1])), "astrocyte_index must not be negative, got -1"),
         (lambda: TripartiteSynapses(astrocyte_index=np.array([0.5])), "astrocyte_index must be a list of integers"),
         (lambda: TripartiteSynapses(astrocyte_index=np.array([0]), n_synapses=2), "astrocyte_index must have 2 values"),
     ],

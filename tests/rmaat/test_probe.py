@@ -67,6 +67,14 @@ def test_a_cell_is_reproducible_and_complete(curves):
     assert json.loads(json.dumps(first)) == first
 
 
+def test_carried_memories_change_training_and_nothing_else(curves):
+    fresh, carried, never = (run_cell(replace(TINY, steps=5, carried=share), curves) for share in (0, 1, 1e-9))
+    assert never["accuracy_at_T"] == fresh["accuracy_at_T"] and never["memory_rms"] == fresh["memory_rms"]
+    assert carried["memory_rms"] != fresh["memory_rms"]
+    with pytest.raises(ValueError, match=r"^carried must be between 0 and 1, got 2$"):
+        replace(TINY, carried=2)
+
+
 def test_the_curve_of_a_cell_takes_the_place_of_the_usual_one(curves):
     cell = replace(TINY, rule="scale", retention="single", curve="slow")
     slow = {"slow": curves["ltp"]}
