@@ -50,6 +50,8 @@ def train(config: TrainConfig) -> Path:
     on_cpu = config.device == "cpu" or not torch.cuda.is_available()
     if on_cpu and (config.device == "cuda" or config.precision == "fp16"):
         raise ValueError(f"device and precision must suit a CPU, got {config.device!r} and {config.precision!r}")
+    if config.network.carry_state:
+        raise ValueError("carry_state must be False where samples come in random order, got True; write your own loop")
     AcceleratorState._reset_state(reset_partial_state=True)  # another run in this process may have had other settings
     accelerator = Accelerator(mixed_precision=config.precision, cpu=on_cpu)
     folder = RunFolder(Path(config.run), accelerator.is_main_process)

@@ -444,6 +444,11 @@ def test_no_gpu(config):
         train(replace(config, device="auto", precision="fp16"))
 
 
+def test_independent_samples_carry_no_state(config):
+    with pytest.raises(ValueError, match=r"^carry_state must be False where samples come in random order, got True;"):
+        train(replace(config, network=replace(config.network, carry_state=True)))
+
+
 def test_real_valued_inputs_are_no_tokens(config, tmp_path):
     folder = tmp_path / "data" / "cifar-10-batches-bin"
     folder.mkdir(parents=True)
