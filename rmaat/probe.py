@@ -30,6 +30,7 @@ from rmaat.config import ModelConfig
 from rmaat.curves import Curve, load_curves
 from rmaat.files import write_text
 from rmaat.memory import segment_weights
+from rmaat.segments import State
 from rmaat.tasks import Split, load_task
 
 PROSE = """\
@@ -43,7 +44,8 @@ over the memory tokens; for `scale`, which replaces the memory, the segment's ow
 """
 OWN_CURVE = {"single": "ltp", "population": "ltp_population"}
 WITHOUT_CURVE = ("replace", "gated", "attend")
-FRESH = 0.4  # share of the steps before any memory is carried: nothing is learned from the start with carried memories
+STARTS = ("initial", "carried", "burn_in")
+FRESH = 0.4  # share of the steps that all begin with the initial memory: from others nothing is learned to begin with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +94,16 @@ class ProbeCell:
     """Optimiser steps."""
     batch_size: int = 32
     """Samples per step."""
-    carried: float = 0.0
-    """Share of steps, the first 40 % aside, that begin with the memory which the step before left (the paper's line 14)
-    instead of the initial one; so the model also meets memories that longer inputs lead to."""
+    start: str = "initial"
+    """Memory before the first segment: initial, or, in every second step of the last 60 %, the one that the step before
+    left (carried, the paper's line 14) or that up to (stretch - 1) T segments without a mark lead to (burn_in)."""
 
     def __post_init__(self) -> None:
         for name, least in (("n_segments", 2), ("stretch", 1), ("steps", 1), ("batch_size", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if not 0 <= self.carried <= 1:
-            raise ValueError(f"carried must be between 0 and 1, got {self.carried}")
+        if self.start not in STARTS:
+            raise ValueError(f"start must be one of {', '.join(STARTS)}, got {self.start!r}")
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise ValueError(f"lr must be positive and finite, got {self.lr}")
 
@@ -133,7 +135,7 @@ class ProbeCell:
             seconds_per_segment=self.seconds_per_segment,
             backprop="bptt",  # the same gradients as replay, and at this size sooner
             max_len=self.n_segments * self.segment_len,
-            carry_state=self.carried > 0,
+            carry_state=self.start != "initial",
         )
 
     def pick(self, curves: Mapping[str, Curve]) -> dict[str, Curve]:
@@ -259,7 +261,7 @@ def run_cell(cell: ProbeCell, curves: Mapping[str, Curve]) -> dict[str, Any]:
     started = perf_counter()
     train_accuracy, diverged = _train(model, task.train, cell)
     seconds = perf_counter() - started
-    if cell.carried:
+    if cell.start != "initial":
         model.config = replace(model.config, carry_state=False)  # tested from the initial memory, like all others
     further = cell.n_segments * cell.stretch
     longer = load_task("recall", seed=cell.seed, n_segments=further, n_train=1, n_validation=1, n_test=2048, **sizes)
@@ -289,15 +291,16 @@ def _train(model: nn.Module, split: Split, cell: ProbeCell) -> tuple[float, bool
     course = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, cell.lr, total_steps=cell.steps + 1, pct_start=0.1, cycle_momentum=False
     )
-    rng, carrying = np.random.default_rng(cell.seed), np.random.default_rng([cell.seed, 1])
+    rng, starting = np.random.default_rng(cell.seed), np.random.default_rng([cell.seed, 1])
     right, state = [], None
     for step in range(cell.steps):
         batch = torch.from_numpy(rng.integers(0, len(tokens), cell.batch_size))
-        if cell.carried:
-            fresh = step < FRESH * cell.steps or carrying.random() >= cell.carried
-            logits, state = model(tokens[batch], state=None if fresh else state)
-        else:
+        if cell.start == "initial":
             logits = model(tokens[batch])
+        else:
+            fresh = step < FRESH * cell.steps or starting.random() >= 0.5
+            begin = None if fresh else state if cell.start == "carried" else _burn_in(model, cell, starting)
+            logits, state = model(tokens[batch], state=begin)
         loss = F.cross_entropy(logits, labels[batch])
         if not torch.isfinite(loss):
             return 0.0, True
@@ -308,6 +311,14 @@ def _train(model: nn.Module, split: Split, cell: ProbeCell) -> tuple[float, bool
         course.step()
         right.append((logits.argmax(-1) == labels[batch]).float().mean().item())
     return float(np.mean(right[-max(cell.steps // 10, 1) :])), False
+
+
+@torch.no_grad()
+def _burn_in(model: nn.Module, cell: ProbeCell, rng: np.random.Generator) -> State:
+    """The state after segments of unmarked symbols, as many as a longer test has beyond T at most."""
+    n_segments = rng.integers(1, (cell.stretch - 1) * cell.n_segments + 1)
+    shape = (cell.batch_size, n_segments * cell.segment_len)
+    return model(torch.from_numpy(rng.integers(1, model.config.n_classes + 1, shape)))[1]
 
 
 @torch.no_grad()

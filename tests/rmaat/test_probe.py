@@ -67,12 +67,15 @@ def test_a_cell_is_reproducible_and_complete(curves):
     assert json.loads(json.dumps(first)) == first
 
 
-def test_carried_memories_change_training_and_nothing_else(curves):
-    fresh, carried, never = (run_cell(replace(TINY, steps=5, carried=share), curves) for share in (0, 1, 1e-9))
-    assert never["accuracy_at_T"] == fresh["accuracy_at_T"] and never["memory_rms"] == fresh["memory_rms"]
-    assert carried["memory_rms"] != fresh["memory_rms"]
-    with pytest.raises(ValueError, match=r"^carried must be between 0 and 1, got 2$"):
-        replace(TINY, carried=2)
+@pytest.mark.parametrize("start", ["carried", "burn_in"])
+def test_other_starts_change_training_and_nothing_else(start, curves, monkeypatch):
+    cell = replace(TINY, steps=20)
+    first, other, again = (run_cell(each, curves) for each in (cell, *2 * [replace(cell, start=start)]))
+    assert other["memory_rms"] == again["memory_rms"] != first["memory_rms"]
+    monkeypatch.setattr("rmaat.probe.FRESH", 1.0)
+    assert run_cell(replace(cell, start=start), curves)["memory_rms"] == first["memory_rms"]
+    with pytest.raises(ValueError, match=r"^start must be one of initial, carried, burn_in, got 'late'$"):
+        replace(cell, start="late")
 
 
 def test_the_curve_of_a_cell_takes_the_place_of_the_usual_one(curves):
