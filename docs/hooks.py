@@ -211,12 +211,13 @@ def text_block(text: str) -> str:
 
 
 def page_of(source: Path) -> str:
-    return f"results/{source.stem.lower()}.md"
+    name = source.parent.name if source.stem == "README" else source.stem
+    return f"results/{name.lower()}.md"
 
 
 def measured() -> dict[Path, str]:
     """The reports of the benchmarks, each with its title: its heading, or its name."""
-    files = sorted((ROOT / MEASURED).glob("*.md"))
+    files = sorted((ROOT / MEASURED).rglob("*.md"))
     headings = {path: re.match(r"# (.+)", path.read_text()) for path in files}
     return {path: heading[1] if heading else path.stem.capitalize() for path, heading in headings.items()}
 

@@ -14,7 +14,9 @@ import dataclasses
 import hashlib
 import json
 import multiprocessing
+import os
 import platform
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -218,8 +220,22 @@ def run_experiments(config: ExperimentConfig, report: Callable[[str], None] | No
 
 def _in_fresh_process(run: Run, seconds: float | None) -> dict[str, Any] | None:
     """Peak memory is a process's own, so every run has one to itself."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool:
         return pool.submit(carry_out, run, seconds).result()
+
+
+def end_with_parent() -> None:
+    """Have this process end as soon as the one that started it does, even if that was killed.
+
+    Otherwise it would go on unseen, beside the one that continues the same run.
+    """
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def carry_out(run: Run, seconds: float | None = None) -> dict[str, Any] | None:
@@ -275,7 +291,7 @@ def render_experiments(folder: Path | str) -> Path:
     """Write ``README.md`` with a table for every task, and where Matplotlib is installed a chart each; its path."""
     folder = Path(folder)
     results = load_results(folder)
-    text = f"# Measured results\n\n{PROSE}\n{tables.accuracy_tables(results)}"
+    text = f"# Measured accuracy: {folder.name}\n\n{PROSE}\n{tables.accuracy_tables(results)}"
     if find_spec("matplotlib"):
         from rmaat.plotting import panels, plot_accuracy, save_figure
 

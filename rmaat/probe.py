@@ -37,6 +37,9 @@ PROSE = """\
 Accuracy by the segment that holds the answer, at the T that the model was trained on and at a multiple of it; mean over
 seeds, at the learning rate that trains best. "learned" counts the seeds whose training accuracy left chance; "not
 recalled" stands only where none did, at any learning rate. Rows are ordered by their worst segment beyond T.
+
+In every second step of the last 60 %, `start carried` begins with the memory that the step before left, and `start
+burn_in` with the memory that a random number of segments without a mark leads to. All are tested from the initial one.
 """
 WEIGHTS_PROSE = """\
 What each rule alone gives to the first and to the last of n segments, if the network copied nothing (least to largest

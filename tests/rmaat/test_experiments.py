@@ -1,6 +1,11 @@
 """The experiment runner: which runs there are, that it resumes, and what its tables say."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -192,3 +197,35 @@ def test_published_numbers_have_sources_and_are_per_cent():
 
 def test_a_variant_scales_integers_to_integers():
     assert isinstance(Variant("x", scale={"segment_len": 2}).apply(ModelConfig(vocab_size=4)).segment_len, int)
+
+
+KILLED_RUNNER = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from rmaat.experiments import end_with_parent
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        pool.submit(time.sleep, 600).result()
+"""
+
+
+def test_a_killed_runner_leaves_no_training_behind(tmp_path):
+    script = tmp_path / "runner.py"
+    script.write_text(KILLED_RUNNER)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as runner:
+        child = int(runner.stdout.readline())
+        os.kill(child, 0)  # it lives
+        runner.kill()
+    for _ in range(100):
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        if Path(f"/proc/{child}/stat").exists() and Path(f"/proc/{child}/stat").read_text().rsplit(")")[-1][1] == "Z":
+            return  # ended, and nobody has asked for its status
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("the training went on without its runner")
