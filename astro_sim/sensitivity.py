@@ -28,6 +28,7 @@ from SALib.sample import morris as morris_sample
 from SALib.sample import sobol as sobol_sample
 
 from astro_sim.constants import CONSTANTS, Constant
+from astro_sim.files import write_text
 from astro_sim.style import BLUE, GREY, panels, save_figure, styled
 
 LEVELS = 4  # of Morris' grid
@@ -36,6 +37,8 @@ LEGEND = (
     "-1 (always down) to +1 (always up); bend: standard deviation of the effects, large where a parameter acts "
     "unevenly or through others; first order and total: Sobol indices of the logarithm. ±: 95 % half-widths."
 )
+
+HOLLOW = "Hollow bars lower the constant."
 
 
 @dataclass(frozen=True)
@@ -243,7 +246,7 @@ def plot_sensitivity(result: Sensitivity, *, n_shown: int = 12, ax: Axes | None 
         edgecolor=BLUE,
         ecolor=GREY,
     )
-    ax.set(xlabel=f"elasticity of {result.name} (hollow: lowers it)")
+    ax.set(xlabel=f"elasticity of {result.name}")
     ax.set_yticks(y, names)
     ax.invert_yaxis()
     ax.set_xlim(0, None)
@@ -256,6 +259,6 @@ def write_sensitivity(results: Mapping[str, Sensitivity], path_stem: str | os.Pa
     axes = panels(1, len(results), squeeze=False).ravel()
     for ax, result in zip(axes, results.values(), strict=True):
         plot_sensitivity(result, ax=ax)
-    save_figure(axes[0].figure, stem, LEGEND + " Hollow bars lower the constant.")
-    figure = f"![Elasticities]({stem.name}.svg)"
-    stem.with_name(stem.name + ".md").write_text(f"# Sensitivity\n\n{figure}\n\n{to_markdown(results)}", "utf-8")
+    save_figure(axes[0].figure, stem, f"{LEGEND} {HOLLOW}")
+    figure = f"![Elasticities]({stem.name}.svg)\n\n{HOLLOW}"
+    write_text(stem.with_name(stem.name + ".md"), f"# Sensitivity\n\n{figure}\n\n{to_markdown(results)}")
