@@ -37,7 +37,6 @@ LEGEND = (
     "-1 (always down) to +1 (always up); bend: standard deviation of the effects, large where a parameter acts "
     "unevenly or through others; first order and total: Sobol indices of the logarithm. ±: 95 % half-widths."
 )
-
 HOLLOW = "Hollow bars lower the constant."
 
 
