@@ -171,8 +171,8 @@ def places(accuracies: Sequence[float]) -> list[float]:
 def probe_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Recall by position at T and beyond, one row per configuration."""
     header = ["configuration", "lr (tried)", "seeds (learned)", "training"]
-    for length in ("T", "beyond"):
-        header += [f"{place} at {length}" for place in PLACES] + [f"worst at {length}"]
+    for length in ("at T", "beyond"):
+        header += [f"{place} {length}" for place in (*PLACES, "worst")]
     lines = []
     for row in rows:
         tried = ", ".join(f"{lr:g}" for lr in row["lrs"])
