@@ -232,7 +232,7 @@ def render_probe(folder: Path | str) -> Path:
         from rmaat.plotting import panels, plot_recall, save_figure
 
         shown = {row["name"]: [*tables.places(row["at_T"]), *tables.places(row["at_stretch"])] for row in rows}
-        ax = plot_recall(shown, 5, rows[0]["chance"], ax=panels(size=(7, 0.8 + 0.2 * len(rows))))
+        ax = plot_recall(shown, 5, rows[0]["chance"], ax=panels(size=(8, 0.8 + 0.2 * len(rows))))
         ax.set_xticks(range(10), ["first", "¼", "½", "¾", "last"] * 2)
         ax.set_xlabel("segment that holds the answer, at T (left) and beyond (right)")
         save_figure(ax.figure, Path(folder) / "recall", "Recall by position of the marked symbol, at T and beyond.")

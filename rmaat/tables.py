@@ -1,7 +1,7 @@
 """Markdown tables of results: measured beside published, the majority class in every one."""
 
 import tomllib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,7 @@ def _span(values: Iterable[int]) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 
 AXES = ("rule", "retention", "norm", "curve")
+OWN_CURVES = ("none", "ltp", "ltp_population")  # each retention's own, or no curve at all
 PLACES = ("first", "quarter", "middle", "three quarters", "last")
 
 
@@ -118,7 +119,7 @@ def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     groups = _grouped(cells, lambda cell: _settings(cell["cell"]))
     values = _grouped((pair for settings in groups for pair in settings), lambda pair: pair[0])
-    varied = {name for name, pairs in values.items() if len(set(pairs)) > 1}
+    usual = {name: Counter(pairs).most_common(1)[0] for name, pairs in values.items()}
     for settings, found in groups.items():
         by_lr = _grouped(found, lambda cell: cell["cell"]["lr"])
         most = max(len(seeds) for seeds in by_lr.values())
@@ -131,7 +132,7 @@ def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "settings": dict(settings),
-                "name": _row_name(settings, varied),
+                "name": _row_name(settings, [pair for pair, _ in usual.values()]),
                 "lr": lr,
                 "lrs": sorted(by_lr),
                 "seeds": most,
@@ -153,9 +154,10 @@ def _settings(cell: Mapping[str, Any]) -> tuple:
     return tuple((name, value) for name, value in cell.items() if name not in ("lr", "seed"))
 
 
-def _row_name(settings: tuple, varied: set[str]) -> str:
-    axes = [str(value) for name, value in settings if name in AXES and value != "none"]
-    return ", ".join([*axes, *(f"{name} {value}" for name, value in settings if name in varied - set(AXES))])
+def _row_name(settings: tuple, usual: Sequence[tuple[str, Any]]) -> str:
+    """The axes of the probe, the retention's own curve unsaid, and whatever else is not as in most rows."""
+    axes = [str(value) for name, value in settings if name in AXES and value not in OWN_CURVES]
+    return ", ".join([*axes, *(f"{n} {value}" for n, value in settings if n not in AXES and (n, value) not in usual)])
 
 
 def _learned(cell: Mapping[str, Any]) -> bool:
@@ -193,6 +195,7 @@ def weights_table(rows: Sequence[Mapping[str, Any]]) -> str:
         settings, weights = row["settings"], row["weights"]
         if weights:
             name = ", ".join(str(settings[axis]) for axis in ("rule", "retention", "curve") if settings[axis] != "none")
+            name += f", {settings['seconds_per_segment']:g} s a segment" if settings["curve"] != "none" else ""
             cells = [_range(weights.get(str(n)), end) for end in ("first", "last") for n in lengths]
             found.setdefault(name, [name, *cells])
     header = ["rule", *(f"{end} of {n}" for end in ("first", "last") for n in lengths)]
