@@ -119,7 +119,7 @@ def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     groups = _grouped(cells, lambda cell: _settings(cell["cell"]))
     values = _grouped((pair for settings in groups for pair in settings), lambda pair: pair[0])
-    usual = {name: Counter(pairs).most_common(1)[0] for name, pairs in values.items()}
+    usual = [pair for pairs in values.values() for pair, n in Counter(pairs).items() if 2 * n > len(pairs)]
     for settings, found in groups.items():
         by_lr = _grouped(found, lambda cell: cell["cell"]["lr"])
         most = max(len(seeds) for seeds in by_lr.values())
@@ -132,7 +132,7 @@ def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "settings": dict(settings),
-                "name": _row_name(settings, [pair for pair, _ in usual.values()]),
+                "name": _row_name(settings, usual),
                 "lr": lr,
                 "lrs": sorted(by_lr),
                 "seeds": most,

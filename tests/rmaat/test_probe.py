@@ -141,7 +141,7 @@ def test_weights_have_their_closed_form(curves, rule, first, last):
 
 
 def cell_result(train_accuracy, at_t, seed=0, lr=1e-3, **settings):
-    axes = {"rule": "relax", "retention": "single", "norm": "pre", "curve": "ltp"}
+    axes = {"rule": "relax", "retention": "single", "norm": "pre", "curve": "ltp", "seconds_per_segment": 50.0}
     return {
         "cell": {**axes, "lr": lr, "seed": seed, **settings},
         "train_accuracy": train_accuracy,
@@ -175,15 +175,17 @@ def test_rows_take_the_rate_that_trains_best_and_the_mean_over_seeds():
     np.testing.assert_allclose(row["at_T"], [0.9, 0.8])
 
 
-def test_rows_are_ordered_by_their_worst_segment_and_named_by_what_varies():
+def test_rows_are_ordered_by_their_worst_segment_and_named_by_what_is_unusual():
     cells = [cell_result(1.0, [1.0, 0.2], n_memory=4), cell_result(1.0, [0.6, 0.5], n_memory=8)]
     names = [row["name"] for row in tables.probe_rows(cells)]
-    assert names == ["relax, single, pre, ltp, n_memory 8", "relax, single, pre, ltp, n_memory 4"]
+    assert names == ["relax, single, pre, n_memory 8", "relax, single, pre, n_memory 4"]
+    names = [row["name"] for row in tables.probe_rows([*cells, cell_result(1.0, [0.9, 0.9], n_memory=4, curve="mine")])]
+    assert names == ["relax, single, pre, mine", "relax, single, pre, n_memory 8", "relax, single, pre"]
 
 
 def test_weights_table_shows_ranges_and_missing_schedules():
     text = tables.weights_table(tables.probe_rows([cell_result(1.0, [1.0, 1.0])]))
-    assert "| relax, single, ltp | 0.1 to 0.2 |  | no schedule | 0.3 |  | no schedule |" in text
+    assert "| relax, single, ltp, 50 s a segment | 0.1 to 0.2 |  | no schedule | 0.3 |  | no schedule |" in text
 
 
 def test_places_are_spread_over_the_segments():
