@@ -226,8 +226,7 @@ def run_probe(config: ProbeConfig, report: Callable[[str], None] | None = None) 
 def render_probe(folder: Path | str) -> Path:
     """Write the tables, ``recall.md``, and where Matplotlib is installed the heat map; the tables' path."""
     rows = tables.probe_rows(load_cells(folder))
-    parts = ["# Recall by position", PROSE, tables.probe_table(rows), WEIGHTS_PROSE, tables.weights_table(rows)]
-    text = "\n\n".join(part.strip() for part in parts) + "\n"
+    parts = ["# Recall by position", PROSE]
     if find_spec("matplotlib") and rows:
         from rmaat.plotting import panels, plot_recall, save_figure
 
@@ -236,8 +235,9 @@ def render_probe(folder: Path | str) -> Path:
         ax.set_xticks(range(10), ["first", "¼", "½", "¾", "last"] * 2)
         ax.set_xlabel("segment that holds the answer, at T (left) and beyond (right)")
         save_figure(ax.figure, Path(folder) / "recall", "Recall by position of the marked symbol, at T and beyond.")
-        text += "\n![Recall by position](recall.svg)\n"
-    return write_text(Path(folder) / "recall.md", text)
+        parts.append("![Recall by position](recall.svg)")
+    parts += [tables.probe_table(rows), WEIGHTS_PROSE, tables.weights_table(rows)]
+    return write_text(Path(folder) / "recall.md", "\n\n".join(part.strip() for part in parts) + "\n")
 
 
 def load_cells(folder: Path | str) -> list[dict[str, Any]]:
