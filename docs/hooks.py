@@ -249,8 +249,9 @@ def report_page(source: Path) -> tuple[str, dict[str, bytes]]:
         mark, text, target = match.groups()
         path = (source.parent / target.split("#")[0]).resolve()
         if mark and path.is_file():
-            pictures[f"results/{path.name}"] = path.read_bytes()
-            return f"![{text}]({path.name})"
+            picture = page_of(source).replace(".md", f"-{path.name}")  # two reports may each have a picture of a name
+            pictures[picture] = path.read_bytes()
+            return f"![{text}]({posixpath.basename(picture)})"
         return f"[{text}]({posixpath.basename(page_of(path))})" if path in reports() else text
 
     return LINK.sub(relink, source.read_text()), pictures
