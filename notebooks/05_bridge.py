@@ -24,8 +24,6 @@
 # part trains three small models; it takes about two minutes.)
 
 # %%
-import dataclasses
-
 import matplotlib.pyplot as plt
 import torch
 
@@ -150,15 +148,11 @@ with torch.random.fork_rng():
 # segments of mere noise have left in it.
 
 # %%
-cells = {
-    "scale": ProbeCell(rule="scale", retention="single", curve="ltp"),
-    "replace": ProbeCell(rule="replace", retention="single"),
-    "relax": ProbeCell(rule="relax"),
-    "relax, burn-in": ProbeCell(rule="relax", start="burn_in"),
-}
+cells = {"scale": {"retention": "single", "curve": "ltp"}, "replace": {"retention": "single"},
+         "relax": {}, "relax, burn-in": {"start": "burn_in"}}
 rows = {}
-for name, cell in cells.items():
-    result = run_cell(dataclasses.replace(cell, n_segments=4, n_layers=1, steps=750), curves)
+for name, options in cells.items():
+    result = run_cell(ProbeCell(rule=name.split(",")[0], n_segments=4, n_layers=1, steps=750, **options), curves)
     rows[name] = result["accuracy_at_T"] + result["accuracy_at_stretch"]
     print(f"{name:14s} accuracy while training {result['train_accuracy']:.2f}, worst segment of four "
           f"{min(result['accuracy_at_T']):.2f}, worst of sixteen {min(result['accuracy_at_stretch']):.2f}")
