@@ -46,21 +46,22 @@ PositiveNumber = _kind(b2.Quantity(1.0), "1", "positive")
 
 def check_quantity(name: str, value: Any, kind: Dimension) -> b2.Quantity:
     """Return ``value`` as a float Quantity of dimension ``kind``; raise one sentence when it cannot be one."""
+    got = f"got {value}" if isinstance(value, b2.Quantity) and value.is_dimensionless else f"got {value!r}"
     try:
         quantity = b2.Quantity(value)
         array = np.array(quantity, dtype=float)
     except (TypeError, ValueError, b2.DimensionMismatchError) as error:
-        raise TypeError(f"{name} must be a number with the dimension of {kind.label}, got {value!r}") from error
+        raise TypeError(f"{name} must be a number with the dimension of {kind.label}, {got}") from error
     if quantity.dim is not kind.unit.dim:
-        raise ValueError(f"{name} must have the dimension of {kind.label}, got {value!r}")
+        raise ValueError(f"{name} must have the dimension of {kind.label}, {got}")
     if array.ndim > 1 or array.size == 0:
         raise ValueError(f"{name} must be one value or one value per element, got an array of shape {array.shape}")
     if not np.all(np.isfinite(array)):
-        raise ValueError(f"{name} must be finite, got {value!r}")
+        raise ValueError(f"{name} must be finite, {got}")
     if kind.sign == "positive" and np.any(array <= 0):
-        raise ValueError(f"{name} must be positive, got {value!r}")
+        raise ValueError(f"{name} must be positive, {got}")
     if kind.sign == "non-negative" and np.any(array < 0):
-        raise ValueError(f"{name} must not be negative, got {value!r}")
+        raise ValueError(f"{name} must not be negative, {got}")
     return b2.Quantity(array, dim=quantity.dim)
 
 

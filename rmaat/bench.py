@@ -136,7 +136,9 @@ def _attention_call(layer: nn.Module, x: Tensor, mode: str, config: BenchConfig)
 def bench_replay(config: ReplayBench) -> list[dict[str, Any]]:
     """Time one step with each way of backpropagation at each T, and compare the gradients.
 
-    The rows of AMRB hold ``gradient_error``, the largest difference to BPTT's as a share of its largest gradient.
+    The rows of AMRB hold ``gradient_error``, the largest difference to BPTT's as a share of its largest gradient, and
+    ``limit``, the ratio of a replay that costs nothing beyond a second forward pass of all segments but the last, if a
+    backward pass takes as long as two forward passes: (4T - 1) / 3T.
     """
     rows = []
     for n_segments in config.segments:
@@ -146,6 +148,7 @@ def bench_replay(config: ReplayBench) -> list[dict[str, Any]]:
         tokens, labels = _inputs(config, length)
         calls = {kind: _step_call(model, tokens, labels, config) for kind, model in models.items()}
         found = _rows({"benchmark": "replay", "n_segments": n_segments}, calls, models, config)
+        found[1]["limit"] = (4 * n_segments - 1) / (3 * n_segments)
         found[1]["gradient_error"] = gradient_error(models["amrb"], models["bptt"], tokens, labels)
         rows += found
     return rows

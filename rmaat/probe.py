@@ -45,7 +45,6 @@ WEIGHTS_PROSE = """\
 What each rule alone gives to the first and to the last of n segments, if the network copied nothing (least to largest
 over the memory tokens; for `scale`, which replaces the memory, the segment's own factor).
 """
-OWN_CURVE = {"single": "ltp", "population": "ltp_population"}
 WITHOUT_CURVE = ("replace", "gated", "attend")
 STARTS = ("initial", "carried", "burn_in")
 FRESH = 0.4  # share of the steps that all begin with the initial memory: from others nothing is learned to begin with
@@ -147,7 +146,7 @@ class ProbeCell:
             return dict(curves)
         if self.curve not in curves:
             raise ValueError(f"curve must be one of {', '.join(curves)}, got {self.curve!r}")
-        return {**curves, OWN_CURVE[self.retention]: curves[self.curve]}
+        return {**curves, tables.OWN_CURVE[self.retention]: curves[self.curve]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +192,7 @@ def _schedules(rule: str, retentions: tuple[str, ...], curves: tuple[str, ...]) 
         return [("single", "none")]
     schedules = [("single", curve) for curve in curves if "single" in retentions]
     if "population" in retentions and rule in ("relax", "consolidate"):
-        schedules.append(("population", OWN_CURVE["population"]))
+        schedules.append(("population", tables.OWN_CURVE["population"]))
     return schedules
 
 

@@ -106,7 +106,7 @@ def _span(values: Iterable[int]) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 
 AXES = ("rule", "retention", "norm", "curve")
-OWN_CURVES = ("none", "ltp", "ltp_population")  # each retention's own, or no curve at all
+OWN_CURVE = {"single": "ltp", "population": "ltp_population"}  # of each retention
 PLACES = ("first", "quarter", "middle", "three quarters", "last")
 
 
@@ -156,7 +156,8 @@ def _settings(cell: Mapping[str, Any]) -> tuple:
 
 def _row_name(settings: tuple, usual: Sequence[tuple[str, Any]]) -> str:
     """The axes of the probe, the retention's own curve unsaid, and whatever else is not as in most rows."""
-    axes = [str(value) for name, value in settings if name in AXES and value not in OWN_CURVES]
+    unsaid = ("none", OWN_CURVE[dict(settings)["retention"]])
+    axes = [str(value) for name, value in settings if name in AXES and value not in unsaid]
     return ", ".join([*axes, *(f"{n} {value}" for n, value in settings if n not in AXES and (n, value) not in usual)])
 
 
@@ -219,7 +220,8 @@ def _range(weights: Mapping[str, Sequence[float]] | str | None, end: str) -> str
 def bench_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Times of contenders as ratios, with what they were measured on."""
     cases = [name for name in ("tokens", "mode", "n_segments", "length", "segment_len") if name in rows[0]]
-    extras = {"gradient_error": "gradient error", "parameters": "parameters", "tokens_per_s": "tokens/s"}
+    extras = {"limit": "arithmetic limit", "gradient_error": "gradient error"}
+    extras |= {"parameters": "parameters", "tokens_per_s": "tokens/s"}
     shown = [name for name in extras if any(name in row for row in rows)]
     ratio = f"time as a ratio to {rows[0]['ratio_to']} (20 % to 80 %)"
     header = ["contender", *(name.replace("_", " ") for name in cases), "ms", ratio, "peak MB", *map(extras.get, shown)]
@@ -228,7 +230,7 @@ def bench_table(rows: Sequence[Mapping[str, Any]]) -> str:
         ratios = f"{row['ratio']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
         line = [row["contender"], *(f"{row[name]}" for name in cases), f"{1e3 * row['seconds']:.2f}", ratios]
         line.append(f"{row['peak_bytes'] / 2**20:.2f}")
-        formats = {"gradient_error": ".1e", "parameters": ",", "tokens_per_s": ",.0f"}
+        formats = {"limit": ".2f", "gradient_error": ".1e", "parameters": ",", "tokens_per_s": ",.0f"}
         lines.append([*line, *(format(row[name], formats[name]) if name in row else "" for name in shown)])
     what = {name: rows[0][name] for name in ("device", "torch", "dtype", "batch_size", "d_model", "n_heads", "repeats")}
     loads = [row["load"] for row in rows if row["load"] is not None]

@@ -1,6 +1,5 @@
 """Pathfinder: the port against the original's drawing rules over again, statistics, labels, release layout, speed."""
 
-import time
 
 import numpy as np
 import pytest
@@ -191,14 +190,3 @@ def test_release_layout_is_read_by_the_lra_and_by_us(tmp_path):
         split.sequence(i).tobytes() for split in (task.train, task.validation, task.test) for i in range(len(split))
     )
     assert ours == sorted((source.draw(i)[0].ravel().astype(np.uint16) + 1).tobytes() for i in range(30))
-
-
-@pytest.mark.slow
-def test_speed():
-    """At most 10 ms per 32 x 32 image and core are asked for; about 0.7 ms were measured."""
-    source = Pathfinder(LRA[32], 0)
-    source.draw(0)
-    started = time.process_time()
-    for i in range(300):
-        source.draw(i)
-    assert (time.process_time() - started) / 300 < 0.010

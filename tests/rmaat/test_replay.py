@@ -3,10 +3,8 @@
 import contextlib
 import dataclasses
 import os
-import runpy
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,9 +13,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rmaat import RMAAT, ModelConfig
+from rmaat.bench import peak_bytes
 from rmaat.replay import replay, run_segments
 
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "replay.py"
 SMALL = {"vocab_size": 11, "n_classes": 3, "d_model": 8, "n_heads": 2, "n_layers": 1, "d_ff": 12, "segment_len": 5}
 CONSTANTS = {"n_memory": 2, "dropout": 0.25, "alpha": 0.3, "position_scale": 0.1, "relaxation_rate": 0.4}
 
@@ -292,8 +290,12 @@ def test_any_step_with_outputs_shared_tensors_and_unused_ones():
         torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
 
 
+def kept(model, tokens):
+    """Most bytes that a training step keeps at once."""
+    return peak_bytes(lambda: model(tokens).sum().backward(), tokens.device.type, model.parameters())
+
+
 def test_saved_bytes_are_flat_in_the_number_of_segments():
-    measure = runpy.run_path(BENCHMARK)["peak_saved_bytes"]
     options = {"segment_len": 64, "d_model": 16, "d_ff": 32, "n_memory": 2}
     peaks = {}
     for n_segments in (2, 8, 24):
@@ -301,9 +303,9 @@ def test_saved_bytes_are_flat_in_the_number_of_segments():
         tokens = draw(4, 64 * n_segments)
         buffer = n_segments * 4 * (2 * 16 + 16) * 8  # memory and summary at each border
         inputs = tokens.numel() * (8 + 1 + 8)  # tokens, mask, and what the head's mean keeps of them
-        peaks[n_segments] = measure(replayed, tokens) - buffer - inputs
+        peaks[n_segments] = kept(replayed, tokens) - buffer - inputs
         if n_segments == 8:
-            assert measure(through_time, tokens) > 3 * peaks[8]
+            assert kept(through_time, tokens) > 3 * peaks[8]
     assert peaks[24] < 1.05 * peaks[2]
 
 
@@ -319,6 +321,7 @@ SETUP = f"""
 import dataclasses, os, sys, tempfile, torch
 import torch.distributed as dist, torch.multiprocessing as mp
 from rmaat import RMAAT, ModelConfig
+from rmaat.bench import peak_bytes
 torch.set_default_dtype(torch.float64)
 
 def build(**options):
@@ -453,7 +456,6 @@ def test_gradients_on_the_gpu(dtype, rtol, offload):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_memory_on_the_gpu_is_flat_in_the_number_of_segments():
-    peak_bytes = runpy.run_path(BENCHMARK)["peak_bytes"]
     replayed, through_time = (model.cuda() for model in pair(dtype=torch.float32, segment_len=256, d_model=64))
-    peak = {n: peak_bytes(replayed, draw(16, 256 * n).cuda()) for n in (2, 2, 32)}  # the first call warms up
-    assert peak[32] < 1.2 * peak[2] and peak_bytes(through_time, draw(16, 256 * 32).cuda()) > 5 * peak[32]
+    peak = {n: kept(replayed, draw(16, 256 * n).cuda()) for n in (2, 2, 32)}  # the first call warms up
+    assert peak[32] < 1.2 * peak[2] and kept(through_time, draw(16, 256 * 32).cuda()) > 5 * peak[32]
