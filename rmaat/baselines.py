@@ -73,7 +73,8 @@ def _unsegmented(config: ModelConfig) -> ModelConfig:
         rows = -(-length // config.grid[1])
         grid, length = (rows, config.grid[1]), rows * config.grid[1]
     pooling = "mean" if config.pooling == "memory" else config.pooling
-    return replace(config, segment_len=length, n_memory=0, grid=grid, pooling=pooling)
+    max_len = config.max_len or length
+    return replace(config, segment_len=length, n_memory=0, grid=grid, pooling=pooling, max_len=max_len)
 
 
 def count_parameters(model: nn.Module) -> dict[str, int]:
@@ -238,12 +239,19 @@ class StateSpaceLayer(nn.Module):
         self.d = nn.Parameter(torch.randn(d_model))
         self.out = nn.Linear(d_model, 2 * d_model)
 
+    @property
+    def exact(self) -> torch.dtype:
+        """The parameters' type, or float32 where that is less: there are no complex numbers below."""
+        return torch.promote_types(self.d.dtype, torch.float32)
+
     def kernel(self, n_tokens: int) -> Float[Tensor, "directions d_model n_tokens"]:
         """K_l for l = 0 ... n_tokens - 1, forwards and, unless causal, backwards."""
-        a = torch.complex(-self.log_decay.exp(), self.frequency)
-        dt_a = a * self.log_dt.exp()[:, None]
+        names = ("log_decay", "frequency", "log_dt", "c")
+        log_decay, frequency, log_dt, c = (getattr(self, name).to(self.exact) for name in names)
+        a = torch.complex(-log_decay.exp(), frequency)
+        dt_a = a * log_dt.exp()[:, None]
         modes = torch.exp(dt_a[..., None] * torch.arange(n_tokens, device=a.device))
-        c = torch.view_as_complex(self.c) * (torch.expm1(dt_a) / a)
+        c = torch.view_as_complex(c) * (torch.expm1(dt_a) / a)
         return 2 * torch.einsum("kdn,dnl->kdl", c, modes).real
 
     def positions(self) -> None:
@@ -262,10 +270,10 @@ class StateSpaceLayer(nn.Module):
             kernel = F.pad(forwards, (0, n_tokens))
             if backwards:  # the backward kernel starts one token ahead, so that no token counts twice
                 kernel = kernel + F.pad(backwards[0].flip(-1), (n_tokens, 0))
-            u = u.to(self.d.dtype)
+            u = u.to(self.exact)
             spectrum = torch.fft.rfft(u, n=2 * n_tokens) * torch.fft.rfft(kernel)
             y = torch.fft.irfft(spectrum, n=2 * n_tokens)[..., :n_tokens] + self.d[:, None] * u
-        return F.glu(self.out(F.gelu(y).transpose(1, 2)), dim=-1)
+        return F.glu(self.out(F.gelu(y).to(self.d.dtype).transpose(1, 2)), dim=-1)
 
 
 class StateSpaceModel(RMAAT):

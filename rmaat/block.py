@@ -10,11 +10,13 @@ that a block starts near the identity. Otherwise neither norm learns recall over
 (benchmarks/FINDINGS.md).
 """
 
+import math
 from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from rmaat.config import ModelConfig
 from rmaat.segments import masked_mean
@@ -81,7 +83,8 @@ def start_small(last: nn.Linear) -> None:
 class CachedRead(nn.Module):
     """Memory Caching's gated read: memory + tanh(gamma) sum_i w_i memory_i over the memories cached so far.
 
-    w = softmax over i of <W_q mean(x_t), W_k mean(memory_i)> / sqrt(d_model); gamma starts at 0 (arXiv:2602.24281).
+    w = softmax over i of <W_q mean(x_t), W_k mean(memory_i)> / sqrt(d_model); gamma starts at 0 (arXiv:2602.24281). A
+    memory that a segment without valid tokens left as it was counts once.
     """
 
     def __init__(self, d_model: int):
@@ -94,5 +97,7 @@ class CachedRead(nn.Module):
         memories = torch.stack([*cache, memory], dim=1)  # (batch, cached, n_memory, d_model)
         query = self.query(masked_mean(x, mask))
         match = (self.key(memories.mean(2)) @ query.unsqueeze(-1)).squeeze(-1) / query.shape[-1] ** 0.5
+        again = (memories[:, :-1] == memories[:, 1:]).all(-1).all(-1)
+        match = match.masked_fill(F.pad(again, (0, 1)), -math.inf)
         read = torch.einsum("bi,bimd->bmd", match.softmax(-1).to(memory.dtype), memories)
         return memory + torch.tanh(self.gamma) * read

@@ -4,9 +4,11 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from types import UnionType
+from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 PAPER = {"memory_update": "scale", "retention": "single", "position": "tied", "norm": "post"}
+DEFAULT_RULE = "relax"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class ModelConfig:
     attention: Literal["astromorphic", "linear", "softmax"] = "astromorphic"
     """Linear is astromorphic with alpha = 1, m = 1 and no R: Katharopoulos' attention."""
     memory_update: Literal["scale", "consolidate", "relax", "replace", "gated", "attend"] | None = None
-    """Rule of rmaat.memory; by default relax, or scale in the preset paper."""
+    """Rule of rmaat.memory; by default relax, in the preset paper scale."""
     retention: Literal["single", "population"] | None = None
     """One course for all memory tokens, or one relaxation rate each; by default population with relax, else single."""
     backprop: Literal["amrb", "bptt"] = "amrb"
@@ -88,11 +90,13 @@ class ModelConfig:
     """Longest input in tokens, where it is known: marks curves used beyond their range; sizes unsegmented baselines."""
 
     def __post_init__(self) -> None:
+        self._check_counts()
+        _check_types(self)
         if self.grid is not None:
             object.__setattr__(self, "grid", tuple(self.grid))  # JSON gives a list
-        if self.memory_update is None:
-            rule = PAPER["memory_update"] if self.preset == "paper" else "relax"
-            object.__setattr__(self, "memory_update", rule)
+        paper = self.preset == "paper"
+        if self.memory_update is None or (paper and self.memory_update == DEFAULT_RULE):  # a copy has it filled in
+            object.__setattr__(self, "memory_update", PAPER["memory_update"] if paper else DEFAULT_RULE)
         self._check_choices()
         self._check_numbers()
         self._check_combinations()
@@ -117,13 +121,15 @@ class ModelConfig:
                 listed = ", ".join(repr(choice) for choice in choices if choice is not None)
                 raise ValueError(f"{item.name} must be one of {listed}, got {value!r}")
 
-    def _check_numbers(self) -> None:
+    def _check_counts(self) -> None:
         least = {"vocab_size": 2, "n_classes": 2, "n_memory": 0}
         counts = ("vocab_size", "n_classes", "d_model", "n_heads", "n_layers", "d_ff", "segment_len", "n_memory")
         for name in (*counts, *(["max_len"] if self.max_len is not None else [])):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least.get(name, 1):
                 raise ValueError(f"{name} must be an integer of at least {least.get(name, 1)}, got {value!r}")
+
+    def _check_numbers(self) -> None:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}")
         for name in ("cells_per_token", "seconds_per_segment", "relaxation_rate", "m_scale"):
@@ -187,7 +193,7 @@ class TrainConfig:
     """Where official files lie and generated data are kept."""
     model: str = "rmaat"
     """Name of the model: rmaat, rmaat-paper, or a baseline."""
-    network: ModelConfig = field(default_factory=lambda: ModelConfig(vocab_size=2))
+    network: ModelConfig = field(default_factory=lambda: ModelConfig(vocab_size=2, segment_len=32))
     """The model's sizes and rules; vocab_size, n_classes, task and max_len are set from the task."""
     curves: Path | None = None
     """Folder of curve files; by default the packaged ones."""
@@ -249,6 +255,7 @@ class TrainConfig:
     """Also log for TensorBoard."""
 
     def __post_init__(self) -> None:
+        _check_types(self)
         for name in ("steps", "batch_size", "accumulate", "bucket", "eval_every", "eval_batch_size", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -272,6 +279,40 @@ class TrainConfig:
             allowed = _choices(type(self).__annotations__[name])
             if (value := getattr(self, name)) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+TYPES = {bool: "True or False", int: "an integer", float: "a number", Path: "a path", dict: "a table"}
+
+
+def _check_types(config: object) -> None:
+    hints = get_type_hints(type(config))
+    for item in dataclasses.fields(config):
+        value, hint = getattr(config, item.name), hints[item.name]
+        if not _fits(value, hint):
+            raise ValueError(f"{item.name} must be {_described(hint)}, got {value!r}")
+
+
+def _fits(value: object, hint: object) -> bool:
+    """Whether a value has the type of an annotation; JSON and TOML have lists for tuples and strings for paths."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (UnionType, Union):
+        return any(_fits(value, part) for part in parts)
+    if origin is Literal:
+        return True  # _choices
+    if origin is tuple:
+        return isinstance(value, tuple | list) and len(value) == len(parts) and all(map(_fits, value, parts))
+    if hint in (int, float):
+        return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
+    return isinstance(value, str | Path if hint is Path else origin or hint)
+
+
+def _described(hint: object) -> str:
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (UnionType, Union):
+        return " or ".join(_described(part) for part in parts)
+    if origin is tuple:
+        return f"{len(parts)} values, each {_described(parts[0])}"
+    return TYPES.get(origin or hint) or ("None" if hint is type(None) else f"a {hint.__name__}")
 
 
 def _choices(annotation: object) -> tuple:

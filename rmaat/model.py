@@ -17,13 +17,15 @@ Choices where the sources are silent [inferred]
   last LayerNorm acts on memory and tokens alike (as in GPT-2 based RMT).
 - pooling="last" gives the head the mean over the last segment's tokens beside the mean over the final memory, instead
   of one mean in which a few memory tokens would drown.
-- Language models read the memory before the segment and write it behind (RMT's decoder), causally throughout.
+- Language models read the memory before the segment and write it behind (RMT's decoder), causally throughout; what
+  they read of cached memories is asked for by the memory, not by the segment's tokens, some of which are still to come.
 - A segment without a valid token leaves memory and summary as they are, sample by sample.
 """
 
 import dataclasses
 import json
 import math
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
@@ -157,8 +159,10 @@ class RMAAT(nn.Module):
             raise ValueError("state must be None with carry_state=False in ModelConfig, got one; stream with step()")
         start, segments = self._cut(tokens, lengths, state, torch.compiler.is_compiling())
         carry, outputs = self._run(segments, (start.memory, start.summary, *start.cache))
-        count = segments.mask.sum((1, 2))
+        count = start.count + segments.mask.sum((1, 2))
         logits = self._logits(carry, outputs, count)
+        if segments.valid.shape[1] == 1:  # a memory that nobody reads: DDP wants a gradient for all that wrote it
+            logits = logits + 0 * carry[0].sum()
         if self.config.task == "lm":
             logits = logits[:, : tokens.shape[-1]]
         if not self.config.carry_state:
@@ -181,11 +185,17 @@ class RMAAT(nn.Module):
         lengths = None if lengths is None else lengths.reshape(-1).to(tokens.device)
         start = self.initial_state(tokens.shape[0] // (2 if pair else 1))
         if state is not None:
-            start = replace(start, memory=state.memory, cache=state.cache)
-            if self.config.memory_update != "scale":  # whose schedule is that of one rollout
-                start = replace(start, seen=state.seen, steps=state.steps)
+            _check_state(state, tokens.shape[0])
+            known = (start.seen, start.steps) if self.config.memory_update == "scale" else (state.seen, state.steps)
+            start = replace(state, seen=known[0], steps=known[1])  # the schedule of `scale` is that of one rollout
+        whole = self.config.n_memory == 0 and (self.config.max_len or math.inf) <= self.config.segment_len
+        if whole and tokens.shape[1] > self.config.segment_len:
+            raise ValueError(
+                f"tokens must be at most max_len = {self.config.max_len} long without memory tokens, got "
+                f"{tokens.shape[1]}; a later segment would know nothing of the first"
+            )
         segments = self._segments(tokens, lengths, start)
-        if segments.empty:
+        if segments.empty and state is None:
             rule = "each sequence must have at least one token that is not 0 (padding)"
             raise ValueError(f"{rule}, got {segments.empty} without")
         if compiling:  # one graph of all segments must not depend on where the padding is
@@ -213,7 +223,17 @@ class RMAAT(nn.Module):
             n_segments = 1 + max(t for t, ends in enumerate(segments.ending) if ends)  # nothing comes after the longest
         if self.config.backprop == "bptt":
             return run_segments(step, n_segments, carry, shared)
-        return replay(step, n_segments, carry, shared, tuple(self.parameters()), self.config.offload)
+        parameters, training = tuple(self.parameters()), self.training
+
+        def same_step(t, carry, shared):
+            if self.training is not training or any(map(operator.is_not, self.parameters(), parameters)):
+                raise RuntimeError(
+                    "parameters and mode must be the same in forward and backward with replay, got others; call eval() "
+                    "after backward(), and use backprop='bptt' where parameters are swapped (torch.func)"
+                )
+            return step(t, carry, shared)
+
+        return replay(same_step, n_segments, carry, shared, parameters, self.config.offload)
 
     def shared_tensors(self) -> tuple[Tensor, ...]:
         """phi(R) of every layer: computed once, used by all segments."""
@@ -230,7 +250,10 @@ class RMAAT(nn.Module):
         """One segment: ``(carry, output)`` from the tensors of :meth:`Segments.at`, without side effects."""
         memory, summary, *cache = carry
         x = self.dropout(self.embedding(tokens) + self.sinusoids[: tokens.shape[1]])
-        read = memory if self.cached_read is None else self.cached_read(x, mask, memory, tuple(cache))
+        read = memory
+        if self.cached_read is not None:
+            asking = (memory, None) if self.config.task == "lm" else (x, mask)
+            read = self.cached_read(*asking, memory, tuple(cache))
         tokens_out, new = self.encode(x, mask, read, shared, reads_tokens)
         if memory.shape[1]:
             learned = self.updater is not None
@@ -330,10 +353,9 @@ class RMAAT(nn.Module):
         pair = self.config.task == "match"
         check_tokens(segment, lengths, self.config.vocab_size, ndim=3 if pair else 2)
         segment = segment.flatten(0, 1) if pair else segment
-        if segment.shape[0] != state.memory.shape[0]:
-            rows = state.memory.shape[0]
-            raise ValueError(f"segment must have {rows} sequences like the state, got {segment.shape[0]}")
-        if self.config.memory_update == "scale" and (state.n_segments is None or state.steps >= state.n_segments):
+        _check_state(state, segment.shape[0])
+        scaled = self.config.memory_update == "scale" and self.config.n_memory > 0
+        if scaled and (state.n_segments is None or state.steps >= state.n_segments):
             raise ValueError(
                 f"n_segments must be given to initial_state and not be exceeded with memory_update='scale', got "
                 f"{state.n_segments} at segment {state.steps + 1}; choose 'relax' or 'consolidate' to stream without it"
@@ -381,6 +403,13 @@ class RMAAT(nn.Module):
         model = kind(ModelConfig(**record["config"]), curves).to(tensors["embedding.weight"].dtype)
         model.load_state_dict(tensors)
         return model.eval()
+
+
+def _check_state(state: State, batch: int) -> None:
+    if not isinstance(state, State):
+        raise ValueError(f"state must be what initial_state, step or forward returned, got {type(state).__name__}")
+    if state.memory.shape[0] != batch:
+        raise ValueError(f"tokens must be {state.memory.shape[0]} sequences like the state, got {batch}")
 
 
 def _unit_normal(*shape: int) -> nn.Parameter:

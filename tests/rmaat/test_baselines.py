@@ -162,3 +162,17 @@ def test_state_space_layer_is_its_recurrence(causal):
 def test_slots_are_needed(build, name):
     with pytest.raises(ValueError, match=f"n_memory must be at least 1 for {name}, got 0"):
         build(name, n_memory=0)
+
+
+@pytest.mark.parametrize("name", UNSEGMENTED)
+def test_models_over_the_whole_input_refuse_a_longer_one(name, build):
+    model = build(name)
+    assert model(draw(2, 24)).shape == (2, 3)
+    with pytest.raises(ValueError, match="tokens must be at most max_len = 24 long without memory tokens, got 30"):
+        model(draw(2, 30))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_state_space_model_runs_in_half_precision(dtype, build):
+    whole, half = build("ssm"), build("ssm").to(dtype)
+    torch.testing.assert_close(half(draw(2, 24)).double(), whole(draw(2, 24)), rtol=0.1, atol=0.05)

@@ -373,7 +373,7 @@ def test_wrong_steps_are_refused(build):
     model, scale, pair = build(), build(memory_update="scale"), build(task="match")
     with pytest.raises(ValueError, match="segment must have at most 6 tokens, got 7"):
         model.step(draw(2, 7), model.initial_state(2))
-    with pytest.raises(ValueError, match="segment must have 3 sequences like the state, got 2"):
+    with pytest.raises(ValueError, match="tokens must be 3 sequences like the state, got 2"):
         model.step(draw(2, 6), model.initial_state(3))
     with pytest.raises(ValueError, match=r"n_segments must be given to initial_state .* got None at segment 1; choose"):
         scale.step(draw(2, 6), scale.initial_state(2))
@@ -415,7 +415,11 @@ def test_a_curve_without_plateau_ends_where_it_was_observed(build, plant, curves
         ({"pooling": "each", "task": "lm"}, "pooling must not be 'each' with task='lm'"),
         ({"carry_state": True, "task": "match"}, "carry_state must be False with task='match'"),
         ({"preset": "paper", "norm": "pre"}, "norm must be 'post' in preset='paper', got 'pre'"),
-        ({"preset": "paper", "memory_update": "relax"}, "memory_update must be 'scale' in preset='paper', got 'relax'"),
+        ({"preset": "paper", "memory_update": "replace"}, "memory_update must be 'scale' in preset='paper', got 'repl"),
+        ({"dropout": None}, "dropout must be a number, got None"),
+        ({"alpha": "x"}, "alpha must be a number or None, got 'x'"),
+        ({"grid": (2.0, 2.0)}, r"grid must be 2 values, each an integer or None, got \(2.0, 2.0\)"),
+        ({"feedback": "no"}, "feedback must be True or False, got 'no'"),
     ],
 )
 def test_configurations_that_make_no_model(options, message):
@@ -428,3 +432,47 @@ def test_configurations_survive_json_and_replace():
     assert ModelConfig(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
     assert dataclasses.replace(config, memory_update="scale").timescales == "single"
     assert config.timescales == "population" and config.d_head == 6
+
+
+def test_tokens_to_come_do_not_choose_which_cached_memory_is_read(build):
+    model = build(task="lm", cached_memories=True).eval()
+    torch.nn.init.constant_(model.cached_read.gamma, 0.5)
+    tokens = draw(2, 18)
+    changed = tokens.clone()
+    changed[:, 16] = changed[:, 16] % 9 + 1
+    assert not torch.equal(model(changed)[:, 16:], model(tokens)[:, 16:])
+    torch.testing.assert_close(model(changed)[:, :16], model(tokens)[:, :16], rtol=0, atol=1e-12)
+
+
+def test_cached_memories_of_empty_segments_count_once(build):
+    model = build(cached_memories=True).eval()
+    torch.nn.init.constant_(model.cached_read.gamma, 0.7)
+    tokens = draw(2, 18)
+    gap = torch.cat([tokens[:, :12], torch.zeros(2, 6, dtype=torch.long), tokens[:, 12:]], dim=1)
+    torch.testing.assert_close(model(gap), model(tokens), rtol=0, atol=1e-12)
+
+
+def test_rollouts_with_mean_pooling_are_one_sequence(build):
+    model, whole = build(pooling="mean", carry_state=True).eval(), build(pooling="mean").eval()
+    whole.load_state_dict(model.state_dict())
+    tokens = draw(2, 18)
+    _, state = model(tokens[:, :12])
+    torch.testing.assert_close(model(tokens[:, 12:], state=state)[0], whole(tokens))
+
+
+def test_a_stream_may_end_earlier_than_another(build):
+    model = build(carry_state=True).eval()
+    logits, state = model(draw(2, 6))
+    later = torch.cat([draw(1, 6), torch.zeros(1, 6, dtype=torch.long)])
+    torch.testing.assert_close(model(later, state=state)[0][1], logits[1])
+    for wrong, message in ((model.initial_state(3), "tokens must be 3 sequences like"), (logits, "state must be what")):
+        with pytest.raises(ValueError, match=message):
+            model(draw(2, 6), state=wrong)
+
+
+@pytest.mark.parametrize("options", [{"pooling": "mean"}, {"task": "lm"}])
+@pytest.mark.parametrize("rule", ["gated", "attend"])
+def test_everything_has_a_gradient_after_one_segment(build, rule, options):
+    model = build(memory_update=rule, **options)
+    model(draw(2, 6)).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())

@@ -290,6 +290,19 @@ def test_any_step_with_outputs_shared_tensors_and_unused_ones():
         torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
 
 
+def test_swapped_parameters_and_modes_are_noticed():
+    replayed, through_time = pair()
+    tokens, given = draw(2, 20), {name: p.detach().clone().requires_grad_() for name, p in replayed.named_parameters()}
+    torch.func.functional_call(through_time, given, (tokens,)).sum().backward()
+    loss = torch.func.functional_call(replayed, given, (tokens,)).sum()
+    with pytest.raises(RuntimeError, match="parameters and mode must be the same in forward and backward"):
+        loss.backward()
+    loss = replayed(tokens).sum()
+    replayed.eval()
+    with pytest.raises(RuntimeError, match="parameters and mode must be the same in forward and backward"):
+        loss.backward()
+
+
 def kept(model, tokens):
     """Most bytes that a training step keeps at once."""
     return peak_bytes(lambda: model(tokens).sum().backward(), tokens.device.type, model.parameters())
