@@ -114,7 +114,7 @@ class Simulate:
         if self.model == "g-chi":
             return models.GChI(n_astrocytes=self.n, noise=self.noise, **preset), protocol, duration
         if self.model == "nest":
-            return models.InwardCurrent(n_astrocytes=self.n, **preset), protocol, duration
+            return models.InwardCurrent(n_astrocytes=self.n, noise=self.noise, **preset), protocol, duration
         tripartite = models.TripartiteSynapses(n_synapses=self.n, noise=self.noise, **preset)
         transmitter = (
             variant(tripartite.gliotransmission, source=THIS_STUDY, alpha=self.alpha) if self.gliotransmission else None
@@ -127,17 +127,22 @@ class Presets:
     """List the published parameter sets, or print one with every value and its source."""
 
     name: Positional[str | None] = None
-    """fm, am or nest for an astrocyte; DP, hippocampal_slices, ... for plasticity. Without a name: the list."""
+    """fm, am, ... for an astrocyte; release; gliotransmission; DP, ... for plasticity. Without a name: the list."""
 
     def run(self) -> int:
-        from astro_sim.parameters import PLASTICITY, PRESETS, get_preset
+        from astro_sim.parameters import GLIOTRANSMISSION, PLASTICITY, PRESETS, RELEASE
 
+        synapse = {"release": RELEASE, "gliotransmission": GLIOTRANSMISSION}
+        kinds = {"astrocyte": PRESETS, "synapse": synapse, "plasticity": PLASTICITY}
         if self.name is None:
-            for kind, presets in (("astrocyte", PRESETS), ("plasticity", PLASTICITY)):
+            for kind, presets in kinds.items():
                 for name, preset in presets.items():
                     print(f"{name:<22} {kind:<11} {preset.source}")
             return 0
-        preset = PLASTICITY.get(self.name) or get_preset(self.name)
+        known = {name: preset for presets in kinds.values() for name, preset in presets.items()}
+        if self.name not in known:
+            raise ValueError(f"name must be one of {', '.join(known)}, got {self.name!r}")
+        preset = known[self.name]
         for table in preset.tables() if hasattr(preset, "tables") else [preset]:
             print(f"{type(table).__name__}  ({table.source})")
             for symbol, value in table.quantities().items():
@@ -177,7 +182,13 @@ class Curves:
         from astro_sim.export import derive_all, experiments
         from astro_sim.figures import draw_figures
         from astro_sim.ledger import record_seconds
+        from astro_sim.quantities import check_count
 
+        check_count("jobs", self.jobs)
+        if self.n_synapses is not None:
+            check_count("n_synapses", self.n_synapses)
+        if self.only == ():
+            raise ValueError("only must name at least one curve, got none")
         overrides = dict(_assignment(text) for text in self.set)
         n_experiments = len(experiments(self.only, self.n_synapses, self.seed, overrides))
         began = perf_counter()
@@ -225,6 +236,8 @@ class Verify:
     def run(self) -> int:
         from astro_sim.verification import verify_curve
 
+        if not self.files:
+            raise ValueError("files must name at least one curve file, got none")
         agree = True
         for path in self.files:
             report = verify_curve(path, target=self.target)
@@ -258,6 +271,8 @@ class Fit:
         from astro_sim.curves import write_curve
         from astro_sim.measured import fit_csv
 
+        if Path(self.name).name != self.name:
+            raise ValueError(f"name must be a word without a path, got {self.name!r}; the folder is --out")
         options = {"form": self.form, "name": self.name, "time_unit": self.time_unit, "baseline": self.baseline}
         curve = fit_csv(self.data, extrapolate=self.extrapolate, **options)
         print(curve.report())
@@ -272,7 +287,7 @@ class SweepRates:
     rates_hz: tuple[float, float, int] = (0.1, 100.0, 25)
     """Lowest rate, highest rate, and how many between them on a logarithmic scale."""
     parameter: str | None = None
-    """A field of the model that is swept too, such as gliotransmission.alpha or astrocyte.calcium.O_P."""
+    """A quantity of the model that is swept too, such as release.U_0__star or astrocyte.calcium.O_P."""
     factors: tuple[float, ...] = (0.5, 1.0, 2.0)
     """The parameter's values as multiples of the published one."""
     repeats: int = 20
@@ -291,7 +306,7 @@ class SweepRates:
     """Folder of the conditions; an interrupted sweep goes on in it."""
 
     def run(self) -> int:
-        from brian2 import Hz, second
+        from brian2 import Hz, Quantity, second
 
         from astro_sim.models import TripartiteSynapses
         from astro_sim.protocols import Poisson, log_rates
@@ -304,11 +319,9 @@ class SweepRates:
         if self.parameter is not None:
             value = model
             for name in self.parameter.split("."):
-                if not hasattr(value, name):
-                    raise ValueError(
-                        f"parameter must be a field of the model, like gliotransmission.alpha, got {self.parameter!r}"
-                    )
-                value = getattr(value, name)
+                value = getattr(value, name, None)
+            if not isinstance(value, Quantity):
+                raise ValueError(f"parameter must be a quantity such as release.U_0__star, got {self.parameter!r}")
             axes[self.parameter] = [factor * value for factor in self.factors]
         protocol = Poisson(rate=1 * Hz, length=self.duration_s * second)
         sweep = Sweep(

@@ -21,6 +21,7 @@ import joblib
 import numpy as np
 
 from astro_sim.building import RENAMED
+from astro_sim.drive import Protocol, Spikes
 from astro_sim.models import TripartiteSynapses
 from astro_sim.quantities import Checked
 from astro_sim.recording import Recording, describe, flatten, to_json
@@ -43,6 +44,44 @@ class Batch:
     index: int
     conditions: tuple[int, ...]
     n: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Joined(Protocol):
+    """The spikes that each condition would see alone, one after the other; all else is that of ``whole``."""
+
+    whole: Protocol
+    parts: tuple[Protocol, ...]
+
+    @property
+    def n_elements(self) -> int | None:
+        return self.whole.n_elements
+
+    @property
+    def duration(self) -> b2.Quantity | None:
+        return self.whole.duration
+
+    def pre(self, n: int, seed: int) -> Spikes | None:
+        each = n // len(self.parts)
+        return _side_by_side([part.pre(each, seed) for part in self.parts], each)
+
+    def post(self, n: int, seed: int) -> Spikes | None:
+        each = n // len(self.parts)
+        return _side_by_side([part.post(each, seed) for part in self.parts], each)
+
+    def releases(self, n: int) -> Spikes | None:
+        return self.whole.releases(n)
+
+    def bias(self, n: int) -> Any:
+        return self.whole.bias(n)
+
+
+def _side_by_side(parts: list[Spikes | None], each: int) -> Spikes | None:
+    """Spikes of blocks of ``each`` elements as those of one population."""
+    if parts[0] is None:
+        return None
+    index = np.concatenate([part.index + k * each for k, part in enumerate(parts)])
+    return Spikes(index, np.concatenate([part.time_s for part in parts]))
 
 
 def changed(thing: Any, path: str, value: Any) -> Any:
@@ -98,7 +137,8 @@ def arguments(sweep, batch: Batch) -> dict[str, Any]:
     else:
         count = "n_synapses" if isinstance(model, TripartiteSynapses) else "n_astrocytes"
         call["model"] = dataclasses.replace(model, **{count: copies})
-    return call
+    parts = tuple(at(sweep, [condition], None)["protocol"] for condition in batch.conditions)
+    return {**call, "protocol": Joined(whole=call["protocol"], parts=parts)}
 
 
 def split(sweep, batch: Batch, recording: Recording) -> Iterator[tuple[int, Recording]]:

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 from SALib.analyze import morris as morris_analysis
 from SALib.analyze import sobol as sobol_analysis
 from SALib.sample import morris as morris_sample
@@ -245,10 +246,12 @@ def plot_sensitivity(result: Sensitivity, *, n_shown: int = 12, ax: Axes | None 
         edgecolor=BLUE,
         ecolor=GREY,
     )
-    ax.set(xlabel=f"elasticity of {result.name}")
+    ax.set(xlabel=f"elasticity of {result.name} (% per %)")
     ax.set_yticks(y, names)
     ax.invert_yaxis()
     ax.set_xlim(0, None)
+    marks = ((BLUE, "raises it"), ("white", "lowers it"))
+    ax.legend(handles=[Patch(facecolor=c, edgecolor=BLUE, label=text) for c, text in marks], loc="lower right")
     return ax
 
 

@@ -17,7 +17,8 @@ What does not fit into one run (`elements_per_run`) is cut into batches that sha
 The folder holds one netCDF file for each condition. The conditions of a batch appear together, by the renaming of a
 folder: after a kill at any moment each batch is there whole or not at all, and the same call runs the missing ones.
 Batches are cut from the sweep alone, not from what is left of it, so that a resumed sweep gives what an uninterrupted
-one gives. Elements at the same place of different batches see the same draws (common random numbers).
+one gives. Every condition sees the spikes that it would see alone, with `simulate` and the same seed (common random
+numbers), whatever the cut; the noise of channels and efficacies is drawn for a batch as a whole.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import importlib.metadata
+import inspect
 import json
 import os
 import shutil
@@ -45,7 +47,8 @@ from astro_sim.batches import SETTINGS, STRUCTURAL, Batch, changed, is_element, 
 from astro_sim.drive import Protocol
 from astro_sim.models import Astrocytes
 from astro_sim.quantities import check_count
-from astro_sim.recording import Recording, describe, load_recording, save_recording, to_json
+from astro_sim.recording import Recording, RecordingFileError, describe, load_recording, save_recording, to_json
+from astro_sim.settings import check_time
 from astro_sim.simulation import choose_target
 
 
@@ -68,7 +71,8 @@ class Sweep:
     elements_per_run : int
         How many astrocytes or synapses are simulated at once, at most (one condition's repeats at least).
     reduce : callable, optional
-        From a condition's recording to what is kept of it, such as its mean over time; a function of a module.
+        From a condition's recording to what is kept of it, such as its mean over time; for a folder a function of a
+        module, whose source belongs to what the folder is known by.
     """
 
     model: Astrocytes
@@ -85,6 +89,9 @@ class Sweep:
     def __post_init__(self) -> None:
         check_count("repeats", self.repeats)
         check_count("elements_per_run", self.elements_per_run)
+        if not isinstance(self.model, Astrocytes) or not isinstance(self.protocol, Protocol):
+            kinds = f"{type(self.model).__name__} and {type(self.protocol).__name__}"
+            raise TypeError(f"model and protocol must be of astro_sim.models and astro_sim.protocols, got {kinds}")
         if self.protocol.n_elements is not None:
             raise ValueError(f"protocol must hold no arrays, got {self.protocol.n_elements} elements; use axes")
         if getattr(self.model, "astrocyte_index", None) is not None:
@@ -95,9 +102,13 @@ class Sweep:
         if not self.axes or any(np.ndim(values) != 1 or len(values) == 0 for values in self.axes.values()):
             raise ValueError(f"axes must be lists of values, at least one, got {dict(self.axes)!r}")
         for path, values in self.axes.items():
-            if path not in SETTINGS:
-                for value in values:  # a wrong name, unit or value fails here
+            if path in self.settings:
+                raise ValueError(f"axes must not be settings as well, got {path!r} in both")
+            for value in values:  # a wrong name, unit or value fails here
+                if path not in SETTINGS:
                     changed(self._root(path), path.removeprefix("protocol."), value)
+                elif path != "initial":
+                    check_time(path, value)
 
     @cached_property
     def element_axes(self) -> tuple[str, ...]:
@@ -169,9 +180,20 @@ class Sweep:
             describe(part) if not isinstance(part, Mapping) else {name: describe(v) for name, v in part.items()}
             for part in (self.model, self.protocol, self.axes, self.settings)
         ]
-        reduce = None if self.reduce is None else f"{self.reduce.__module__}.{self.reduce.__qualname__}"
+        reduce = None if self.reduce is None else _source(self.reduce)
         rest = [self.repeats, self.record, self.seed, self.target, self.elements_per_run, reduce, versions]
         return hashlib.sha256(to_json([*parts, *rest]).encode()).hexdigest()
+
+
+def _source(function: Callable) -> str:
+    """Module, name and text of a function of a module."""
+    name = getattr(function, "__qualname__", repr(function))
+    try:
+        if not name.isidentifier():
+            raise OSError
+        return f"{function.__module__}.{name}: {inspect.getsource(function)}"
+    except OSError:
+        raise ValueError(f"reduce must be a function of a module where a folder is given, got {name}") from None
 
 
 def run_sweep(
@@ -209,10 +231,12 @@ def run_sweep(
     folder = Path(folder).resolve()
     with _locked(folder):
         _claim(sweep, folder)
-        found = manifest(folder)["conditions"]
-        missing = [[batch for batch in build if not _path(folder, batch).exists()] for build in sweep.builds]
-        parts = _run(sweep, folder, missing, n_jobs, client, progress)
-        parts |= {condition: load_recording(folder / name) for condition, name in found.items()}
+        parts, missing = {}, []
+        for build in sweep.builds:
+            found = [_load(folder, batch) for batch in build]
+            missing.append([batch for batch, done in zip(build, found, strict=True) if not done])
+            parts |= {condition: part for done in found for condition, part in done.items()}
+        parts |= _run(sweep, folder, missing, n_jobs, client, progress)
         _write(folder / "manifest.json", json.dumps(manifest(folder), indent=1))
     return assemble(sweep, parts)
 
@@ -265,11 +289,25 @@ def _path(folder: Path, batch: Batch) -> Path:
     return folder / f"batch-{batch.index:05d}"
 
 
+def _load(folder: Path, batch: Batch) -> dict[int, Recording]:
+    """The conditions of a finished batch; none, and its folder cleared, where it is not there or not whole."""
+    path = _path(folder, batch)
+    try:
+        return {condition: load_recording(path / _file(condition)) for condition in batch.conditions[: batch.n]}
+    except RecordingFileError:
+        shutil.rmtree(path, ignore_errors=True)
+        return {}
+
+
+def _file(condition: int) -> str:
+    return f"condition-{condition:06d}.nc"
+
+
 def _save(folder: Path, batch: Batch, parts: dict[int, Recording]) -> None:
     """Write the conditions of a batch: all of them appear at once, or none."""
     partial = Path(tempfile.mkdtemp(dir=folder, prefix=".partial-"))
     for condition, part in parts.items():
-        save_recording(part, partial / f"condition-{condition:06d}.nc")
+        save_recording(part, partial / _file(condition))
     try:
         partial.rename(_path(folder, batch))
     except OSError:  # a worker that outlived its killed client was faster
@@ -300,7 +338,11 @@ def _locked(folder: Path):
 def _claim(sweep: Sweep, folder: Path) -> None:
     """Check that the folder is this sweep's, and clear what a killed process left half-written."""
     note = folder / "sweep.json"
-    if note.exists() and json.loads(note.read_text())["fingerprint"] != sweep.fingerprint():
+    try:
+        other = note.exists() and json.loads(note.read_text())["fingerprint"] != sweep.fingerprint()
+    except (json.JSONDecodeError, KeyError):
+        raise ValueError(f"folder must hold a whole sweep.json, got a damaged one in {folder}; delete it") from None
+    if other:
         raise ValueError(f"folder must hold the same sweep, got another one in {folder}; use a new folder")
     axes = {path: describe(values) for path, values in sweep.axes.items()}
     _write(note, to_json({"fingerprint": sweep.fingerprint(), "axes": axes, "repeats": sweep.repeats}))

@@ -114,7 +114,7 @@ def test_networks_are_copied():
     )
     result = run_sweep(network)
     assert result["I"].dims == ("condition", "time", "repeat", "cell") and result.sizes["cell"] == 3
-    assert arguments(network, network.builds[0][0])["protocol"].sources == (1, 4, 7, 10)
+    assert arguments(network, network.builds[0][0])["protocol"].whole.sources == (1, 4, 7, 10)
     alone = simulate(**at(network, [1], None), target="numpy")["I"].values
     for repeat in (0, 1):
         assert np.abs(result["I"].values[1, :, repeat] - alone).max() < 1e-12
@@ -129,8 +129,22 @@ def test_repeats_draw_their_own_spikes_and_the_seed_fixes_them():
     assert first["n_releases"].dims == ("condition", "repeat")
 
 
+def test_poisson_conditions_are_what_they_are_alone_whatever_the_cut():
+    whole, pieces = run_sweep(synapses()), run_sweep(synapses(elements_per_run=4))
+    assert whole["r_S"].equals(pieces["r_S"])
+    for condition in (1, 5):
+        one = at(synapses(), [condition], None)
+        one["model"] = dataclasses.replace(one["model"], n_synapses=2)
+        alone = simulate(**one, target="numpy")["r_S"].values
+        np.testing.assert_allclose(whole["r_S"].values[condition], alone, atol=1e-12)
+
+
 def mean_calcium(recording):
     return recording[["C"]].mean("time")
+
+
+def last_calcium(recording):
+    return recording[["C"]].isel(time=-1)
 
 
 def test_what_is_kept_can_be_reduced(tmp_path, whole):
@@ -303,10 +317,18 @@ def test_the_same_call_on_a_dask_cluster(tmp_path, whole):
         ({"axes": {"I_bias": [1] * second}}, r"ChI.I_bias must have the dimension of M"),
         ({"settings": {"length": 1}}, r"settings must be among .*, got 'length'"),
         ({"protocol": Poisson(rate=[1, 2] * Hz)}, r"protocol must hold no arrays, got 2 elements; use axes"),
+        ({"axes": {"dt": [1, 2] * Hz}}, r"dt must have the dimension of s"),
+        ({"axes": {"duration": [1, 2] * second}}, r"axes must not be settings as well, got 'duration' in both"),
     ],
 )
 def test_what_cannot_be_swept(changes, message):
     with pytest.raises(ValueError, match=message):
+        small(**changes)
+
+
+@pytest.mark.parametrize("changes", [{"model": None}, {"protocol": None}])
+def test_what_is_no_model_or_protocol_is_refused(changes):
+    with pytest.raises(TypeError, match=r"model and protocol must be of astro_sim.models and astro_sim.protocols, got"):
         small(**changes)
 
 
@@ -321,6 +343,28 @@ def test_another_sweeps_folder_is_refused(tmp_path):
     run_sweep(sweep, tmp_path)
     with pytest.raises(ValueError, match=r"folder must hold the same sweep, got another one"):
         run_sweep(dataclasses.replace(sweep, seed=1), tmp_path)
+
+
+def test_another_reduction_is_another_sweep(tmp_path, monkeypatch):
+    sweep = small(axes={"I_bias": [0.4] * umolar}, settings={"duration": 1 * second}, reduce=mean_calcium)
+    run_sweep(sweep, tmp_path)
+    monkeypatch.setattr(last_calcium, "__qualname__", "mean_calcium")  # as if its text had been edited
+    with pytest.raises(ValueError, match=r"folder must hold the same sweep, got another one"):
+        run_sweep(dataclasses.replace(sweep, reduce=last_calcium), tmp_path)
+    with pytest.raises(ValueError, match=r"reduce must be a function of a module where a folder is given"):
+        run_sweep(dataclasses.replace(sweep, reduce=lambda recording: recording), tmp_path / "other")
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_a_damaged_condition_is_run_again(tmp_path, damage):
+    sweep = small(axes={"I_bias": [0.4, 0.8] * umolar}, settings={"duration": 1 * second})
+    whole = run_sweep(sweep, tmp_path)
+    file = next(tmp_path.glob("batch-*/condition-000001.nc"))
+    file.unlink() if damage == "missing" else file.write_bytes(file.read_bytes()[:1000])
+    assert run_sweep(sweep, tmp_path).equals(whole)
+    (tmp_path / "sweep.json").write_text("{")
+    with pytest.raises(ValueError, match=r"folder must hold a whole sweep.json, got a damaged one in .*; delete it"):
+        run_sweep(sweep, tmp_path)
 
 
 def test_a_cluster_needs_a_folder():
