@@ -10,7 +10,7 @@ Parameters carry six significant digits, in memory as in the file. `measured.py`
 Examples
 --------
 >>> t = np.arange(50.0, 801.0, 50.0)
->>> curve = fit_curve(t, 0.5 * (1 - np.exp(-t / 120)) + 0.002 * np.cos(t), name="ltp", x_axis=Axis("t", "s"))
+>>> curve = fit_curve(t, 0.5 * (1 - np.exp(-t / 120)) + 0.002 * np.cos(7 * t), name="ltp", x_axis=Axis("t", "s"))
 >>> curve.form.name
 'saturating_exponential'
 >>> round(curve.parameters["tau"])
@@ -35,6 +35,9 @@ from astro_sim.forms import FORMS, Form
 FORMAT = "astro-curve"
 VERSION = 1
 THINNED = 64  # data points kept in the file
+MEASURES = ("n_samples", "r_squared", "rmse", "durbin_watson", "runs_p")
+ORIGIN = {"kind", "command", "source", "versions"}
+ORIGINS = {"measurement": ORIGIN, "simulation": ORIGIN | {"derivation", "config", "target"}}  # provenance of each kind
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class Curve:
     covariance : numpy.ndarray
         Shape ``(k, k)``, rows in the order of `parameters`.
     x_range : tuple of float
-        The observed range; the curve says nothing beyond it unless its form has a plateau or `extrapolate` is set.
+        The observed range. The curve says nothing below it, or below 0 where its form starts at 0, and nothing above
+        it unless its form has a plateau; `extrapolate` lifts both.
     fit : dict
         Quality, BIC of every form, why this one, residual diagnostics, bootstrap.
     samples : dict of str to list
@@ -82,8 +86,12 @@ class Curve:
     def __call__(self, x: float | np.ndarray) -> np.ndarray:
         """Value at `x`, elementwise; beyond the observed range only where form or flag allow it."""
         x = np.asarray(x, dtype=np.float64)
+        if np.isnan(x).any():
+            raise ValueError(f"{self.x.symbol} must be a number, got NaN")
         low, high = self.x_range
-        if not (self.form.plateau or self.extrapolate) and (x.min() < low * (1 - 1e-9) or x.max() > high * (1 + 1e-9)):
+        below = x.min() < (0.0 if self.form.rises else low * (1 - 1e-9))
+        above = x.max() > high * (1 + 1e-9) and not self.form.plateau
+        if (below or above) and not self.extrapolate:
             raise ValueError(
                 f"{self.x.symbol} must lie in the observed range [{low:g}, {high:g}] {self.x.unit}, got {x.min():g} to "
                 f"{x.max():g}; fit with extrapolate=True to use {self.form.name} beyond it"
@@ -201,7 +209,7 @@ def fit_curve(
     because : str
         Why `form` or `among` was given, for the record.
     extrapolate : bool
-        Mark the curve as usable beyond the observed range although its form has no plateau.
+        Mark the curve as usable beyond the observed range also where its form does not allow it.
     n_bootstrap : int
         Resamples over the members of `ensemble` (drawn with `seed`); 0 for none.
 
@@ -284,6 +292,7 @@ def read_curve(path: str | os.PathLike) -> Curve:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         if (data["format"], data["version"]) != (FORMAT, VERSION):
             raise ValueError(f"format must be {FORMAT} version {VERSION}, got {data['format']} {data['version']}")
+        _require_sound(data)
         parameters = data["parameters"]
         curve = Curve(
             name=data["name"],
@@ -305,3 +314,39 @@ def read_curve(path: str | os.PathLike) -> Curve:
         what = " ".join(str(error).split()) if not isinstance(error, KeyError) else f"no valid {error}"
         raise ValueError(f"{path} must be a whole curve file, got {what}; write it again with `astro-sim`") from error
     return curve
+
+
+def _require_sound(data: dict[str, Any]) -> None:
+    """Refuse what :func:`write_curve` does not write; for what is missing a KeyError is raised."""
+    form, table, fit, origin = FORMS[data["form"]], data["parameters"], data["fit"], data["provenance"]
+    if not isinstance(table, dict) or tuple(table) != form.parameters:
+        raise ValueError("no valid parameters")
+    k = len(table)
+    value, stderr, ci95 = ([entry[key] for entry in table.values()] for key in ("value", "stderr", "ci95"))
+    sound = {
+        "version": type(data["version"]) is int,
+        "name": isinstance(data["name"], str),
+        "formula": data["formula"] == form.formula,
+        "x.range": _numbers(data["x"]["range"], 2) and np.diff(data["x"]["range"])[0] > 0,
+        "extrapolate": isinstance(data["extrapolate"], bool),
+        "value": _numbers(value, k),
+        "stderr": _numbers(stderr, k) and min(stderr) >= 0,
+        "ci95": np.shape(ci95) == (k, 2) and all(low <= high for low, high in ci95),
+        "fit.covariance": _numbers(fit["covariance"], k, k),
+        "fit": isinstance(fit["chosen_by"], str) and _numbers([fit[key] for key in MEASURES], len(MEASURES)),
+        "fit.bic": isinstance(fit["bic"], dict) and _numbers(list(fit["bic"].values()), len(fit["bic"])),
+        "fit.flaws": isinstance(fit["flaws"], dict),
+        "fit.not_fitted": isinstance(fit["not_fitted"], dict),
+        "check.y": _numbers(data["check"]["y"], 5),
+        "samples": all(_numbers(data["samples"][axis], len(data["samples"]["x"])) for axis in "xy"),
+        "provenance": origin["kind"] in ORIGINS and ORIGINS[origin["kind"]] <= origin.keys(),
+    }
+    wrong = [name for name, is_sound in sound.items() if not is_sound]
+    if wrong:
+        raise ValueError(f"no valid {', '.join(wrong)}")
+
+
+def _numbers(values: object, *shape: int) -> bool:
+    """Whether `values` are finite numbers of this shape."""
+    array = np.array(values)
+    return array.dtype.kind in "if" and array.shape == shape and bool(np.isfinite(array).all())

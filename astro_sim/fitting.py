@@ -94,6 +94,8 @@ def prepare(x: object, y: object, sem: object = None, ensemble: object = None, c
     y = _finite("y", y)
     if x.shape != y.shape:
         raise ValueError(f"y must have one value per x, got {y.size} for {x.size}")
+    if np.ptp(y) == 0:
+        raise ValueError(f"y must vary with x, got {y[0]:g} at every point; a constant has no course to fit")
     order = np.argsort(x, kind="stable")
     sigma = np.ones_like(y) if sem is None else _finite("sem", sem)
     if sigma.shape != y.shape or not np.all(sigma > 0):
@@ -144,11 +146,13 @@ def fit_form(form: Form, data: Data) -> Fit:
     Raises
     ------
     FitError
-        When there are too few points or no start converges to finite values.
+        When too few points depend on the parameters or no start converges to finite values.
     """
-    n, k, distinct = data.x.size, len(form.parameters), np.unique(data.x).size
+    n, k = data.x.size, len(form.parameters)
+    fixed = form.function(0.0, *np.ones(k)) == 0  # it starts at 0, whatever the parameters
+    distinct = np.unique(data.x[data.x > 0] if fixed else data.x).size
     if distinct <= k:
-        raise FitError(f"{form.name} must have more points than its {k} parameters, got {distinct}")
+        raise FitError(f"{form.name} must have more points than its {k} parameters, got {distinct} that depend on them")
     low, high = form.bounds(data.x, data.y)
     solutions = []
     for start in _starts(form, data, low, high):
@@ -168,6 +172,8 @@ def fit_form(form: Form, data: Data) -> Fit:
     with np.errstate(over="ignore"):
         ci95 = np.stack([_transform(_FROM_FREE, form, best.x + side * half) for side in (-1, 1)], axis=1)
     near = np.isclose(theta, low, rtol=1e-3, atol=0) | np.isclose(theta, high, rtol=1e-3, atol=0)
+    if not flaw:
+        near |= (low == 0) & (theta < 1e-3)  # nothing is near 0 relative to it
     if near.any():
         flaw = f"{', '.join(np.array(form.parameters)[near])} at the bound"
     return Fit(form, theta, free_covariance * np.outer(slope, slope), ci95, -best.fun, chi2, float(bic), flaw)
@@ -201,7 +207,7 @@ def _solve(
 def _free_covariance(form: Form, solution: OptimizeResult, variance: float) -> tuple[np.ndarray, str]:
     """Covariance on the transformed scale from the Jacobian, and a flaw where the data leave a direction open."""
     _, singular, rows = np.linalg.svd(solution.jac, full_matrices=False)
-    kept = np.maximum(singular, 1e-10 * singular[0])
+    kept = np.maximum(singular, 1e-10 * singular[0] or 1e-100)  # 0 where an amplitude at its bound is lost in rounding
     covariance = (rows.T / kept**2) @ rows * variance
     wide = np.sqrt(np.diag(covariance))[[scale != "linear" for scale in form.scales.values()]].max() > 1  # an e-fold
     return covariance, "parameters not determined by the data" if wide or singular[-1] < 1e-9 * singular[0] else ""
@@ -219,17 +225,21 @@ def fit_all(data: Data) -> tuple[dict[str, Fit], dict[str, str]]:
 
 
 def choose(fits: dict[str, Fit], among: Iterable[str]) -> tuple[Fit, str]:
-    """The form with the lowest BIC among sound fits; the simplest of those within 2 of it."""
+    """The form with the lowest BIC among sound fits, the simplest of those within 2 of it, and why.
+
+    When no fit is sound all are candidates, which the reason says.
+    """
     candidates = [fits[name] for name in among if name in fits]
     if not candidates:
         raise FitError(f"data must have enough points for one of {', '.join(among)}, got too few; add points")
-    sound = [fit for fit in candidates if not fit.flaw] or candidates
-    lowest = min(fit.bic for fit in sound)
-    best = min((fit for fit in sound if fit.bic <= lowest + SIMPLER_WITHIN), key=lambda f: (f.theta.size, f.bic))
+    sound = [fit for fit in candidates if not fit.flaw]
+    lowest = min(fit.bic for fit in sound or candidates)
+    close = [fit for fit in sound or candidates if fit.bic <= lowest + SIMPLER_WITHIN]
+    best = min(close, key=lambda fit: (fit.theta.size, fit.bic))
     reason = f"lowest BIC of {len(candidates)} forms"
     if best.bic > lowest:
         reason = f"simplest form within {SIMPLER_WITHIN:g} of the lowest BIC of {len(candidates)} forms"
-    return best, reason
+    return best, reason if sound else reason + ", all of them flawed"
 
 
 def diagnose(fit: Fit, data: Data) -> dict[str, float]:

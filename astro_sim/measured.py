@@ -40,7 +40,7 @@ def fit_csv(
     path : path
         CSV with the columns time, response and optionally sem.
     form : str
-        A form of :mod:`astro_sim.forms`, or ``auto``: lowest BIC of all forms that do not fall.
+        A form of :mod:`astro_sim.forms`, or ``auto``: lowest BIC of all forms that do not fall; it must have risen.
     name : str
         Name of the curve; ``ltp`` is the one that retention factors are taken from.
     time_unit : {'s', 'min', 'h'}
@@ -57,7 +57,8 @@ def fit_csv(
     Raises
     ------
     ValueError
-        Naming file and line, when a column is missing or a value is not a number.
+        Naming file and line, when a column is missing or a value is not a number; naming the file, when the response
+        is constant or ``auto`` finds no rise above the baseline.
     """
     path = Path(path)
     if time_unit not in SECONDS:
@@ -69,7 +70,7 @@ def fit_csv(
     given += ["--extrapolate"] if extrapolate else []
     falling = ("exponential_decay", "gaussian_decay")
     try:
-        return fit_curve(
+        curve = fit_curve(
             time * SECONDS[time_unit],
             response - baseline,
             sem,
@@ -91,6 +92,18 @@ def fit_csv(
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    if form == "auto":
+        _require_rise(curve, path)
+    return curve
+
+
+def _require_rise(curve: Curve, path: Path) -> None:
+    first, last = curve(np.array(curve.x_range))
+    if last <= max(first, 0.0) + 1e-6 * np.abs(curve.samples["y"]).max():  # an amplitude at its bound is no rise
+        raise ValueError(
+            f"{path}: response must rise above the baseline to be a course of plasticity, got a {curve.form.name} from "
+            f"{first:.4g} to {last:.4g} relative to it; correct the baseline, or name a form to fit it all the same"
+        )
 
 
 def _columns(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

@@ -1,7 +1,8 @@
 """Verify a curve file: run the experiment that it names again, and say whether file and simulation agree.
 
 A file can be changed consistently, ``check`` included, so that it still loads; only the simulation can tell. Compared
-are the equations, every recorded value of the model, and every fitted parameter with its standard error and covariance.
+are the equations, every recorded value of the model, every fitted parameter with its standard error and covariance,
+and what is noted beside the fit.
 
 With the versions and the Brian2 target of the file, the run repeats the same draws; elsewhere it often does, which
 shows in the data that were fitted. Then the parameters must agree to a twentieth of their standard error, which leaves
@@ -22,10 +23,14 @@ from joblib import Parallel, delayed
 from astro_sim.curves import Curve, read_curve
 from astro_sim.derivations import DERIVATIONS
 from astro_sim.experiments import Experiment
+from astro_sim.fitting import fit_form, prepare
+from astro_sim.forms import FORMS
 from astro_sim.provenance import STANDARD
 
 SAME_DRAWS, OTHER_DRAWS = 0.05, 3.0  # allowed difference of a parameter, in standard errors
+OF_MANY = {True: SAME_DRAWS, False: 5 * np.sqrt(2)}  # the same where there are many values: one may be far off
 ERROR_RATIO = {True: 1.05, False: 2.0}  # allowed ratio of standard errors
+NOTED = ("population", "exponents", "closed_form")  # compared of what is noted beside the fit
 
 
 @dataclass(frozen=True)
@@ -136,12 +141,52 @@ def compare(file: Curve, again: Curve) -> list[Comparison]:
     scale = np.sqrt(np.outer(np.diag(again.covariance), np.diag(again.covariance)))
     close = np.all(np.abs(file.covariance - again.covariance) <= (ratio**2 - 1) * scale)
     found.append(Comparison("covariance", _short(file.covariance), _short(again.covariance), bool(close)))
-    close = _samples_agree(file, again, SAME_DRAWS if same else 5 * np.sqrt(2))  # of some 20 points one may be far off
+    close = _samples_agree(file, again, OF_MANY[same])
     found.append(Comparison("samples", str(file.samples.get("y")), str(again.samples["y"]), close))
-    for name in ("x", "y", "x_range"):
+    unexplained = sorted(1 - curve.fit["r_squared"] for curve in (file, again))
+    close = unexplained[1] <= ratio**4 * unexplained[0] + 2e-6  # shares of few squares scatter more than errors do
+    found.append(Comparison("r_squared", f"{file.fit['r_squared']:g}", f"{again.fit['r_squared']:g}", bool(close)))
+    for name in ("x", "y", "x_range", "extrapolate"):
         mine, other = getattr(file, name), getattr(again, name)
         found.append(Comparison(name, str(mine), str(other), mine == other))
-    return found + _compare_origins(file.provenance, again.provenance)
+    return found + _compare_noted(file, again, OF_MANY[same]) + _compare_origins(file.provenance, again.provenance)
+
+
+def _compare_noted(file: Curve, again: Curve, tolerance: float) -> list[Comparison]:
+    """What is noted beside the fit: within `tolerance` of its standard errors, all six digits where it has none."""
+    mine, other = (_flat({key: curve.fit[key] for key in NOTED if key in curve.fit}) for curve in (file, again))
+    errors = dict(_errors(again))
+    return [
+        Comparison(
+            name,
+            str(mine.get(name)),
+            str(other.get(name)),
+            _near(mine.get(name), other.get(name), tolerance * errors.get(name, 0.0)),
+        )
+        for name in mine | other
+    ]
+
+
+def _errors(curve: Curve) -> Iterator[tuple[str, Any]]:
+    """Standard errors of what is noted beside the fit, where it has one; amplitudes err no more than their rates."""
+    if "population" in curve.fit:
+        amplitude, a, error = (np.array(curve.fit["population"][key]) for key in ("amplitude", "a", "a_stderr"))
+        yield "population.amplitude", amplitude * error / a
+        yield "population.a", error
+        yield "population.a_stderr", error
+    if "exponents" in curve.fit:
+        law = fit_form(FORMS["power_law"], prepare(curve.samples["x"], curve.samples["y"]))
+        for key in ("of_level", "above_rest", "of_level_log_log"):
+            yield f"exponents.{key}", np.sqrt(law.covariance[1, 1])
+
+
+def _near(mine: Any, other: Any, error: Any) -> bool:
+    """Equal within `error` and the last of six digits; what is no number, exactly."""
+    if not isinstance(other, float | list):
+        return bool(mine == other)
+    values = np.array(mine)
+    numbers = values.dtype.kind in "if" and values.shape == np.shape(other)
+    return numbers and bool(np.all(np.abs(values - other) <= error + 1e-5 * np.abs(other)))
 
 
 def _compare_origins(file: dict[str, Any], again: dict[str, Any]) -> list[Comparison]:

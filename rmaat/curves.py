@@ -97,16 +97,19 @@ class Curve:
     def __call__(self, x: float | np.ndarray, *, extrapolate: bool = False) -> np.ndarray:
         """Value of the curve at `x` (float64, shape of `x`).
 
-        Beyond the observed range a form with a plateau is served (:meth:`is_extrapolated` tells, and the caller records
-        it); a form without one raises ValueError unless `extrapolate`, here or in the file, allows it.
+        Above the observed range a form with a plateau is served (:meth:`is_extrapolated` tells, and the caller records
+        it); elsewhere beyond it ValueError is raised unless `extrapolate`, here or in the file, allows it.
         """
         x = np.asarray(x, dtype=np.float64)
-        if not (self.has_plateau or self.extrapolate or extrapolate) and self.is_extrapolated(x):
+        if np.isnan(x).any():
+            raise ValueError(f"{self.x['symbol']} must be a number, got NaN")
+        served = np.minimum(x, self.x["range"][1]) if self.has_plateau else x
+        if not (self.extrapolate or extrapolate) and self.is_extrapolated(served):
             low, high = self.x["range"]
+            why = "below it a plateau says nothing" if self.has_plateau else f"{self.form} has no plateau"
             raise ValueError(
                 f"{self.x['symbol']} must lie in the observed range [{low:g}, {high:g}] {self.x['unit']} of curve "
-                f"{self.name!r} ({self.form} has no plateau), got {x.min():g} to {x.max():g}; "
-                "pass extrapolate=True to use it all the same"
+                f"{self.name!r} ({why}), got {x.min():g} to {x.max():g}; pass extrapolate=True to use it all the same"
             )
         return np.asarray(FORMS[self.form].function(x, *self.parameters.values()))
 

@@ -1,5 +1,6 @@
 """Fitting curves, their files, and measured data."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -102,6 +103,36 @@ def test_extrapolation_is_refused_unless_marked():
     assert fit_curve(x, x / (x + 3), form="naka_rushton")(1e9) == pytest.approx(1)
 
 
+def test_a_plateau_excuses_no_value_below_the_data(curve):
+    x = np.geomspace(5, 60, 12)
+    noise = 0.01 * np.random.default_rng(0).normal(size=x.size)
+    rise = fit_curve(x, 1 - np.exp(-x / 15) + noise, form="saturating_exponential")
+    response = fit_curve(x, x / (x + 3) + noise, form="naka_rushton")
+    assert rise(0.0) == 0  # by its form
+    for fitted, value in ((curve, -100.0), (rise, -1e-9), (response, 4.0)):
+        with pytest.raises(ValueError, match=r"must lie in the observed range"):
+            fitted([value, 30.0])
+    with pytest.raises(ValueError, match="t must be a number, got NaN"):
+        curve([30.0, np.nan])
+
+
+def test_a_parameter_at_a_bound_of_zero_is_a_flaw_and_a_choice_among_flawed_fits_says_so():
+    t = np.arange(0.0, 61.0, 5.0)
+    y = np.where(t > 0, 50 + 2 * np.random.default_rng(0).normal(size=t.size), 0.0)
+    step = fit_curve(t, y, np.full(t.size, 2.0))
+    assert step.fit["flaws"]["power_law"] == "exponent at the bound"
+    assert step.fit["chosen_by"] == "lowest BIC of 9 forms, all of them flawed"
+    assert "flawed" not in fit_curve(t, 50 * (t / 60) ** 0.5 + y / 50).fit["chosen_by"]
+
+
+def test_a_start_at_zero_is_no_point_of_a_form_that_starts_there(tmp_path):
+    curve = fit_csv(measured(tmp_path / "s.csv", "time,response", ["0,0", "10,21", "30,38", "60,44"]))
+    assert curve.form.name == "saturating_exponential" and curve.stderr["tau"] > 0.01
+    for name in ("stretched_exponential", "power_law_approach"):
+        assert curve.fit["not_fitted"][name].endswith("more points than its 3 parameters, got 3 that depend on them")
+    assert "naka_rushton" in curve.fit["bic"]  # its base is free at 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -113,6 +144,7 @@ def test_extrapolation_is_refused_unless_marked():
         (dict(x=[1, 2, 3], ensemble=np.zeros((5, 3))), "ensemble must differ between members"),
         (dict(x=[1, 2, 3], ensemble=np.full((5, 3), np.nan)), "ensemble must be finite"),
         (dict(x=[1, 2, 3], y=[1, 2, 3], form="spline"), "form must be 'auto' or one of power_law, .*, got 'spline'"),
+        (dict(x=[1, 2, 3], y=[5, 5, 5]), "y must vary with x, got 5 at every point; a constant has no course to fit"),
         (dict(x=[1, 1], y=[1, 2]), "data must have enough points for one of .*, got too few; add points"),
     ],
 )
@@ -160,11 +192,25 @@ def test_a_crash_while_writing_leaves_the_old_file_or_none(curve, tmp_path, monk
         lambda text: text.replace("version = 1", "version = 2", 1),
         lambda text: text[: text.index("[provenance]")],
         lambda text: text.replace('form = "saturating_exponential"', 'form = "hill"'),
+        lambda text: text.replace("version = 1", "version = true", 1),
+        lambda text: text.replace('name = "ltp"', "name = 3"),
+        lambda text: text.replace("(1 - exp(-x / tau))", "(1 + exp(-x / tau))"),
+        lambda text: text.replace("extrapolate = false", 'extrapolate = "no"'),
+        lambda text: re.sub(r"\[parameters\](.*?)\[fit\]", "parameters = [1, 2]\n[fit]", text, flags=re.DOTALL),
+        lambda text: re.sub(r"value = [^,]+", "value = nan", re.sub(r"\ny = \[0.0.*", f"\ny = {[np.nan] * 5}", text)),
+        lambda text: text.replace("stderr = ", "stderr = -", 1),
+        lambda text: re.sub(r"stderr = [^,]+", "stderr = nan", text, count=1),
+        lambda text: re.sub(r"covariance = .*", "covariance = [[1.0]]", text),
+        lambda text: re.sub(r"covariance = .*", "covariance = [[1.0, 0.0], [0.0, nan]]", text),
+        lambda text: re.sub(r"\[fit.bic\].*?\n\[", "[", text, flags=re.DOTALL),
+        lambda text: text[: text.index("[provenance]")] + "[provenance]\n",
+        lambda text: text.replace('kind = "measurement"\n', ""),
     ],
 )
 def test_reading_back_refuses_a_spoilt_file(curve, tmp_path, spoil):
     path = tmp_path / "ltp.toml"
     path.write_text(spoil(curve.to_toml()))
+    assert path.read_text() != curve.to_toml()
     with pytest.raises(ValueError, match=r"must be a whole curve file, got .*; write it again with `astro-sim`"):
         read_curve(path)
 
@@ -209,6 +255,29 @@ def test_csv_without_sem_and_in_percent_of_baseline(tmp_path):
 def test_csv_errors_name_file_and_line(tmp_path, header, rows, message):
     with pytest.raises(ValueError, match=message):
         fit_csv(measured(tmp_path / "s.csv", header, rows))
+
+
+T = np.arange(0, 61, 5)
+WIGGLE = np.cos(7 * T)
+
+
+@pytest.mark.parametrize(
+    ("response", "baseline"),
+    [(70 + 30 * np.exp(-T / 15) + WIGGLE, 100.0), (70 + 30 * np.exp(-T / 15) + WIGGLE, 0.0), (-1.0 * T, 0.0),
+     (140 - 40 * np.exp(-T / 15) + WIGGLE, 500.0)],
+)  # fmt: skip
+def test_csv_without_a_rise_above_the_baseline_is_refused_unless_its_form_is_named(tmp_path, response, baseline):
+    path = measured(tmp_path / "s.csv", "time,response", [f"{a},{b}" for a, b in zip(T, response, strict=True)])
+    with pytest.raises(ValueError, match=r"s.csv: response must rise above the baseline .*, got a .*; correct the"):
+        fit_csv(path, baseline=baseline)
+    assert fit_csv(path, baseline=baseline, form="naka_rushton").form.name == "naka_rushton"
+
+
+@pytest.mark.parametrize("value", [0, 5])
+def test_csv_with_a_constant_response_is_refused(tmp_path, value):
+    path = measured(tmp_path / "s.csv", "time,response", [f"{time},{value}" for time in T])
+    with pytest.raises(ValueError, match=f"s.csv: y must vary with x, got {value} at every point"):
+        fit_csv(path)
 
 
 def test_csv_that_cannot_be_read(tmp_path):

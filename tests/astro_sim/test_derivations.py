@@ -39,7 +39,7 @@ from astro_sim.pairing import CycledPairing
 from astro_sim.parameters import FM, PLASTICITY, variant
 from astro_sim.provenance import STANDARD, command
 from astro_sim.simulation import simulate
-from astro_sim.verification import verify_curve, verify_curves
+from astro_sim.verification import compare, verify_curve, verify_curves
 from rmaat.curves import load_curve
 
 
@@ -275,6 +275,9 @@ def test_a_consistently_changed_parameter_is_named(planted, name, factor):
         ("covariance = [[", "covariance = [[9", "covariance"),
         ("range = [0.0, 800.0]", "range = [0.0, 900.0]", "x_range"),
         ("\ny = [0.1", "\ny = [0.2", "samples"),
+        ("extrapolate = false", "extrapolate = true", "extrapolate"),
+        ("r_squared = 0.99", "r_squared = 0.90", "r_squared"),
+        ("tau = 143.", "tau = 144.", "closed_form.tau"),
     ],
 )
 def test_whatever_else_was_changed_is_named(planted, old, new, named):
@@ -287,6 +290,31 @@ def test_whatever_else_was_changed_is_named(planted, old, new, named):
         path.write_text(text)
         write_curve(dataclasses.replace(read_curve(path), x_range=(0.0, 900.0)), path)
     assert named in verify_curve(path).differences
+
+
+def test_what_is_noted_beside_the_fit_is_compared():
+    experiment = PopulationExperiment(n_synapses=600, n_rates=6)
+    tau = np.repeat(140 / experiment.rates_hz(), experiment.repeats)
+    planted = (efficacies(experiment, tau, seed) for seed in (0, 1))
+    mine, other = (derive_ltp_population(experiment, run, form="power_law") for run in planted)
+    rates = np.repeat(CalciumExperiment(n_synapses=75).rates_hz(), 3)
+    planted = recording({"C": ("astrocyte", np.stack([np.full(75, 0.03), 0.2 * rates**0.3]))}, experiment)
+    calcium = derive_stp_calcium(CalciumExperiment(n_synapses=75, discard_s=1), planted.assign_coords(time=[0, 2]))
+    for curve, table, key in [
+        (mine, "population", "rate"),
+        (mine, "population", "amplitude"),
+        (mine, "population", "a"),
+        (mine, "population", "a_stderr"),
+        (calcium, "exponents", "rest_uM"),
+        (calcium, "exponents", "above_rest"),
+        (calcium, "exponents", "of_level_log_log"),
+    ]:
+        noted = curve.fit[table]
+        changed = noted | {key: (2 * np.array(noted[key])).tolist()}
+        spoilt = dataclasses.replace(curve, fit=curve.fit | {table: changed})
+        assert [c.name for c in compare(spoilt, curve) if not c.agrees] == [f"{table}.{key}"]
+    other = dataclasses.replace(other, provenance=other.provenance | {"target": "numpy"})
+    assert all(c.agrees for c in compare(mine, other))
 
 
 def test_other_draws_agree_within_the_stated_uncertainty(planted):

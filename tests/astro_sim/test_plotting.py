@@ -43,7 +43,9 @@ def recording():
 def ltp():
     t = np.arange(0, 801.0, 50)
     y = 0.55 * (1 - np.exp(-t / 150)) + 0.01 * np.cos(7 * t)
-    return fit_curve(t, y, np.full(17, 0.01), name="ltp", x_axis=Axis("t", "s"), y_axis=Axis("rho", "1"))
+    origin = {"kind": "measurement", "command": "c", "source": "s", "versions": {}}
+    axes = {"x_axis": Axis("t", "s"), "y_axis": Axis("rho", "1")}
+    return fit_curve(t, y, np.full(17, 0.01), name="ltp", provenance=origin, **axes)
 
 
 @pytest.fixture

@@ -214,6 +214,15 @@ def test_draw_k_is_the_same_for_every_n():
         curve.sample(-1, seed=0)
 
 
+def test_below_zero_and_beyond_numbers():
+    curve = parse_curve(LTP)
+    with pytest.raises(ValueError, match=r"t must lie in .* \(below it a plateau says nothing\), got -1"):
+        curve(-1.0)
+    with pytest.raises(ValueError, match="t must be a number, got NaN"):
+        curve(np.nan)
+    assert curve(0.0) == 0 and curve(-1.0, extrapolate=True) < 0
+
+
 def test_fractions_stay_fractions():
     form = FORMS["biexponential"]
     assert form.scales["weight"] == "logit"
