@@ -5,6 +5,7 @@ Add --debug to any command to see the traceback of an error."""
 import contextlib
 import io
 import json
+import os
 import re
 import sys
 import traceback
@@ -16,9 +17,10 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import Positional, arg
 
+from rmaat.files import read_json
 from rmaat.train import TrainConfig
 
-Run = Annotated[Path, arg(metavar="RUN", help="run directory, as `rmaat train` wrote it")]
+Run = Annotated[Positional[Path], arg(metavar="RUN", help="run directory, as `rmaat train` wrote it")]
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class MakeData:
     """Where official files lie and generated data are kept."""
     seed: int = 0
     """Seed of everything that is drawn."""
-    options: dict[str, int | float | str | bool] | None = None
+    options: dict[str, bool | int | float | str] | None = None
     """Options of the task, as pairs: --options max_length 600 n_train 20000."""
 
     def run(self) -> int:
@@ -73,7 +75,7 @@ class ListData:
 class Evaluate:
     """Accuracy of a run on one split, beside the majority-class rate and the run's baselines."""
 
-    run_directory: Annotated[Positional[Path], Run]
+    run_directory: Run
     split: str = "test"
     """train, validation or test."""
     require_gain: float | None = None
@@ -97,7 +99,8 @@ class Evaluate:
         print(
             f"{'majority class':<14} {own['majority_rate']:>16.1%}   {own['model']} gains {gain:+.1f} percentage points"
         )
-        if self.split == "test":
+        metrics = self.run_directory / "metrics.json"
+        if self.split == "test" and metrics.exists() and "test_accuracy" in read_json(metrics):
             accuracies = {result["model"]: result["accuracy"] for result in baselines}
             add_metrics(self.run_directory, {"test_accuracy": own["accuracy"], "baselines": accuracies})
         if self.require_gain is not None and gain < self.require_gain:
@@ -112,7 +115,7 @@ class Evaluate:
 class Trace:
     """Print each derived constant of a checkpoint with its chain down to the simulation and its equations."""
 
-    run_directory: Annotated[Positional[Path], Run]
+    run_directory: Run
     segments: int | None = None
     """Number of segments T whose retention factors are shown; by default that of the task's longest input."""
 
@@ -128,7 +131,7 @@ class Trace:
 class Report:
     """Write one self-contained report.html with the result, the origin of the constants, figures and curves."""
 
-    run_directory: Annotated[Positional[Path], Run]
+    run_directory: Run
     title: str | None = None
     """Heading of the page."""
 
@@ -155,7 +158,7 @@ def _train(argv: Sequence[str]) -> int:
     config = _parse(tyro.cli, TrainConfig, default=default, args=argv, prog="rmaat train", description=description)
     run = train(config)
     metrics = run / "metrics.json"
-    result = json.loads(metrics.read_text()) if metrics.exists() else {}
+    result = read_json(metrics) if metrics.exists() else {}
     if "test_accuracy" in result:
         print(f"{run}: test accuracy {result['test_accuracy']:.1%}, majority class {result['majority_rate']:.1%}")
     else:
@@ -226,7 +229,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in argv
     argv = [word for word in argv if word != "--debug"]
     try:
-        return _run(argv)
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # head, say, has read enough; what is left to write at exit must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as of a program that SIGPIPE ended
     except EXPECTED as error:
         if debug:
             traceback.print_exc()

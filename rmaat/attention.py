@@ -186,6 +186,7 @@ class AstromorphicAttention(nn.Module):
             All tokens write, but only the first `n_read` read: the result is (batch, n_read, d_model). Not when causal.
         """
         self._check_input(x, mask)
+        _check_n_read(n_read, self.causal)
         q, k, v = _project(self.qkv, x, self.n_heads, n_read)
         phi_q, phi_k = phi(q), phi(k)
         phi_r = self.positions() if phi_r is None else phi_r
@@ -303,6 +304,7 @@ class SoftmaxAttention(nn.Module):
         n_read: int | None = None,
     ) -> Float[Tensor, "batch read d_model"]:
         """Softmax attention over the valid tokens, with torch's fused kernel."""
+        _check_n_read(n_read, self.causal)
         q, k, v = _project(self.qkv, x, self.n_heads, n_read)
         allowed = None
         if mask is not None:
@@ -323,6 +325,11 @@ def _project(qkv: nn.Linear, x: Tensor, n_heads: int, n_read: int | None) -> tup
     q = F.linear(x[:, :n_read], w_q).unflatten(-1, (n_heads, -1)).transpose(1, 2)
     k, v = F.linear(x, w_kv).unflatten(-1, (2, n_heads, -1)).permute(2, 0, 3, 1, 4)
     return q, k, v
+
+
+def _check_n_read(n_read: int | None, causal: bool) -> None:
+    if n_read is not None and causal:
+        raise ValueError(f"n_read must be None in causal attention, got {n_read}; cut the result instead")
 
 
 def _check_sizes(d_model: int, n_heads: int, n_tokens: int, grid: tuple[int, int] | None) -> None:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from rmaat.curves import Curve
-from rmaat.files import write_tensors, write_text
+from rmaat.files import read_json, write_tensors, write_text
 
 
 @dataclass
@@ -73,15 +73,16 @@ class RunFolder:
         text = json.dumps(record, indent=2, default=str) + "\n"
         path = self.path / "config.json"
         if path.exists():
-            self._compare(json.loads(path.read_text()), json.loads(text), ignore)
+            self._compare(read_json(path), json.loads(text), ignore)
         elif self.writes:
             self._copy_curves(curves)
             write_text(path, text)
 
     def _compare(self, old: dict[str, Any], new: dict[str, Any], ignore: Collection[str]) -> None:
         for section in ("train", "network", "curves", "task"):
-            for key in sorted({*old[section], *new[section]} - (set(ignore) if section == "train" else set())):
-                was, now = old[section].get(key), new[section].get(key)
+            before, after = old.get(section, {}), new[section]
+            for key in sorted({*before, *after} - (set(ignore) if section == "train" else set())):
+                was, now = before.get(key), after.get(key)
                 if was != now:
                     raise ValueError(
                         f"{section}.{key} must be that of the run in {self.path}, {was!r:.60}, got {now!r:.60}; "
@@ -199,6 +200,6 @@ def add_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
     ``seconds`` maps stage to wall time; what others wrote under other names stays.
     """
     path = folder / "metrics.json"
-    before = json.loads(path.read_text()) if path.exists() else {}
+    before = read_json(path) if path.exists() else {}
     seconds = {**before.get("seconds", {}), **metrics.get("seconds", {})}
     write_text(path, json.dumps({**before, **metrics, "seconds": seconds}, indent=2) + "\n")

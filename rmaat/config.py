@@ -185,7 +185,7 @@ class TrainConfig:
     """Run directory; an interrupted run in it is continued, a finished one is left as it is."""
     task: str = "listops-short"
     """Name of the task."""
-    task_options: dict[str, int | float | str | bool] = field(default_factory=dict)
+    task_options: dict[str, bool | int | float | str] = field(default_factory=dict)
     """Options of the task, such as max_length or n_train."""
     task_seed: int = 0
     """Seed of generated data and of drawn splits."""

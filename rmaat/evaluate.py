@@ -1,19 +1,23 @@
 """Loss and accuracy of a model on a split, and of a trained run."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rmaat.baselines import build_model
 from rmaat.config import ModelConfig
 from rmaat.curves import load_curves
+from rmaat.files import read_json, read_tensors
 from rmaat.tasks import IGNORED, Split, load_task
 from rmaat.tasks.batching import in_order
+
+RECORDED = {  # in config.json, and needed to evaluate a run
+    "train": "model task task_options task_seed data_dir curve_draw curve_seed".split(),
+    "network": ["vocab_size"],
+}
 
 
 def loss_and_hits(logits: Tensor, labels: Tensor, lengths: Tensor, segment_len: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,17 +78,23 @@ def load_run(run: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     Raises
     ------
     ValueError
-        If the directory does not hold a run.
+        If the directory does not hold a run, or a damaged one.
     """
     run = Path(run)
     config_path, weights = run / "config.json", run / "model" / "model.safetensors"
     for path in (config_path, weights):
         if not path.is_file():
             raise ValueError(f"run must be a run directory with {path.relative_to(run)}, got {run}; train it first")
-    record = json.loads(config_path.read_text())
+    record = read_json(config_path)
+    for section, names in RECORDED.items():
+        if missing := [name for name in names if name not in record.get(section, {})]:
+            raise ValueError(f"{config_path} must hold {section}.{missing[0]}, got none; train the run again")
     curves = draw_curves(run / "curves", record["train"]["curve_draw"], record["train"]["curve_seed"])
-    model = build_model(record["train"]["model"], ModelConfig(**record["network"]), curves)
-    model.load_state_dict(load_file(weights))
+    try:
+        model = build_model(record["train"]["model"], ModelConfig(**record["network"]), curves)
+        model.load_state_dict(read_tensors(weights))
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"{run} must hold one model's configuration and weights, got {error}") from error
     return model.eval(), record
 
 
@@ -95,7 +105,15 @@ def draw_curves(folder: Path | None, draw: int | None, seed: int) -> dict[str, A
 
 
 def evaluate(run: Path | str, split: str = "test", *, batch_size: int = 128, device: str = "cpu") -> dict[str, Any]:
-    """Accuracy and loss of a run's best model on one split of its task, beside the split's majority-class rate."""
+    """Accuracy and loss of a run's best model on one split of its task, beside the split's majority-class rate.
+
+    Raises
+    ------
+    ValueError
+        If the directory does not hold a whole run, or there is no such split or device.
+    """
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device must be 'cpu' where PyTorch finds no GPU, got {device!r}")
     model, record = load_run(run)
     train = record["train"]
     task = load_task(train["task"], train["data_dir"], seed=train["task_seed"], **train["task_options"])

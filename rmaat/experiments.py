@@ -3,7 +3,7 @@
 A run is a recipe ``RECIPES/<task>/<model>.toml``, a seed and possibly a variant: a change of the model that a study
 asks about. Its result is one JSON file ``RESULTS/<task>/<model>[--<variant>]-s<seed>.json``. A run that has one is
 done; a run that was killed goes on from its last checkpoint in ``WORK``; so the runner may be stopped at any time and
-results may come from several machines. To repeat a run, delete its result.
+results may come from several machines. To repeat a run, delete its result; one of other settings is refused.
 
 Studies: `models` compares models; `ablations` takes RMAAT apart; `memory` sweeps the number of memory tokens;
 `deviation` scales what the astrocytes set (a, alpha, position scale) away from its simulated value. The paper's "fewer
@@ -30,7 +30,7 @@ from rmaat import tables
 from rmaat.baselines import build_model, count_parameters
 from rmaat.config import ModelConfig, TrainConfig
 from rmaat.evaluate import draw_curves
-from rmaat.files import write_text
+from rmaat.files import read_json, write_text
 from rmaat.recipes import load_recipe
 from rmaat.train import WITHOUT_EFFECT, train
 
@@ -123,7 +123,7 @@ class ExperimentConfig:
     """Where official files lie and generated data are kept."""
     curves: Path | None = None
     """Folder of curve files; by default the packaged ones."""
-    changes: dict[str, int | float | str | bool] = field(default_factory=dict)
+    changes: dict[str, bool | int | float | str] = field(default_factory=dict)
     """Fields of TrainConfig to change in every recipe, such as steps or device."""
     max_seconds: float | None = None
     """Stop after so many seconds, in the middle of a run if need be; the same command goes on."""
@@ -187,6 +187,33 @@ class Run:
         """Hash of `settings`, by which a result is told from one of a recipe that has changed since."""
         return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
 
+    def result(self) -> dict[str, Any] | None:
+        """The run's result, if it has one; fields that TrainConfig and ModelConfig have got since do not count.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, or its settings are not those of the run.
+        """
+        if not self.path.exists():
+            return None
+        result = read_json(self.path)
+        if result.get("fingerprint") != self.fingerprint:
+            was, now = _flatten(result.get("settings", {})), _flatten(self.settings)
+            shared = [name for name in now if name in was]
+            changed = [f"{name} {was[name]!r} instead of {now[name]!r}" for name in shared if was[name] != now[name]]
+            if changed:
+                raise ValueError(
+                    f"{self.path} must be a result of the recipe and changes as they are, got {', '.join(changed)}; "
+                    "delete it or choose another --results"
+                )
+        return result
+
+
+def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
+    network = {f"network.{name}": value for name, value in settings.get("network", {}).items()}
+    return {name: value for name, value in settings.items() if name != "network"} | network
+
 
 def run_experiments(config: ExperimentConfig, report: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
     """Run what has no result yet; return the results of the experiment's runs, finished earlier or now.
@@ -195,12 +222,19 @@ def run_experiments(config: ExperimentConfig, report: Callable[[str], None] | No
     ----------
     report : callable, optional
         Told one line before and after each run.
+
+    Raises
+    ------
+    ValueError
+        If a result that is there is damaged or of other settings.
     """
     say = report or (lambda line: None)
-    started, results = perf_counter(), []
-    for run in list(config.runs()):
-        if run.path.exists():
-            results.append(json.loads(run.path.read_text()))
+    started, results, runs = perf_counter(), [], list(config.runs())
+    for run in runs:
+        run.result()  # what is to be refused is refused before anything is trained
+    for run in runs:
+        if (result := run.result()) is not None:
+            results.append(result)
             continue
         left = None if config.max_seconds is None else config.max_seconds - (perf_counter() - started)
         if left is not None and left <= 0:
@@ -243,10 +277,10 @@ def carry_out(run: Run, seconds: float | None = None) -> dict[str, Any] | None:
     limit = {} if seconds is None else {"time_budget_s": seconds}
     folder = train(dataclasses.replace(run.train, **limit))
     path = folder / "metrics.json"
-    metrics = json.loads(path.read_text()) if path.exists() else {}
+    metrics = read_json(path) if path.exists() else {}
     if "test_accuracy" not in metrics:
         return None
-    record = json.loads((folder / "config.json").read_text())
+    record = read_json(folder / "config.json")
     curves = draw_curves(run.train.curves, run.train.curve_draw, run.train.curve_seed)
     model = build_model(run.train.model, ModelConfig(**record["network"]), curves)
     lengths = record["task"]["lengths"]["test"]
@@ -313,4 +347,4 @@ def render_experiments(folder: Path | str) -> Path:
 
 def load_results(folder: Path | str) -> list[dict[str, Any]]:
     """All results below a folder."""
-    return [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*/*.json"))]
+    return [read_json(path) for path in sorted(Path(folder).glob("*/*.json"))]

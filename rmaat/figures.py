@@ -1,10 +1,10 @@
 """The figures of a run folder: what was trained, and how the memory and the attention look that its curves gave it."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from rmaat.evaluate import load_run
+from rmaat.files import read_json
 from rmaat.model import RMAAT
 from rmaat.plotting import (
     STYLE,
@@ -44,7 +44,7 @@ def _loss(run: Path, model: RMAAT) -> Path | None:
     plot_log(run, ax=loss)
     for folder in (run, *sorted(path.parent for path in run.glob("baselines/*/log.jsonl"))):
         plot_log(folder, "validation_accuracy", ax=accuracy)
-        accuracy.lines[-1].set_label(json.loads((folder / "config.json").read_text())["train"]["model"])
+        accuracy.lines[-1].set_label(read_json(folder / "config.json")["train"]["model"])
     accuracy.set_ylabel("validation accuracy")
     accuracy.legend(loc="lower right")
     return _save(
@@ -54,10 +54,10 @@ def _loss(run: Path, model: RMAAT) -> Path | None:
 
 def _accuracy(run: Path, model: RMAAT) -> Path | None:
     path = run / "metrics.json"
-    metrics = json.loads(path.read_text()) if path.exists() else {}
+    metrics = read_json(path) if path.exists() else {}
     if "test_accuracy" not in metrics:
         return None
-    entries = [metrics] + [json.loads(path.read_text()) for path in sorted(run.glob("baselines/*/metrics.json"))]
+    entries = [metrics] + [read_json(path) for path in sorted(run.glob("baselines/*/metrics.json"))]
     measured = {entry["model"]: [entry["test_accuracy"]] for entry in entries}
     ax = plot_accuracy(measured, majority=metrics["majority_rate"])
     return _save(ax, run, "accuracy", f"Test accuracy on {metrics['task']}, one seed each, and the majority class.")

@@ -1,5 +1,6 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all; one that cannot be read is named."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -51,3 +52,39 @@ def write_tensors(path: Path, tensors: Mapping[str, Any]) -> Path:
     with replacing(path) as file:
         file.write(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
     return path
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an object from a JSON file.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, cut off, or holds anything else.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path} must be a readable JSON file, got {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(f"{path} must be a whole JSON file, got {error}; write it again") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {value!r:.40}; write it again")
+    return value
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """Read tensors by name from a safetensors file.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, cut off, or of another format.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path} must be a whole safetensors file, got {error}; write it again") from error

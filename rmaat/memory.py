@@ -77,7 +77,7 @@ def retention_course(
 ) -> Float[Tensor, "steps"]:
     """Return p(t) - p(0) at t = 0, 1, ..., n_segments segments (float64)."""
     _seconds(seconds_per_segment)
-    curve.require_rising()
+    _require_course(curve)
     p = curve(np.arange(n_segments + 1) * float(seconds_per_segment))
     return torch.from_numpy(np.asarray(p - p[0], dtype=np.float64))
 
@@ -91,10 +91,10 @@ def retention_increments(
     computed from its survival functions, S(t-1) - S(t) = -S(t-1) expm1(log S(t) - log S(t-1)), which stays exact.
     """
     _seconds(seconds_per_segment)
+    _require_course(curve)
     survivals = _log_survivals(curve, np.arange(n_segments + 1) * float(seconds_per_segment))
     if not survivals:
         return retention_course(curve, n_segments, seconds_per_segment).diff()
-    curve.require_rising()
     falls = [weight * np.exp(log_s[:-1]) * -np.expm1(np.diff(log_s)) for weight, log_s in survivals]
     return torch.from_numpy(curve.parameters["amplitude"] * np.sum(falls, axis=0))
 
@@ -125,6 +125,7 @@ def relaxation_rate(curve: Curve, seconds_per_segment: float = 50.0) -> float:
             f"curve {curve.name!r} must rise from 0 to a plateau to have a relaxation time, got form {curve.form!r}; "
             f"fit one of {', '.join(RISING_FROM_ZERO)}"
         )
+    _require_course(curve)
     if curve.form == "saturating_exponential":
         return seconds_per_segment / curve.parameters["tau"]
     target = -math.expm1(-1) * curve.parameters["amplitude"]
@@ -292,6 +293,15 @@ def _count(name: str, value: int) -> int:
     if isinstance(value, bool) or int(value) != value or value < 1:
         raise ValueError(f"{name} must be a positive integer, got {value}")
     return int(value)
+
+
+def _require_course(curve: Curve) -> None:
+    if curve.x["unit"] != "s":
+        raise ValueError(
+            f"curve {curve.name!r} must be a course in time, x in s, to give a retention, got x in {curve.x['unit']}; "
+            "use an LTP curve"
+        )
+    curve.require_rising()
 
 
 def _seconds(value: float) -> None:

@@ -33,7 +33,6 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -42,10 +41,10 @@ from rmaat.block import Block, CachedRead, Dropout
 from rmaat.config import ModelConfig
 from rmaat.constants import Constants
 from rmaat.curves import Curve, load_curve
-from rmaat.files import write_tensors, write_text
+from rmaat.files import read_json, read_tensors, write_tensors, write_text
 from rmaat.memory import AttendUpdate, GatedUpdate, update
 from rmaat.replay import replay, run_segments
-from rmaat.segments import Segments, State, check_tokens, masked_mean
+from rmaat.segments import Segments, State, check_state, check_tokens, masked_mean
 
 
 class RMAAT(nn.Module):
@@ -185,7 +184,7 @@ class RMAAT(nn.Module):
         lengths = None if lengths is None else lengths.reshape(-1).to(tokens.device)
         start = self.initial_state(tokens.shape[0] // (2 if pair else 1))
         if state is not None:
-            _check_state(state, tokens.shape[0])
+            check_state(state, tokens.shape[0])
             known = (start.seen, start.steps) if self.config.memory_update == "scale" else (state.seen, state.steps)
             start = replace(state, seen=known[0], steps=known[1])  # the schedule of `scale` is that of one rollout
         whole = self.config.n_memory == 0 and (self.config.max_len or math.inf) <= self.config.segment_len
@@ -353,7 +352,7 @@ class RMAAT(nn.Module):
         pair = self.config.task == "match"
         check_tokens(segment, lengths, self.config.vocab_size, ndim=3 if pair else 2)
         segment = segment.flatten(0, 1) if pair else segment
-        _check_state(state, segment.shape[0])
+        check_state(state, segment.shape[0])
         scaled = self.config.memory_update == "scale" and self.config.n_memory > 0
         if scaled and (state.n_segments is None or state.steps >= state.n_segments):
             raise ValueError(
@@ -394,22 +393,17 @@ class RMAAT(nn.Module):
         folder = Path(folder)
         if not (folder / "config.json").is_file():
             raise ValueError(f"{folder} must hold config.json and model.safetensors, got no such folder or files")
-        record = json.loads((folder / "config.json").read_text())
+        record = read_json(folder / "config.json")
+        if missing := {"class", "config", "curve_draws"} - record.keys():
+            raise ValueError(f"{folder / 'config.json'} must hold {min(missing)}, got none; save the model again")
         curves = {path.stem: load_curve(path) for path in sorted((folder / "curves").glob("*.toml"))}
         for name, (draw, seed) in record["curve_draws"].items():
             curves[name] = curves[name].sample(draw + 1, seed)[draw]
         kind = cls if record["class"] == cls.__name__ else getattr(import_module("rmaat.baselines"), record["class"])
-        tensors = load_file(folder / "model.safetensors")
+        tensors = read_tensors(folder / "model.safetensors")
         model = kind(ModelConfig(**record["config"]), curves).to(tensors["embedding.weight"].dtype)
         model.load_state_dict(tensors)
         return model.eval()
-
-
-def _check_state(state: State, batch: int) -> None:
-    if not isinstance(state, State):
-        raise ValueError(f"state must be what initial_state, step or forward returned, got {type(state).__name__}")
-    if state.memory.shape[0] != batch:
-        raise ValueError(f"tokens must be {state.memory.shape[0]} sequences like the state, got {batch}")
 
 
 def _unit_normal(*shape: int) -> nn.Parameter:

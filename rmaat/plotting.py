@@ -84,15 +84,15 @@ def save_figure(figure: Figure, path_stem: str | os.PathLike, caption: str = "")
 
 @styled
 def plot_log(run: str | os.PathLike, *keys: str, ax: Axes | None = None, **line) -> Axes:
-    """Courses from a run's log.jsonl against the optimiser step; by default training and validation loss.
+    """Courses from a run's log.jsonl against the optimiser step; by default the losses that are there.
 
     Raises
     ------
     ValueError
         If the log has no entry of that name.
     """
-    keys = keys or ("loss", "validation_loss")
     lines = [json.loads(text) for text in (Path(run) / "log.jsonl").read_text().splitlines()]
+    keys = keys or tuple(key for key in ("loss", "validation_loss") if any(key in entry for entry in lines))
     for key in keys:
         points = [(entry["step"], entry[key]) for entry in lines if key in entry]
         if not points:

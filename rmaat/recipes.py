@@ -28,7 +28,8 @@ def load_recipe(path: str | Path, **changes: Any) -> TrainConfig:
     Raises
     ------
     ValueError
-        For a file that is missing or no TOML, and for a field that TrainConfig or ModelConfig does not have.
+        For a file that is missing or no TOML, for a field that TrainConfig or ModelConfig does not have, and for values
+        that make no training.
     """
     path = Path(path)
     try:
@@ -38,7 +39,9 @@ def load_recipe(path: str | Path, **changes: Any) -> TrainConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"recipe must be TOML, got {path}: {error}") from error
     for section in ("network", "task_options"):
-        changes[section] = recipe.get(section, {}) | changes.get(section, {})
+        if not isinstance(table := recipe.get(section, {}), dict):
+            raise ValueError(f"{path}: {section} must be a table, got {table!r}")
+        changes[section] = table | changes.get(section, {})
     recipe |= changes
     network = recipe.pop("network")
     for section, values, kind in (("", recipe, TrainConfig), ("network.", network, ModelConfig)):
@@ -49,9 +52,12 @@ def load_recipe(path: str | Path, **changes: Any) -> TrainConfig:
                     f"{path}: {section}{name} must be a field of {kind.__name__}, one of {', '.join(sorted(known))}"
                 )
     for name in PATHS:
-        if recipe.get(name) is not None:
+        if isinstance(recipe.get(name), str):
             recipe[name] = Path(recipe[name])
     for name in TUPLES:
-        if name in recipe:
+        if isinstance(recipe.get(name), list):
             recipe[name] = tuple(recipe[name])
-    return TrainConfig(**recipe, network=ModelConfig(**({"vocab_size": 2} | network)))
+    try:
+        return TrainConfig(**recipe, network=ModelConfig(**({"vocab_size": 2} | network)))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

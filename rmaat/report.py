@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader
 from PIL import Image
 
 from rmaat.curves import Curve, load_curves
-from rmaat.files import write_text
+from rmaat.files import read_json, write_text
 from rmaat.trace import Derived, trace
 
 FIGURE_ORDER = ("calcium", "ltp", "stp", "retention", "attention", "memory", "loss", "accuracy")
@@ -24,14 +24,14 @@ def report(run: str | Path, *, title: str | None = None) -> Path:
     Raises
     ------
     ValueError
-        When the folder holds neither metrics nor curve files: then there is nothing to report.
+        When the folder holds neither metrics nor curve files, so that there is nothing to report, or damaged ones.
     """
     run = Path(run)
-    metrics = _read_json(run / "metrics.json")
+    metrics = _read_metrics(run / "metrics.json")
     curves = load_curves(run / "curves") if (run / "curves").is_dir() else {}
     if not metrics and not curves:
         raise ValueError(
-            f"run must hold metrics.json or curves/, got neither in {run}; train into it with `rmaat train --out {run}`"
+            f"run must hold metrics.json or curves/, got neither in {run}; train into it with `rmaat train --run {run}`"
         )
     derived = trace(run) if (run / "model").is_dir() else []
     page = Environment(loader=PackageLoader("rmaat", "."), autoescape=True, trim_blocks=True).get_template(
@@ -75,7 +75,7 @@ def _results(run: Path, metrics: dict) -> list[dict]:
     """The run's own row first, its baselines (sub-folders of ``baselines/``) after it, the majority class last."""
     if "test_accuracy" not in metrics:
         return []
-    entries = [metrics] + [_read_json(path) for path in sorted(run.glob("baselines/*/metrics.json"))]
+    entries = [metrics] + [_read_metrics(path) for path in sorted(run.glob("baselines/*/metrics.json"))]
     rows = [
         {
             "model": entry["model"],
@@ -125,4 +125,13 @@ def _flatten(value: object, prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _read_json(path: Path) -> dict:
-    return json.loads(path.read_text()) if path.exists() else {}
+    return read_json(path) if path.exists() else {}
+
+
+def _read_metrics(path: Path) -> dict:
+    """The metrics, {} where there are none; with a test accuracy all that the page says about a model must be there."""
+    metrics = _read_json(path)
+    needed = ("model", "task", "majority_rate", "parameters", "steps", "seconds")
+    if "test_accuracy" in metrics and (missing := [name for name in needed if name not in metrics]):
+        raise ValueError(f"{path} must hold {missing[0]} of a finished run, got none; go on with `rmaat train`")
+    return metrics

@@ -47,6 +47,8 @@ def position_kernel(
     metric : {"manhattan", "euclidean"}
         Only Manhattan distance factorises into a row scan times a column scan; Euclidean exists here alone.
     """
+    if metric not in ("manhattan", "euclidean"):
+        raise ValueError(f"metric must be 'manhattan' or 'euclidean', got {metric!r}")
     index = torch.arange(n_tokens, dtype=torch.float64)
     columns = grid[1] if grid else n_tokens
     row, column = index // columns, index % columns

@@ -137,6 +137,14 @@ class State:
     cache: tuple[Tensor, ...] = ()
 
 
+def check_state(state: State, batch: int) -> None:
+    """Raise ValueError unless `state` is one, of so many sequences."""
+    if not isinstance(state, State):
+        raise ValueError(f"state must be what initial_state, step or forward returned, got {type(state).__name__}")
+    if state.memory.shape[0] != batch:
+        raise ValueError(f"tokens must be {state.memory.shape[0]} sequences like the state, got {batch}")
+
+
 def masked_mean(x: Float[Tensor, "batch n d"], mask: Bool[Tensor, "batch n"] | None) -> Float[Tensor, "batch d"]:
     """Mean over the valid positions; 0 where there is none."""
     if mask is None:

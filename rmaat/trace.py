@@ -51,6 +51,8 @@ def trace(run: str | Path, *, n_segments: int | None = None) -> list[Derived]:
     CurveFileError
         When the checkpoint's curve files are missing: a checkpoint that cannot say where its constants come from.
     """
+    if n_segments is not None and n_segments < 1:
+        raise ValueError(f"n_segments must be at least 1, got {n_segments}")
     folder = Path(run)
     folder = folder / "model" if (folder / "model").is_dir() else folder
     try:

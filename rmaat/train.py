@@ -6,7 +6,7 @@ numbers in JSON continue a run exactly: killed and resumed, it ends with the sam
 
 A batch is `batch_size * accumulate * processes` samples, cut into pieces; each piece's summed loss is divided by the
 number of answers asked for in the whole batch, so that ragged batches, accumulation and several processes give the
-gradient of the whole batch.
+gradient of the whole batch. A process without a sample of its own takes part with a loss of 0.
 
 A run directory holds config.json, curves/ (copies), model/ (best), last/ (to resume), log.jsonl, tensorboard/ and, once
 finished, metrics.json.
@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from safetensors.torch import load_file
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -32,6 +31,7 @@ from rmaat.baselines import build_model
 from rmaat.checkpoint import Loop, RunFolder
 from rmaat.config import ModelConfig, TrainConfig
 from rmaat.evaluate import count_hits, draw_curves, loss_and_hits, to_batch
+from rmaat.files import read_tensors
 from rmaat.optimiser import lr_factor, parameter_groups, step_seed
 from rmaat.tasks import IGNORED, Task, load_task
 from rmaat.tasks.batching import BatchPlan, cut, padded_length
@@ -63,18 +63,21 @@ def train(config: TrainConfig) -> Path:
     curves = draw_curves(config.curves, config.curve_draw, config.curve_seed)
     sizes = {"vocab_size": task.vocab_size, "n_classes": task.n_classes, "task": task.kind, "max_len": task.max_len}
     network = ModelConfig(**asdict(config.network) | sizes)
-    folder.open(asdict(config), asdict(network), curves, dict(task.card), ignore=WITHOUT_EFFECT)
-    accelerator.wait_for_everyone()
     on_gpu = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.random.fork_rng(devices=on_gpu):
         torch.manual_seed(config.seed)
-        model = build_model(config.model, network, curves)
-        _Leg(config, accelerator, folder, task, model).run()
+        leg = _Leg(config, accelerator, folder, task, build_model(config.model, network, curves))
+        folder.open(asdict(config), asdict(network), curves, dict(task.card), ignore=WITHOUT_EFFECT)
+        accelerator.wait_for_everyone()
+        leg.run()
     return folder.path
 
 
 class _Leg:
-    """One leg of a run: from where the last one stopped to the end or to this leg's limit."""
+    """One leg of a run: from where the last one stopped to the end or to this leg's limit.
+
+    Making one reads and writes nothing, so that what cannot be trained leaves no run folder.
+    """
 
     def __init__(
         self,
@@ -88,10 +91,6 @@ class _Leg:
         self.bare, self.segment_len = model, model.config.segment_len
         groups = parameter_groups(model, config.weight_decay, config.lr_scale)
         self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
-        self.loop = folder.load(model, self.optimizer, accelerator.scaler) or Loop()
-        if config.compile:
-            model.compile()
-        self.model, self.optimizer = accelerator.prepare(model, self.optimizer)
         self.pieces = accelerator.num_processes * config.accumulate
         lengths = task.train.lengths
         self.plan = BatchPlan(
@@ -101,8 +100,6 @@ class _Leg:
             bucket=config.bucket,
             seed=config.seed,
         )
-        self.batches = self.plan.batches(self.loop.epoch, self.loop.batch)
-        self.started, self.first_step = time.perf_counter(), self.loop.step
         self.since_log = {"seconds": 0.0, "samples": 0, "tokens": 0}
         self.shown: dict[str, str] = {}
 
@@ -113,8 +110,14 @@ class _Leg:
 
     def run(self) -> None:
         """Train to the end of the leg, and evaluate at the end of the run."""
+        self.loop = self.folder.load(self.bare, self.optimizer, self.accelerator.scaler) or Loop()
         if self.loop.finished:
             return
+        if self.config.compile:
+            self.bare.compile()
+        self.model, self.optimizer = self.accelerator.prepare(self.bare, self.optimizer)
+        self.batches = self.plan.batches(self.loop.epoch, self.loop.batch)
+        self.started, self.first_step = time.perf_counter(), self.loop.step
         self.folder.open_logs(self.loop.step, self.config.tensorboard)
         try:
             self._train()
@@ -182,11 +185,12 @@ class _Leg:
         mine = cut(samples, self.pieces)[accelerator.process_index :: accelerator.num_processes]
         total = torch.zeros((), device=accelerator.device)
         for i, piece in enumerate(mine):
-            batch = to_batch(split, piece, accelerator.device, length)
+            batch = to_batch(split, piece if len(piece) else samples[:1], accelerator.device, length)
             last = i == len(mine) - 1
             with nullcontext() if last else accelerator.no_sync(self.model):
                 logits = self.model(batch["tokens"], batch["lengths"])
                 loss, _, _ = loss_and_hits(logits, batch["labels"], batch["lengths"], self.segment_len)
+                loss = loss if len(piece) else 0 * loss
                 accelerator.backward(loss * (accelerator.num_processes / asked))  # DDP takes the mean over processes
             total += loss.detach() / asked
         norm = accelerator.clip_grad_norm_(self.model.parameters(), config.clip or math.inf)
@@ -254,7 +258,7 @@ class _Leg:
         seconds = self.seconds
         accelerator.wait_for_everyone()
         last = {name: tensor.clone() for name, tensor in self.bare.state_dict().items()}
-        self.bare.load_state_dict(load_file(self.folder.path / "model" / "model.safetensors"))
+        self.bare.load_state_dict(read_tensors(self.folder.path / "model" / "model.safetensors"))
         test_loss, test_accuracy = self._evaluate("test")
         self.bare.load_state_dict(last)
         loop.finished = True

@@ -1,6 +1,8 @@
 """Both command lines: a help text for everything, one line for a mistake, a traceback only when asked for."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -42,6 +44,19 @@ def test_every_rmaat_command_has_a_help_text(words, capsys):
     assert len(out.split("╭")[0].splitlines()) >= 3
 
 
+@pytest.mark.parametrize("name", rmaat_main.COMMANDS)
+def test_commands_on_a_run_say_so(name, capsys):
+    _, out, _ = run(rmaat_main.main, capsys, name, "--help")
+    assert f"usage: rmaat {name} [-h] RUN" in out and "run directory, as `rmaat train` wrote it" in out
+
+
+def test_a_reader_that_has_seen_enough_is_no_mistake():
+    command = [sys.executable, "-m", "rmaat", "train", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
 def test_the_overview_names_every_command(capsys):
     _, out, _ = run(rmaat_main.main, capsys, "--help")
     names = ("train", "bench", *rmaat_main.GROUPS, *rmaat_main.COMMANDS)
@@ -65,6 +80,8 @@ MISTAKES = [
     (rmaat_main.main, ["eval", "nowhere"], "nowhere"),
     (rmaat_main.main, ["data", "check", "nowhere"], "nowhere"),
     (rmaat_main.main, ["data", "make", "listopps"], "task must be one of"),
+    (rmaat_main.main, ["data", "make", "recall", "--options", "n_train", "x"], "n_train must be an integer, got 'x'"),
+    (rmaat_main.main, ["data", "make", "recall", "--options", "twins", "1"], "twins must be True or False, got 1"),
     (rmaat_main.main, ["fly"], "command must be one of"),
 ]
 
@@ -133,7 +150,10 @@ def test_data_make_prints_the_card(capsys, tmp_path):
         "4",
         "n_test",
         "4",
+        "twins",
+        "True",
     ]
     status, out, _ = run(rmaat_main.main, capsys, *words)
     assert status == 0
-    assert json.loads(out)["samples"] == {"train": 20, "validation": 4, "test": 4}
+    card = json.loads(out)
+    assert card["samples"] == {"train": 20, "validation": 4, "test": 4} and card["options"]["twins"] is True

@@ -61,7 +61,7 @@ def load_task(
     Raises
     ------
     TaskError
-        For an unknown name or option, and for missing or damaged files.
+        For an unknown name or option, an option that makes no task, and for missing or damaged files.
 
     Examples
     --------
@@ -72,9 +72,14 @@ def load_task(
     if name not in TASKS:
         raise TaskError(f"task must be one of {', '.join(TASKS)}, got {name!r}")
     try:
-        inspect.signature(TASKS[name]).bind(None, seed=seed, progress=progress, **options)
+        signature = inspect.signature(TASKS[name])
+        signature.bind(None, seed=seed, progress=progress, **options)
     except TypeError as error:
         raise TaskError(f"options of {name} must be options of its loader, {error}") from error
+    for option, value in options.items():
+        kind = type(signature.parameters[option].default)
+        if kind in (int, bool) and type(value) is not kind:
+            raise TaskError(f"{option} must be {'an integer' if kind is int else 'True or False'}, got {value!r}")
     return TASKS[name](None if data_dir is None else Path(data_dir), seed=seed, progress=progress, **options)
 
 

@@ -20,7 +20,7 @@ class BatchPlan:
     ----------
     lengths : (n_samples,) the length that padding is to be saved on; for matching, the longer of the two.
     batch_size : samples per batch, over all processes and accumulated pieces together.
-    pieces : every batch can be cut into this many non-empty pieces (processes x accumulated steps).
+    pieces : parts that every batch is cut into (processes x accumulated steps); the order does not depend on it.
     bucket : batches whose samples are sorted by length together; 1 gives plain shuffling, larger pads less.
     seed : of the order.
     """
@@ -41,9 +41,9 @@ class BatchPlan:
             raise TaskError(f"the split must hold at least {self.pieces} samples, one a piece, got {len(self.lengths)}")
 
     def epoch(self, epoch: int) -> list[np.ndarray]:
-        """The batches of one epoch, each an array of sample indices; the last of the cutting may be smaller.
+        """The batches of one epoch, each an array of sample indices; every sample comes exactly once.
 
-        Every sample comes exactly once, except that a last batch too small for one sample a piece is left out.
+        The last of the cutting may be smaller, even too small for one sample a piece.
         """
         rng = np.random.default_rng([self.seed, epoch])
         order = rng.permutation(len(self.lengths))
@@ -53,7 +53,6 @@ class BatchPlan:
             members = order[first : first + group]
             members = members[np.argsort(self.lengths[members], kind="stable")]
             batches += [members[i : i + self.batch_size] for i in range(0, len(members), self.batch_size)]
-        batches = [batch for batch in batches if len(batch) >= self.pieces]
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def batches(self, epoch: int = 0, index: int = 0) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -72,7 +71,7 @@ def padded_length(split: Split, samples: np.ndarray, multiple: int = 1) -> int:
 
 
 def cut(samples: np.ndarray, pieces: int) -> list[np.ndarray]:
-    """A batch in `pieces` consecutive parts of nearly equal size."""
+    """A batch in `pieces` consecutive parts of nearly equal size; the last are empty where samples are too few."""
     return np.array_split(samples, pieces)
 
 

@@ -83,6 +83,8 @@ def unpack(archive: Path, folder: Path) -> None:
         with _opened(archive) as tar:
             try:
                 tar.extractall(staging, filter="data")
+            except gzip.BadGzipFile:
+                raise
             except OSError as error:
                 reason = error.strerror or error
                 raise OSError(f"{folder} must have room for {archive.name}, got {reason}; nothing was kept") from error
@@ -98,11 +100,15 @@ def unpack(archive: Path, folder: Path) -> None:
 @contextmanager
 def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
     """The archive as a stream, to be read to its end; damage becomes one sentence."""
+    with archive.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
     try:
-        with tarfile.open(archive, "r|*") as tar:
+        with (gzip.open if zipped else open)(archive, "rb") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
             yield tar
             if tar.fileobj.tell() <= tar.offset:  # tarfile takes a cut between two members for the end
                 raise EOFError("no end mark")
+            while file.read(1 << 20):  # at its end gzip checks the content
+                pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         size = archive.stat().st_size
         raise TaskError(f"{archive} must be a whole archive, got {error} in {size} bytes; download it again") from error

@@ -194,7 +194,7 @@ def read_metadata(folder: Path) -> Iterator[tuple[Path, int]]:
 def _metadata_fields(path: Path) -> list[list[str]]:
     if path.read_bytes()[:6] != b"\x93NUMPY":
         try:
-            return [line.split(" ") for line in path.read_text("utf-8").splitlines()]
+            return [line.split() for line in path.read_text("utf-8").rstrip().splitlines()]
         except UnicodeDecodeError as error:
             raise TaskError(f"{path} must be text or a NumPy array, got {error}") from error
     try:

@@ -268,6 +268,11 @@ def test_wrong_inputs_are_refused():
         attention(torch.randn(2, 22, 10))
     with pytest.raises(ValueError, match=r"mask must be \(2, 21\) like the tokens, got \(2, 20\)"):
         attention(torch.randn(2, 21, 10), torch.ones(2, 20, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"^metric must be 'manhattan' or 'euclidean', got 'foo'$"):
+        attention.reference(torch.randn(2, 21, 10), metric="foo")
+    for causal in (build(causal=True), SoftmaxAttention(10, 2, causal=True)):
+        with pytest.raises(ValueError, match=r"^n_read must be None in causal attention, got 2"):
+            causal(torch.randn(2, 21, 10), n_read=2)
 
 
 def test_softmax_is_scaled_dot_product_attention():

@@ -27,14 +27,14 @@ def split_of(lengths, n_parts=1):
 )
 def test_every_sample_once(n, batch_size, pieces, bucket, seed, epoch):
     batch_size *= pieces
-    n += pieces
+    n += pieces - 1
     lengths = np.random.default_rng(n).integers(1, 50, n)
     plan = BatchPlan(lengths=lengths, batch_size=batch_size, pieces=pieces, bucket=bucket, seed=seed)
     batches = plan.epoch(epoch)
     seen = np.concatenate(batches)
-    assert len(set(seen)) == len(seen) > n - pieces
-    assert all(pieces <= len(batch) <= batch_size for batch in batches)
-    assert all(len(piece) > 0 for batch in batches for piece in cut(batch, pieces))
+    assert np.array_equal(np.sort(seen), np.arange(n))
+    assert all(1 <= len(batch) <= batch_size for batch in batches)
+    assert all(np.array_equal(np.concatenate(cut(batch, pieces)), batch) for batch in batches)
 
 
 def test_order_is_a_function_of_seed_and_epoch():
@@ -44,6 +44,13 @@ def test_order_is_a_function_of_seed_and_epoch():
     assert all(np.array_equal(a, b) for a, b in zip(first, plan.epoch(3), strict=True))
     for other in (plan.epoch(2), BatchPlan(lengths=LENGTHS, batch_size=32, seed=2).epoch(3)):
         assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("n", [1256, 1257, 1263])  # a last batch of none, one and seven samples
+def test_order_does_not_depend_on_the_pieces(n):
+    orders = [BatchPlan(lengths=np.arange(n) % 50, batch_size=8, pieces=pieces).epoch(0) for pieces in (1, 2, 8)]
+    for other in orders[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(orders[0], other, strict=True))
 
 
 def test_resuming_in_mid_epoch():

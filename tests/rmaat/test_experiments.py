@@ -154,6 +154,57 @@ def test_the_fingerprint_changes_with_the_settings_but_not_with_the_place(config
     assert run.fingerprint == moved.fingerprint != other.fingerprint
 
 
+def test_results_of_other_settings_are_refused(config, in_process):
+    config = replace(config, models=("rmt",))
+    (run,), (result,) = config.runs(), run_experiments(config)
+    recipe = config.recipes / "recall" / "rmt.toml"
+    recipe.write_text(recipe.read_text().replace("d_ff = 10", "d_ff = 12"))
+    message = r"rmt-s0.json must be a result of the recipe and changes as they are, got steps 4 instead of 2, "
+    with pytest.raises(ValueError, match=message + r"network.d_ff 10 instead of 12; delete it or choose another"):
+        run_experiments(replace(config, models=("rmaat", "rmt"), changes={"steps": 2}))
+    assert not (config.work / "recall" / "rmaat-s0").exists()  # refused before anything is trained
+    del result["settings"]["patience"], result["settings"]["network"]["grid"]  # of a time before there were such fields
+    run.path.write_text(json.dumps(result | {"fingerprint": "older"}))
+    assert run.result() is not None
+
+
+@pytest.mark.parametrize(("folder", "models"), [("lra", NAMES), ("deviation", ("rmaat",))])
+def test_committed_results_are_of_todays_recipes(folder, models):
+    recipes, results = RECIPES.parent / folder, RECIPES.parent / "results" / folder
+    there = set(results.glob("*/*.json"))
+    places = {"tasks": tuple({path.parent.name for path in there}), "recipes": recipes, "results": results}
+    for study in VARIANTS:
+        config = ExperimentConfig(models=models, study=study, **places)
+        there -= {run.path for run in config.runs() if run.result() is not None}
+    assert not there
+
+
+def test_damaged_results_are_named(config):
+    (run,) = replace(config, models=("rmt",)).runs()
+    run.path.parent.mkdir(parents=True)
+    run.path.write_text('{"task": "rec')
+    for read in (run.result, lambda: load_results(config.results)):
+        with pytest.raises(ValueError, match=r"rmt-s0.json must be a whole JSON file, got Unterminated string"):
+            read()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('steps = "abc"', "steps must be an integer, got 'abc'"),
+        ("betas = 0.9", "betas must be 2 values, each a number, got 0.9"),
+        ("run = 3", "run must be a path, got 3"),
+        ("network = 3", "network must be a table, got 3"),
+        ("task_options = []", r"task_options must be a table, got \[\]"),
+        ("lr = -1.0", "lr must be positive and finite, got -1.0"),
+    ],
+)
+def test_wrong_values_in_recipes_are_named_with_the_file(tmp_path, line, message):
+    (tmp_path / "recipe.toml").write_text(line)
+    with pytest.raises(ValueError, match=rf"recipe\.toml: {message}$"):
+        load_recipe(tmp_path / "recipe.toml")
+
+
 @pytest.mark.slow
 def test_each_run_has_a_process_of_its_own(config):
 

@@ -110,6 +110,13 @@ def test_pathfinder_metadata_as_an_array(tmp_path, pathfinder):
     assert array.card == text.card
 
 
+def test_pathfinder_metadata_with_other_blanks(tmp_path, pathfinder):
+    before = load_task("pathfinder32-release", tmp_path).card
+    for path in (pathfinder / "metadata").iterdir():
+        path.write_text(path.read_text().replace(" ", "  ") + "\n\n")
+    assert load_task("pathfinder32-release", tmp_path).card == before
+
+
 def test_pathfinder_order_is_numerical(tmp_path, pathfinder):
     """metadata/10.npy comes after 2.npy."""
     before = load_task("pathfinder32-release", tmp_path).card
@@ -191,6 +198,9 @@ def test_text_options(imdb):
     assert len(lra.train) == 40 and lra.train.lengths.max() == 5 and "validation is the test set" in lra.card["split"]
     with pytest.raises(TaskError, match=r"validation must be a share between 0 and 1 or 'test', got 2.0"):
         load_task("text", imdb, validation=2.0)
+    for name, length, rule in (("text", 0, "at least 1"), ("retrieval", -1, "at least 1"), ("text", "x", "an integer")):
+        with pytest.raises(TaskError, match=rf"^max_len must be {rule}, got {length!r}$"):
+            load_task(name, imdb, max_len=length)
     (imdb / "aclImdb" / "test" / "pos" / "x_1.txt").write_text("?")
     with pytest.raises(TaskError, match=r"x_1.txt must be named <id>_<rating>.txt, got x_1.txt"):
         load_task("text", imdb)
@@ -356,6 +366,20 @@ def test_archive_cut_between_two_members(tmp_path, mode):
     path.write_bytes(gzip.compress(content) if mode == "w:gz" else content)
     with pytest.raises(TaskError, match=r"must be a whole archive, got no end mark in \d+ bytes; download it again"):
         load_task("image", tmp_path)
+
+
+@pytest.mark.parametrize("at", [-6, -2])  # in the check sum, in the size
+def test_archive_whose_content_is_not_what_was_packed(tmp_path, cifar, at):
+    place = tmp_path / "download"
+    place.mkdir()
+    archive = place / "cifar-10-binary.tar.gz"
+    archive_of(cifar, archive)
+    content = bytearray(archive.read_bytes())
+    content[at] ^= 1
+    archive.write_bytes(content)
+    with pytest.raises(TaskError, match=r"must be a whole archive, got .*(CRC|Incorrect length).*; download it again"):
+        load_task("image", place)
+    assert [path.name for path in place.iterdir()] == [archive.name]
 
 
 def test_archive_that_is_none(tmp_path):

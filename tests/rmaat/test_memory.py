@@ -79,6 +79,14 @@ def test_a_curve_that_stops_rising_is_refused(plant):
         retention_factors(falling, 4)
 
 
+def test_a_curve_that_is_no_course_in_time_is_refused(curves, plant):
+    by_rate = plant("x", "saturating_exponential", 0.0, 4.0, "f", "Hz", amplitude=0.5, tau=1.0)
+    uses = (lambda: retention_factors(curves["ltp_population"], 3), lambda: retention_course(by_rate, 3))
+    for use in (*uses, lambda: relaxation_rate(by_rate)):
+        with pytest.raises(ValueError, match=r"must be a course in time, x in s, .*, got x in Hz; use an LTP curve"):
+            use()
+
+
 def test_beyond_the_observed_range(exponential, plant):
     assert float(retention_factors(exponential(0.4, high=400.0), 16).sum()) == pytest.approx(1)  # has a plateau
     open_ended = plant("ltp", "power_law", 0.0, 400.0, amplitude=0.5, exponent=0.5)

@@ -476,3 +476,17 @@ def test_everything_has_a_gradient_after_one_segment(build, rule, options):
     model = build(memory_update=rule, **options)
     model(draw(2, 6)).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_a_damaged_checkpoint_is_named(build, tmp_path):
+    weights, config = tmp_path / "model.safetensors", tmp_path / "config.json"
+    build().save_pretrained(tmp_path)
+    weights.write_bytes(weights.read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"model.safetensors must be a whole safetensors file, got .*; write it again"):
+        RMAAT.from_pretrained(tmp_path)
+    config.write_text("{}")
+    with pytest.raises(ValueError, match=r"config.json must hold class, got none; save the model again"):
+        RMAAT.from_pretrained(tmp_path)
+    config.write_text('{"class')
+    with pytest.raises(ValueError, match=r"config.json must be a whole JSON file, got .*; write it again"):
+        RMAAT.from_pretrained(tmp_path)

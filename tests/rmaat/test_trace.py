@@ -101,5 +101,23 @@ def test_a_report_is_one_file_with_result_lineage_and_every_figure(checkpoint, c
 
 
 def test_an_empty_folder_is_no_run(tmp_path):
-    with pytest.raises(ValueError, match=r"run must hold metrics.json or curves/, got neither"):
+    with pytest.raises(ValueError, match=r"run must hold metrics.json or curves/, got neither in .*rmaat train --run"):
         report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"model": "rm', "must be a whole JSON file, got Unterminated string"),
+        ('{"test_accuracy": 0.5}', "must hold model of a finished run, got none"),
+    ],
+)
+def test_damaged_metrics_are_named(tmp_path, text, message):
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"metrics\.json {message}"):
+        report(tmp_path)
+
+
+def test_there_is_no_trace_of_no_segment(checkpoint):
+    with pytest.raises(ValueError, match=r"^n_segments must be at least 1, got 0$"):
+        trace(checkpoint(), n_segments=0)

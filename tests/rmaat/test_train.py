@@ -183,8 +183,11 @@ def test_early_stopping(config):
 # --- the gradient of a batch is that of all its samples ------------------------------------------------------------
 
 
+RAGGED = TASK | {"n_train": 97}  # the last batch of an epoch is one sample, too few for all pieces
+
+
 def test_accumulated_pieces_are_the_whole_batch(config, tmp_path):
-    config = replace(config, network=replace(NETWORK, dropout=0.0), lr=1e-3)
+    config = replace(config, task_options=RAGGED, network=replace(NETWORK, dropout=0.0), lr=1e-3, log_every=1)
     whole = train(config)
     pieces = train(replace(config, run=tmp_path / "pieces", batch_size=4, accumulate=4))
     assert log_of(whole) == pytest.approx(log_of(pieces), rel=1e-5)
@@ -195,7 +198,8 @@ def test_accumulated_pieces_are_the_whole_batch(config, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("backprop", ["amrb", "bptt"])
 def test_two_processes_are_one_with_the_doubled_batch(config, tmp_path, backprop):
-    config = replace(config, network=replace(NETWORK, dropout=0.0, backprop=backprop), lr=1e-3, log_every=1)
+    network = replace(NETWORK, dropout=0.0, backprop=backprop)
+    config = replace(config, task_options=RAGGED, network=network, lr=1e-3, log_every=1)
     one = train(config)
     script = tmp_path / "script.py"
     script.write_text(TRAIN)
@@ -402,6 +406,22 @@ def test_another_configuration_in_the_same_folder(config, curve_folder):
         train(config)
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"model": "rmatt"}, "model must be one of"),
+        ({"lr_scale": {"nothing": 2.0}}, "lr_scale must have keys that are in names of parameters"),
+        ({"batch_size": 1, "accumulate": 101}, "the split must hold at least 101 samples"),
+        ({"network": replace(NETWORK, memory_update="consolidate", retention="single")}, "curves must hold 'ltp'"),
+    ],
+)
+def test_what_cannot_be_trained_leaves_no_run(config, curve_folder, fields, message):
+    (curve_folder / "ltp.toml").unlink()
+    with pytest.raises(ValueError, match=f"^{message}"):
+        train(replace(config, **fields))
+    assert not config.run.exists()
+
+
 def test_other_curves_in_the_folder(config, curves):
     curves["ltp"].save(config.run / "curves" / "other.toml")
     with pytest.raises(
@@ -442,6 +462,8 @@ def test_no_gpu(config):
         train(replace(config, device="cuda"))
     with pytest.raises(ValueError, match=r"device and precision must suit a CPU, got 'auto' and 'fp16'"):
         train(replace(config, device="auto", precision="fp16"))
+    with pytest.raises(ValueError, match=r"^device must be 'cpu' where PyTorch finds no GPU, got 'cuda:0'$"):
+        evaluate(config.run, device="cuda:0")
 
 
 def test_independent_samples_carry_no_state(config):
@@ -462,6 +484,38 @@ def test_real_valued_inputs_are_no_tokens(config, tmp_path):
 def test_folders_that_are_no_run(tmp_path):
     with pytest.raises(ValueError, match=r"run must be a run directory with config.json, got .*; train it first"):
         load_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", '{"train": {"mod', r"config.json must be a whole JSON file, got Unterminated string"),
+        ("config.json", "[]", r"config.json must hold a JSON object, got \[\]"),
+        ("config.json", "{}", r"config.json must hold train.model, got none; train the run again"),
+        ("model/model.safetensors", "", r"model.safetensors must be a whole safetensors file, got .*header"),
+    ],
+)
+def test_damaged_runs_are_named(config, name, content, message):
+    train(replace(config, steps=4))
+    (config.run / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        evaluate(config.run)
+
+
+def test_weights_of_another_model(config):
+    train(replace(config, steps=4))
+    path = config.run / "config.json"
+    path.write_text(path.read_text().replace('"d_ff": 16', '"d_ff": 17'))
+    with pytest.raises(ValueError, match=r"must hold one model's configuration and weights, got (?s:.*)size mismatch"):
+        evaluate(config.run)
+
+
+@pytest.mark.parametrize("content", ['{"tr', "{}"])
+def test_a_damaged_configuration_is_not_continued(config, content):
+    train(replace(config, max_steps=2))
+    (config.run / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"config.json must be a whole JSON file|train.accumulate must be that of"):
+        train(config)
 
 
 @pytest.mark.gpu
