@@ -12,7 +12,7 @@ from astro_sim import equations as eq
 from astro_sim.astrocytes import add_astrocytes, add_direct_input, add_imposed, add_junctions, add_neurons
 from astro_sim.building import ASTROCYTE_SIDE, SYNAPSE_SIDE, Build, Values, add_side
 from astro_sim.drive import Spikes
-from astro_sim.models import TripartiteSynapses
+from astro_sim.models import ChI, TripartiteSynapses
 
 ADVANCE_PERIOD = 1 * second  # efficacy is brought to the present at least this often
 
@@ -20,6 +20,7 @@ ADVANCE_PERIOD = 1 * second  # efficacy is brought to the present at least this 
 def assemble(build: Build, n_synapses: int, n_astrocytes: int, record_clock: b2.Clock) -> None:
     """Fill ``build`` with the objects of its model."""
     model = build.model
+    imposed = check_input(build, n_astrocytes)
     if not isinstance(model, TripartiteSynapses):
         astrocytes = add_astrocytes(build, n_astrocytes)
         add_junctions(build, astrocytes)
@@ -28,9 +29,6 @@ def assemble(build: Build, n_synapses: int, n_astrocytes: int, record_clock: b2.
         return
     synapses = add_synapses(build, n_synapses, record_clock)
     index = np.arange(n_synapses) if model.astrocyte_index is None else model.astrocyte_index
-    imposed = build.protocol.releases(n_astrocytes)
-    if model.astrocyte is not None and imposed is not None:
-        raise ValueError("protocol must not impose releases on astrocytes that have calcium; set astrocyte=None")
     if model.astrocyte is not None:
         astrocytes = add_astrocytes(build, n_astrocytes)
         add_junctions(build, astrocytes)
@@ -45,6 +43,21 @@ def assemble(build: Build, n_synapses: int, n_astrocytes: int, record_clock: b2.
         astrocytes = add_imposed(build, n_astrocytes, imposed)
     if model.gliotransmission is not None:
         add_gliotransmission(build, astrocytes, synapses, index)
+
+
+def check_input(build: Build, n_astrocytes: int) -> Spikes | None:
+    """Raise one sentence for input that nothing in the model would notice; return the imposed releases."""
+    model, protocol = build.model, build.protocol
+    given = f"{type(protocol).__name__} for {type(model).__name__}"
+    imposed = protocol.releases(n_astrocytes)
+    if imposed is not None and getattr(model, "gliotransmission", None) is None:
+        raise ValueError(f"protocol must not impose releases where there is no gliotransmission, got {given}")
+    if imposed is not None and model.astrocyte is not None:
+        raise ValueError("protocol must not impose releases on astrocytes that have calcium; set astrocyte=None")
+    metabolic = isinstance(model, ChI) and model.astrocyte is not None
+    if not metabolic and protocol.bias(n_astrocytes) is not None:
+        raise ValueError(f"protocol must not bring an IP3 pulse where there is no IP3 metabolism, got {given}")
+    return imposed
 
 
 def add_sensing(build: Build, synapses: Any, astrocytes: Any, index: np.ndarray) -> None:

@@ -45,8 +45,10 @@ def astrocyte_values(build: Build, n: int) -> tuple[Values, bool]:
         pulse = dict(t_on=bias.start, t_width=bias.width, t_period=period, sink=float(bias.sink))
     values.scalars.update(pulse)
     exogenous = values.any("stim")
-    if exogenous and "F_ex" not in values.scalars | values.arrays:
-        raise ValueError(f"stim must be 0 for the astrocyte {model.astrocyte.name!r}, whose source gives no F_ex")
+    missing = {"F_ex", "I_Theta", "omega_I"} - set(values.scalars | values.arrays)
+    if exogenous and missing:
+        what = "stim must be 0 for" if bias is None else "protocol must not bring an IP3 pulse to"
+        raise ValueError(f"{what} the astrocyte {model.astrocyte.name!r}, whose source gives no {min(missing)}")
     return values, exogenous
 
 
@@ -126,7 +128,7 @@ def add_astrocytes(build: Build, n: int) -> Any:
     offer_fluxes(build, group, n, exogenous)
     if parts.senses:
         build.offer(group, "astrocyte", n, Gamma_A="1", J_beta="uM/s", **({} if parts.synaptic else {"Y_S": "uM"}))
-        build.set_state(group, Gamma_A=0.0)
+        build.set_state(group, Gamma_A=0.0, **({} if parts.synaptic else {"Y_S": 0.0}))
     if parts.stepped:
         before, after = (eq.MISSED_STEP, "") if parts.synaptic else (eq.NOTHING_MISSED, eq.TRANSMITTER_STEP)
         code = before + eq.RECEPTOR_STEP + after
@@ -151,8 +153,9 @@ def offer_fluxes(build: Build, group: Any, n: int, exogenous: bool) -> None:
 
 def offer_release(build: Build, group: Any, n: int) -> None:
     """Make gliotransmission recordable, and fill the resources."""
-    build.offer(group, "astrocyte", n, x_A="1", **({"G_A": "uM"} if build.model.update == "published" else {}))
-    build.set_state(group, x_A=1.0)
+    published = build.model.update == "published"
+    build.offer(group, "astrocyte", n, x_A="1", **({"G_A": "uM"} if published else {}))
+    build.set_state(group, x_A=1.0, **({"G_A": 0.0} if published else {}))
     build.add("release_monitor", b2.SpikeMonitor(group))
 
 
@@ -192,8 +195,10 @@ def add_junctions(build: Build, astrocytes: Any) -> None:
     if set(arrays) - {"F", "F_lin"}:
         raise ValueError(f"{arrays[0]} must be one value for all gap junctions, got an array")
     text = eq.suffixed(eq.GAP_JUNCTIONS[model.coupling.kind], arrays, "_post")
-    namespace = {name: value for name, value in constants.items() if name not in arrays}
     i, j = model.topology.directed
+    if not len(i):
+        return
+    namespace = {name: value for name, value in constants.items() if name not in arrays}
     build.pathway(
         "junctions", astrocytes, astrocytes, i, j, text, model=text, namespace=namespace, clock=build.astrocyte_clock
     )

@@ -133,6 +133,7 @@ class Build:
     recordable: dict[str, Recordable] = field(default_factory=dict)
     code: list[str] = field(default_factory=list)
     groups: dict[str, Any] = field(default_factory=dict)
+    states: set[str] = field(default_factory=set)
 
     def add(self, name: str, thing: Any, *code: Any) -> Any:
         """Put a Brian2 object into the network, under a name by which users reach it."""
@@ -163,6 +164,7 @@ class Build:
 
     def set_state(self, group: Any, **states: Any) -> None:
         """Set initial values (SI); what the user asked for goes first."""
+        self.states |= set(states)
         for name, value in states.items():
             if name in self.overrides:
                 value = np.asarray(self.overrides[name])

@@ -19,8 +19,8 @@ from scipy.optimize import brentq
 from astro_sim.cycles import Cycles, cycles_around, fold_of_cycles, return_map
 from astro_sim.rates import (
     System,
-    calcium_grid,
-    calcium_range,
+    calcium_grids,
+    calcium_ranges,
     calcium_rates,
     gate_balance,
     h_inf,
@@ -73,16 +73,16 @@ class FixedPoint:
 def fixed_points(system: System, n_grid: int = 4000) -> list[FixedPoint]:
     """All fixed points, in the order of calcium.
 
-    The sign changes of the scalar residual on a grid of `n_grid` calcium values are polished by Brent's method; only a
+    The sign changes of the scalar residual on grids of `n_grid` calcium values are polished by Brent's method; only a
     pair of fixed points closer than one grid step (a fold just about to happen) can escape.
     """
-    grid = calcium_grid(system.p, n_grid)
-    residual = np.broadcast_to(system.rest(grid)[1], grid.shape)
     found = []
-    for i in np.flatnonzero(np.diff(np.sign(residual))):
-        C = brentq(lambda C: system.rest(C)[1], grid[i], grid[i + 1], xtol=1e-15, rtol=1e-14)
-        state = np.array(system.rest(C)[0], dtype=float)
-        found.append(FixedPoint(system.names, state, np.linalg.eigvals(jacobian(system, state))))
+    for grid in calcium_grids(system.p, n_grid):
+        residual = np.broadcast_to(system.rest(grid)[1], grid.shape)
+        for i in np.flatnonzero(np.diff(np.sign(residual))):
+            C = brentq(lambda C: system.rest(C)[1], grid[i], grid[i + 1], xtol=1e-15, rtol=1e-14)
+            state = np.array(system.rest(C)[0], dtype=float)
+            found.append(FixedPoint(system.names, state, np.linalg.eigvals(jacobian(system, state))))
     return found
 
 
@@ -95,8 +95,7 @@ def nullclines(calcium, I: float, n: int = 1000) -> dict[str, np.ndarray]:
         ``C`` (uM), ``h_where_C_rests`` (NaN where leak alone exceeds uptake) and ``h_where_h_rests``.
     """
     p = micromolar_seconds(calcium)
-    low, _ = calcium_range(p)
-    C = np.geomspace(low / 2, p.C_T / (1 + p.rho_A) * (1 - 1e-6), n)
+    C = np.geomspace(calcium_ranges(p)[0][0] / 2, p.C_T / (1 + p.rho_A) * (1 - 1e-6), n)
     k = gate_balance(C, p)[0]
     return {
         "C": C,
@@ -107,8 +106,11 @@ def nullclines(calcium, I: float, n: int = 1000) -> dict[str, np.ndarray]:
 
 def cycles(calcium, I, n_section: int = 24) -> Cycles:
     """All cycles of the Li-Rinzel model at the IP3 levels `I` (uM, array_like), stable and unstable."""
+    levels = np.atleast_1d(np.asarray(I, dtype=float))
+    if not levels.size or not np.all(levels >= 0):
+        raise ValueError(f"I must be one or more IP3 levels that are not negative, got {I!r}")
     centres = []
-    for level in np.atleast_1d(np.asarray(I, dtype=float)):
+    for level in levels:
         # every cycle surrounds a fixed point that is not a saddle
         points = [point for point in fixed_points(li_rinzel(calcium, level)) if point.kind != "saddle"]
         centres += [(level, point["C"], point["h"]) for point in points]
@@ -227,7 +229,13 @@ def bifurcation_diagram(calcium, *, I_range=(0.0, 1.5), n_cycles: int = 60, n_gr
     if not 0 <= low < high:
         raise ValueError(f"I_range must satisfy 0 <= low < high, got {I_range}")
     p = micromolar_seconds(calcium)
-    C = calcium_grid(p, n_grid)[1:]  # without the end at zero IP3, where the slope is infinite
+    C, *others = calcium_grids(p, n_grid)
+    if others:
+        raise ValueError(
+            f"Omega_L must be large enough for one curve of fixed points, got {p.Omega_L:g} 1/s, where they fall into "
+            f"{1 + len(others)} ranges of calcium; use fixed_points at single levels of IP3"
+        )
+    C = C[1:]  # without the end at zero IP3, where the slope is infinite
     I = resting_ip3(C, p)
     matrix = _core_jacobian(C, p)
     trace, determinant = np.trace(matrix, axis1=-2, axis2=-1), np.linalg.det(matrix)

@@ -38,6 +38,7 @@ from brian2.codegen.runtime.numpy_rt import NumpyCodeObject
 from astro_sim.drive import default
 from astro_sim.quantities import Checked, Number, PositiveNumber, Table, Time, TimeConstant, check_count
 from astro_sim.recording import FORMAT, VERSION, describe, flatten, to_json
+from astro_sim.settings import check_time
 
 NEURON = b2.Equations("""
 dx/dt = (-lambda_n*x + current + b + noise)/tau_n             : 1  # [parent model]
@@ -162,6 +163,8 @@ def layout(reading: str = "A", positions=None) -> Layout:
     else:
         raise ValueError(f"reading must be 'A' or 'B', got {reading!r}")
     positions = standard if positions is None else np.asarray(positions, dtype=float)
+    if not np.all(np.isfinite(positions)):
+        raise ValueError("positions must be finite, got NaN or infinity among them")
     if positions.ndim != 2 or len(positions) != len(standard):
         raise ValueError(f"positions must have shape ({len(standard)}, d) in reading {reading}, got {positions.shape}")
     return Layout(positions, pre, post)
@@ -173,6 +176,11 @@ def build_macro(parameters: MacroParameters, protocol: CycledInput, where: Layou
     if abs(steps - round(steps)) > 1e-6:
         raise ValueError(f"cycle must be a multiple of dt = {dt}, got {protocol.cycle}")
     n_neurons = len(where.positions)
+    if np.size(protocol.amplitude) not in (1, n_neurons):
+        raise ValueError(
+            f"CycledInput.amplitude must be one number, or one for each of {n_neurons} neurons, got "
+            f"{len(protocol.amplitude)}"
+        )
     draws = np.random.default_rng(seed).standard_normal((round(steps) * protocol.n_cycles, n_neurons))
     namespace = parameters.quantities() | {
         "cycle_steps": round(steps),
@@ -223,6 +231,8 @@ def simulate_macro(
     """
     protocol = CycledInput() if protocol is None else protocol
     where = layout() if where is None else where
+    check_time("dt", dt)
+    check_time("record_every", record_every)
     if not 4 * dt <= min(parameters.tau_n, parameters.tau_s):
         raise ValueError(f"dt must be at most a quarter of tau_n and tau_s, got {dt}")
     network = build_macro(parameters, protocol, where, dt, seed)

@@ -25,6 +25,7 @@ from astro_sim.tables import (
     NeuronParameters,
     PlasticityParameters,
     ReleaseParameters,
+    check_classes,
 )
 from astro_sim.topology import Topology, chain
 
@@ -46,8 +47,7 @@ class Astrocytes(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         name = type(self).__name__
-        if not isinstance(self.astrocyte, AstrocyteParameters):
-            raise TypeError(f"{name}.astrocyte must be AstrocyteParameters, got {self.astrocyte!r}; see get_preset")
+        check_classes(self, AstrocyteParameters, Table, Topology)
         for table in self.needs:
             if getattr(self.astrocyte, table) is None:
                 raise ValueError(f"{name}.astrocyte must have a table {table!r}, got preset {self.astrocyte.name!r}")
@@ -86,8 +86,6 @@ class ChI(Astrocytes):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.coupling, CouplingParameters):
-            raise TypeError(f"{type(self).__name__}.coupling must be CouplingParameters, got {self.coupling!r}")
         if self.topology is not None and self.n_astrocytes not in (None, self.topology.n):
             raise ValueError(
                 f"{type(self).__name__}.n_astrocytes must be that of the topology, {self.topology.n}, "
@@ -181,6 +179,7 @@ class TripartiteSynapses(ChI):
     def __post_init__(self) -> None:
         if self.astrocyte is None:
             Checked.__post_init__(self)
+            check_classes(self, Table, Topology)
         else:
             super().__post_init__()
         check_update(self)
@@ -193,6 +192,16 @@ class TripartiteSynapses(ChI):
             )
         if self.release is None and self.plasticity is None:
             raise ValueError("TripartiteSynapses must have release or plasticity, got neither")
+        if self.needs_receptor and self.astrocyte.receptor is None:
+            raise ValueError(
+                "TripartiteSynapses.astrocyte must have a table 'receptor' where loop='closed', got "
+                f"{self.astrocyte.name!r}; use loop='open'"
+            )
+        if self.release is not None and self.plasticity is not None and np.any(np.asarray(self.release.U_0__star) == 0):
+            raise ValueError(
+                "TripartiteSynapses.release.U_0__star must be positive where there is plasticity, whose calcium per "
+                f"spike is relative to it, got {self.release.U_0__star!r}"
+            )
         if self.n_synapses is not None:
             check_count("TripartiteSynapses.n_synapses", self.n_synapses)
         if self.astrocyte_index is not None:

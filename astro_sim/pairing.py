@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import brian2 as b2
 import numpy as np
 from brian2 import Hz, ms, second
 
-from astro_sim.drive import Protocol, Spikes, default, ragged, spike_times, spread
+from astro_sim.drive import Bias, Protocol, Spikes, default, ragged, spike_times, spread
 from astro_sim.quantities import RateConstant, SignedTime, TimeConstant, check_count
 
 
@@ -119,8 +119,12 @@ class ThetaBurst(Tetanus):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class STDPWindow(Pairing):
-    """``n_pairs`` at ``rate`` for every lag, each on ``repeats`` elements: element k has ``lags[k // repeats]``."""
+    """``n_pairs`` at ``rate`` for every lag, each on ``repeats`` elements: element k has ``lags[k // repeats]``.
 
+    ``lag``, one per element, follows from these.
+    """
+
+    lag: SignedTime = field(init=False, default_factory=lambda: 0 * second)
     lags: SignedTime = default(np.linspace(-100, 100, 21) * ms)
     repeats: int = 1
     n_pairs: int = 60
@@ -152,6 +156,14 @@ class RetentionAfterInduction(Protocol):
     induction: Protocol
     follow: TimeConstant = default(600 * second)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.induction, Protocol) or self.induction.duration is None:
+            raise TypeError(
+                "RetentionAfterInduction.induction must be a protocol that ends, got "
+                f"{type(self.induction).__name__}"
+            )
+
     @property
     def n_elements(self) -> int | None:
         return self.induction.n_elements
@@ -165,3 +177,15 @@ class RetentionAfterInduction(Protocol):
 
     def post(self, n: int, seed: int) -> Spikes | None:
         return self.induction.post(n, seed)
+
+    def releases(self, n: int) -> Spikes | None:
+        return self.induction.releases(n)
+
+    def bias(self, n: int) -> Bias | None:
+        bias = self.induction.bias(n)
+        if bias is not None and (bias.period is not None or bias.start + bias.width > self.induction.duration):
+            raise ValueError(
+                "RetentionAfterInduction.induction must bring one IP3 pulse that ends with it, got one of "
+                f"{bias.width} from {bias.start}, period {bias.period}, in {self.induction.duration}"
+            )
+        return bias

@@ -29,7 +29,15 @@ from astro_sim.pairing import (
     Tetanus,
     ThetaBurst,
 )
-from astro_sim.quantities import Concentration, RateConstant, Time, TimeConstant, check_count
+from astro_sim.quantities import (
+    Concentration,
+    Dimension,
+    RateConstant,
+    Time,
+    TimeConstant,
+    check_count,
+    check_quantity,
+)
 
 __all__ = [
     "AstrocyteResponse",
@@ -138,6 +146,10 @@ class Poisson(Protocol):
 
 def log_rates(low: b2.Quantity, high: b2.Quantity, n: int) -> b2.Quantity:
     """``n`` rates spaced evenly in the logarithm, in Hz."""
+    for name, rate in (("low", low), ("high", high)):
+        if check_quantity(name, rate, Dimension(Hz, "1/s", "positive")).ndim:
+            raise ValueError(f"{name} must be one rate, got {rate!r}")
+    check_count("n", n)
     return np.geomspace(float(low / Hz), float(high / Hz), n) * Hz
 
 
@@ -179,6 +191,13 @@ class AstrocyteResponse(RateSweep):
 
     repeats: int = 20
     discard: Time = default(30 * second)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if np.any(self.discard >= self.length):
+            raise ValueError(
+                f"AstrocyteResponse.discard must be less than length = {self.length!r}, got {self.discard!r}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -254,6 +273,10 @@ class BiasPulse(Protocol):
         for field in ("start", "width", "period", "length"):
             if np.ndim(getattr(self, field)):
                 raise ValueError(f"{name}.{field} must be one time, got {getattr(self, field)!r}")
+        if self.period is not None and self.width > self.period:
+            raise ValueError(f"{name}.width must not exceed period = {self.period!r}, got {self.width!r}")
+        if np.ndim(self.sources) != 1 or not 0 < len(self.sources) == len(set(self.sources)):
+            raise ValueError(f"{name}.sources must be different astrocytes, at least one, got {self.sources!r}")
         for source in self.sources:
             check_count(f"{name}.sources", source, least=0)
         if np.size(self.I_bias) not in (1, len(self.sources)):

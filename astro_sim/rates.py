@@ -8,7 +8,9 @@ Along the fixed points IP3 is an explicit function of calcium: with ``h = h_inf(
 ``m_inf h_inf = a d_2 I / (d_2 (I + d_1) + C (I + d_3))`` with ``a = C / (C + d_5)``, and release balances uptake minus
 leak where it equals ``k = ((J_p - J_l) / (Omega_C (C_T - (1 + rho_A) C)))**(1/3)``, so
 ``I = k (d_1 d_2 + d_3 C) / (a d_2 - k (d_2 + C))`` (`resting_ip3`). Every fixed point of every model here is thus the
-root of a scalar function of C on a known interval: none can be missed for want of a starting guess.
+root of a scalar function of C on a known interval: none can be missed for want of a starting guess. Where uptake,
+store, release or leak is knocked out there is no such curve, but calcium rests at any IP3 level where leak balances
+uptake (`leak_balance`), and IP3 is the root of a falling function (`balanced_ip3`).
 
 References
 ----------
@@ -41,6 +43,9 @@ def micromolar_seconds(*tables) -> SimpleNamespace:
     """
     values = {}
     for table in tables:
+        if not hasattr(table, "kinds"):
+            got = type(table).__name__
+            raise TypeError(f"tables must be parameter tables, got {got}; of an astrocyte pass one, as AM.calcium")
         kinds = table.kinds()
         for name, quantity in table.quantities().items():
             # SI has mol/m^3 = mM: one power of 1000 for each power of the amount of substance
@@ -104,38 +109,63 @@ def gate_balance(C, p):
     """Gate product `k` that release needs to balance uptake at calcium `C`, and the denominator of `resting_ip3`."""
     stored = p.C_T - (1 + p.rho_A) * C
     needed = (p.O_P * C**2 / (C**2 + p.K_P**2) - p.Omega_L * stored) / (p.Omega_C * stored)
-    k = np.where(needed.real > 0, needed, 0) ** (1 / 3)  # below `calcium_range` no release is needed
+    k = np.where(needed.real > 0, needed, 0) ** (1 / 3)  # below `leak_balance` no release is needed
     return k, C / (C + p.d_5) * p.d_2 - k * (p.d_2 + C)
 
 
 def resting_ip3(C, p):
-    """IP3 (uM) at which calcium `C` (uM, inside `calcium_range`) is a fixed point: the module's exact property."""
+    """IP3 (uM) at which calcium `C` (uM, inside `calcium_ranges`) is a fixed point: the module's exact property."""
     k, denominator = gate_balance(C, p)
     return k * (p.d_1 * p.d_2 + p.d_3 * C) / denominator
 
 
-def calcium_range(p) -> tuple[float, float]:
-    """Open interval of C (uM) on which fixed points exist: from zero IP3 to unbounded IP3."""
-    top = p.C_T / (1 + p.rho_A)
+def leak_balance(p) -> float:
+    """C (uM) at which leak alone balances uptake: the least at which a cell can rest, with no release."""
 
     def excess_uptake(C):
         return p.O_P * C**2 / (C**2 + p.K_P**2) - p.Omega_L * (p.C_T - (1 + p.rho_A) * C)
 
-    low = brentq(excess_uptake, 0, top, xtol=1e-15)
+    top = p.C_T / (1 + p.rho_A)
+    return top if excess_uptake(top) <= 0 else brentq(excess_uptake, 0, top, xtol=1e-15)
+
+
+def balanced_ip3(C, p, I_bias=None) -> float:
+    """IP3 (uM) at which `ip3_rate`, which falls with IP3, vanishes at calcium `C`; NaN where it never does."""
+    high = 1e6
+    if ip3_rate(C, high, p, I_bias=I_bias) > 0:
+        return np.nan
+    return brentq(lambda I: ip3_rate(C, I, p, I_bias=I_bias), 0, high, xtol=1e-15)
+
+
+def knocked_out(p) -> str | None:
+    """The first of O_P, C_T, Omega_C and Omega_L that is 0: then IP3 is no function of resting calcium."""
+    return next((name for name in ("O_P", "C_T", "Omega_C", "Omega_L") if getattr(p, name) == 0), None)
+
+
+def calcium_ranges(p) -> list[tuple[float, float]]:
+    """Open intervals of C (uM) on which fixed points exist.
+
+    The first goes from zero IP3 to unbounded IP3. Where leak is weak there are further ones, unbounded at both ends.
+    """
+    if name := knocked_out(p):
+        raise ValueError(f"{name} must be positive for calcium to rest at a level that IP3 sets, got 0")
+    top, low = p.C_T / (1 + p.rho_A), leak_balance(p)
     grid = np.linspace(low * (1 + 1e-9), top * (1 - 1e-9), 4001)
-    saturated = np.flatnonzero(gate_balance(grid, p)[1] <= 0)
-    first = saturated[0]  # k diverges at `top`, so the denominator changes sign before it
-    return low, brentq(lambda C: gate_balance(C, p)[1], grid[first - 1], grid[first], xtol=1e-15)
+    changes = np.flatnonzero(np.diff(gate_balance(grid, p)[1] > 0))  # the last one comes before k diverges at `top`
+    ends = [brentq(lambda C: gate_balance(C, p)[1], grid[i], grid[i + 1], xtol=1e-15) for i in changes]
+    return list(zip([low, *ends[1::2]], ends[::2], strict=True))
 
 
-def calcium_grid(p, n: int = 4000) -> np.ndarray:
-    """`n` values of C over `calcium_range`: its lower end, where IP3 is 0, then geometric, denser towards both ends."""
-    low, high = calcium_range(p)
+def calcium_grids(p, n: int = 4000) -> list[np.ndarray]:
+    """`n` values of C over each of `calcium_ranges`, geometric, denser towards both ends.
+
+    The first grid begins with the lower end, where IP3 is 0; the other ends are left out.
+    """
     v = np.arange(n) / n
     u = v**3 / (v**3 + (1 - v) ** 2)  # IP3 grows as the cube root of C at the lower end: evenly there, too
-    grid = low * (high / low) ** u
-    grid[0] *= 1 - 1e-12  # on the safe side of rounding, where `resting_ip3` is exactly 0
-    return grid
+    first, *others = [low * (high / low) ** u for low, high in calcium_ranges(p)]
+    first[0] *= 1 - 1e-12  # on the safe side of rounding, where `resting_ip3` is exactly 0
+    return [first, *(grid[1:] for grid in others)]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -17,18 +17,18 @@ from brian2 import umolar
 from astro_sim.drive import Bias
 from astro_sim.dynamics import fixed_points
 from astro_sim.models import ChI, LiRinzel
-from astro_sim.rates import chi, li_rinzel
+from astro_sim.quantities import Dimension, check_quantity
+from astro_sim.rates import balanced_ip3, chi, h_inf, knocked_out, leak_balance, li_rinzel
 
 # C and I in uM, and h: Stimberg et al. 2019; astrocyte_lr_1994 of NEST; chapter 5 of De Pitta and Berry 2019.
 PUBLISHED = {"nest": (0.073, 0.793, 0.16), "book": (0.05, 0.99, 0.05)}
 PUBLISHED_DEFAULT = (0.0, 0.9, 0.0)
 # What a mapping passed as `initial` may set, and in which unit
-STATES: dict[str, Any] = {
-    "C": umolar,
-    "I": umolar,
-    "G_A": umolar,
-    "Y_S": umolar,
-    **dict.fromkeys(("h", "x_A", "Gamma_A", "u_S", "x_S", "Gamma_S", "c", "rho"), b2.Quantity(1.0)),
+FRACTIONS = ("h", "x_A", "Gamma_A", "u_S", "x_S", "Gamma_S", "rho")
+SYNAPTIC = ("u_S", "x_S", "Gamma_S", "c", "rho")
+STATES: dict[str, Dimension] = {
+    **dict.fromkeys(("C", "I", "G_A", "Y_S"), Dimension(umolar, "M")),
+    **dict.fromkeys((*FRACTIONS, "c"), Dimension(b2.Quantity(1.0), "1")),
 }
 
 
@@ -36,6 +36,14 @@ def element(table: Any, k: int) -> Any:
     """The table of element ``k``, with every array replaced by its value there."""
     arrays = {name: value[k] for name, value in table.quantities().items() if np.ndim(value)}
     return dataclasses.replace(table, **arrays) if arrays else table
+
+
+def no_rest(k: int) -> ValueError:
+    """The error of an astrocyte that has no definite rest."""
+    return ValueError(
+        f"initial must not be 'fixed_point' where calcium or IP3 has no level of rest, got astrocyte {k}; "
+        "use 'published'"
+    )
 
 
 def rest(model: Any, k: int, bias: Bias | None) -> tuple[float, float, float]:
@@ -49,9 +57,15 @@ def rest(model: Any, k: int, bias: Bias | None) -> tuple[float, float, float]:
     else:
         level = (own["I"] if isinstance(model, LiRinzel) else float(others[0].IP3_0)) * 1e3
         system = li_rinzel(calcium, level)
+    if knocked_out(system.p):
+        C = leak_balance(system.p)
+        I = balanced_ip3(C, system.p, reservoir) if level is None else level
+        if system.p.O_P == system.p.Omega_L == 0 or np.isnan(I):
+            raise no_rest(k)
+        return C, h_inf(C, I, system.p), I
     points = fixed_points(system)
     if not points:
-        raise ValueError(f"initial must not be 'fixed_point' for astrocyte {k}, which has none; use 'published'")
+        raise no_rest(k)
     chosen = next((point for point in points if point.stable), points[0])
     return chosen["C"], chosen["h"], chosen["I"] if level is None else level
 
@@ -70,22 +84,24 @@ def astrocyte_state(model: Any, n: int, initial: str, bias: Bias | None) -> dict
     return {"C": state[:, 0] * 1e-3, "h": state[:, 1], "I": state[:, 2] * 1e-3}
 
 
-def check_initial(initial: Any) -> Mapping[str, b2.Quantity]:
-    """Check ``initial``; return the overrides that it holds."""
+def check_initial(initial: Any, model: Any, n_synapses: int, n_astrocytes: int) -> None:
+    """Check ``initial``: names, units, ranges and lengths."""
     if isinstance(initial, str):
         if initial not in ("fixed_point", "published"):
             raise ValueError(f"initial must be 'fixed_point', 'published' or a mapping of variables, got {initial!r}")
-        return {}
+        return
     if not isinstance(initial, Mapping):
         raise TypeError(f"initial must be 'fixed_point', 'published' or a mapping of variables, got {initial!r}")
     for name, value in initial.items():
         if name not in STATES:
             raise ValueError(f"initial must set variables among {sorted(STATES)}, got {name!r}")
-        if b2.get_dimensions(value) is not b2.get_dimensions(STATES[name]):
-            unit = "M" if STATES[name] is umolar else "1"
-            raise ValueError(f"initial[{name!r}] must have the dimension of {unit}, got {value!r}")
-        if not np.all(np.isfinite(np.asarray(value))) or np.any(np.asarray(value) < 0):
-            raise ValueError(f"initial[{name!r}] must be finite and not negative, got {value!r}")
-    return initial
-
-
+        quantity = check_quantity(f"initial[{name!r}]", value, STATES[name])
+        n, owner = (n_synapses, "synapses") if name in SYNAPTIC else (n_astrocytes, "astrocytes")
+        if np.size(quantity) not in (1, n):
+            raise ValueError(f"initial[{name!r}] must have one value for each of {n} {owner}, got {len(quantity)}")
+        if name in FRACTIONS and np.any(np.asarray(quantity) > 1):
+            raise ValueError(f"initial[{name!r}] must be at most 1, got {value!r}")
+        if name == "C" and model.astrocyte is not None:
+            calcium = model.astrocyte.calcium
+            if np.any(quantity > calcium.C_T / (1 + calcium.rho_A) * (1 + 1e-9)):
+                raise ValueError(f"initial['C'] must be at most C_T/(1 + rho_A), all calcium there is, got {value!r}")

@@ -62,9 +62,8 @@ def check_settings(model, protocol, duration, seed, dt, astrocyte_dt, record_eve
     protocol = Protocol() if protocol is None else protocol
     if not isinstance(protocol, Protocol):
         raise TypeError(f"protocol must be one of astro_sim.protocols, got {protocol!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be an integer that is not negative, got {seed!r}")
-    check_initial(initial)
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be an integer from 0 to 2**32 - 1, got {seed!r}")
     duration = protocol.duration if duration is None else duration
     if duration is None:
         raise ValueError(f"duration must be given for a {type(protocol).__name__}, which has no end, got None")
@@ -86,7 +85,10 @@ def check_settings(model, protocol, duration, seed, dt, astrocyte_dt, record_eve
     steps = record_every_s / dt_s
     if steps < 0.5 or abs(steps - round(steps)) > 1e-6:
         raise ValueError(f"record_every must be a multiple of dt = {dt_s} s, got {record_every_s} s")
+    if record_every_s > max(duration_s, dt_s) * (1 + 1e-9):
+        raise ValueError(f"record_every must not exceed duration = {duration_s} s, got {record_every_s} s")
     n_synapses, n_astrocytes = sizes(model, protocol)
+    check_initial(initial, model, n_synapses, n_astrocytes)
     return Settings(
         model=model,
         protocol=protocol,

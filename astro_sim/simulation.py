@@ -82,7 +82,7 @@ def simulate(
     seed: int = 0,
     dt: b2.Quantity | None = None,
     astrocyte_dt: b2.Quantity | None = None,
-    record: Iterable[str] | None = None,
+    record: str | Iterable[str] | None = None,
     record_every: b2.Quantity | None = None,
     target: str = "auto",
     initial: Any = "fixed_point",
@@ -97,31 +97,33 @@ def simulate(
     protocol : Protocol, optional
         One of `astro_sim.protocols`; nothing happens without one.
     duration : Quantity, optional
-        By default that of the protocol.
+        By default that of the protocol; a duration between two steps ends with the later one.
     seed : int
-        Of every draw. Spike trains are drawn with NumPy and the same on every target; channel and efficacy noise are
-        drawn by the target.
+        Of every draw, below 2**32. Spike trains are drawn with NumPy and the same on every target; channel and
+        efficacy noise are drawn by the target.
     dt : Quantity, optional
-        Step of spikes and synapses; 1 ms by default.
+        Step of spikes and synapses; 1 ms by default. Times of spikes and the delay `D` of plasticity are rounded to it.
     astrocyte_dt : Quantity, optional
         Step of the astrocytes. By default ``dt`` where that is given, else 10 ms, or 1 ms with the stochastic gate or
         ``update="published"``.
-    record : iterable of str, optional
+    record : str or iterable of str, optional
         Variables to record.
     record_every : Quantity, optional
-        Sampling interval, a multiple of ``dt``. By default about a thousandth of the duration.
+        Sampling interval, a multiple of ``dt`` and at most the duration. By default about a thousandth of the duration.
     target : {"auto", "numpy", "cython", "cpp_standalone"}
         ``auto`` is ``cpp_standalone`` where a C++ compiler is found, else ``numpy``.
     initial : {"fixed_point", "published"} or mapping
-        A mapping sets some variables, such as ``{"rho": 1}``, and starts the others at the fixed point.
+        A mapping sets some variables, such as ``{"rho": 1}``, and starts the others at the fixed point. A value is one
+        number, or one for each synapse or astrocyte.
     progress : bool
         Report progress on standard error.
 
     Returns
     -------
     xarray.Dataset
-        Variables with dimensions ``("time", "synapse")`` or ``("time", "astrocyte")``, including the state at
-        ``duration``; with gliotransmission also ``release_time`` and ``release_astrocyte``.
+        Variables with dimensions ``("time", "synapse")`` or ``("time", "astrocyte")``, sampled at 0, ``record_every``,
+        ``2 * record_every`` and so on up to ``duration``, whose state is the last sample only where ``record_every``
+        divides it; with gliotransmission also ``release_time`` and ``release_astrocyte``.
 
     Raises
     ------
@@ -200,7 +202,7 @@ def device(target: str) -> Iterator[None]:
             b2.device.set_random_state(random_state)
 
 
-def construct(settings: Settings, record: Iterable[str] | None) -> tuple[Build, dict[str, b2.StateMonitor]]:
+def construct(settings: Settings, record: str | Iterable[str] | None) -> tuple[Build, dict[str, b2.StateMonitor]]:
     """All Brian2 objects of a run on the active device: the build, and one monitor per recorded group.
 
     ``b2.Network(*build.objects, *monitors.values())`` runs them; ``build.groups`` holds them by name.
@@ -221,12 +223,17 @@ def construct(settings: Settings, record: Iterable[str] | None) -> tuple[Build, 
     )
     try:
         assemble(build, settings.n_synapses, settings.n_astrocytes, record_clock)
+        unused = sorted(set(build.overrides) - build.states)
+        if unused:
+            raise ValueError(f"initial must set variables of the model, {sorted(build.states)}, got {unused[0]!r}")
+        record = [record] if isinstance(record, str) else record
         names = [name for name in DEFAULT_RECORD if name in build.recordable] if record is None else list(record)
         unknown = [name for name in names if name not in build.recordable]
         if unknown:
             raise ValueError(f"record must hold variables among {sorted(build.recordable)}, got {unknown[0]!r}")
     except ValueError:
-        b2.Network(*build.objects)  # or Brian2 would warn about every object that never ran
+        for thing in build.objects:
+            thing._network = "none"  # or Brian2 would warn about every object that never ran
         raise
     monitors = {}
     for dim in {build.recordable[name].dim: None for name in names}:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args, get_type_hints
 
 import numpy as np
 
@@ -32,6 +32,17 @@ from astro_sim.quantities import (
 )
 
 THIS_STUDY = "this study"
+
+
+def check_classes(thing: Any, *kinds: type) -> None:
+    """Raise one sentence unless every field whose annotation names one of ``kinds``, or a class of them, holds it."""
+    for name, hint in get_type_hints(type(thing)).items():
+        parts = [part for part in get_args(hint) or (hint,) if isinstance(part, type) and issubclass(part, kinds)]
+        value = getattr(thing, name)
+        if parts and not isinstance(value, hint):
+            got = repr(value) if isinstance(value, str | float | int | None) else type(value).__name__
+            advice = "; see get_preset" if AstrocyteParameters in parts else ""
+            raise TypeError(f"{type(thing).__name__}.{name} must be {parts[0].__name__}, got {got}{advice}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -169,7 +180,7 @@ class PlasticityParameters(Table):
     sigma: Number  # amplitude of the noise
     tau: TimeConstant  # time constant of the efficacy
     rho_star: Number  # boundary of the basins of attraction
-    D: Time  # delay of presynaptically evoked calcium
+    D: Time  # delay of presynaptically evoked calcium; a run rounds it to its dt
     beta: Number  # share of synapses that start in the down state
     b: Number  # ratio of up to down strength
     cubic: Number = 1.0  # 0 switches the bistability off, as the closed forms of the mean do
@@ -214,6 +225,7 @@ class AstrocyteParameters:
     inward_current: InwardCurrentParameters | None = None
 
     def __post_init__(self) -> None:
+        check_classes(self, Table)
         for table in self.tables():
             if self.source != THIS_STUDY and table.source != self.source:
                 raise ValueError(

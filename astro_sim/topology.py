@@ -20,7 +20,12 @@ class Topology:
 
     def __post_init__(self) -> None:
         check_count("Topology.n", self.n)
-        edges = np.asarray(self.edges, dtype=int).reshape(-1, 2)
+        edges = np.asarray(self.edges)
+        if edges.size and (edges.ndim != 2 or edges.shape[1] != 2 or not np.issubdtype(edges.dtype, np.integer)):
+            raise ValueError(
+                f"Topology.edges must be integers of shape (n_edges, 2), got {edges.dtype} of shape {edges.shape}"
+            )
+        edges = edges.astype(int).reshape(-1, 2)
         outside = edges[(edges < 0) | (edges >= self.n)]
         if outside.size:
             raise ValueError(f"Topology.edges must be astrocyte indices below {self.n}, got {outside[0]}")
@@ -67,4 +72,4 @@ def grid(n_rows: int, n_columns: int) -> Topology:
 
 def edge_list(n: int, edges: Iterable[tuple[int, int]]) -> Topology:
     """``n`` astrocytes with the given pairs coupled."""
-    return Topology(f"edges({n})", n, np.array(list(edges), dtype=int).reshape(-1, 2))
+    return Topology(f"edges({n})", n, np.array(list(edges)))

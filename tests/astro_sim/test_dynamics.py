@@ -1,6 +1,5 @@
 """Fixed points, cycles and bifurcations against the validation values (V1-V4, V19, V20) and closed forms."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +10,7 @@ from astro_sim.dynamics import bifurcation_diagram, cycles, fixed_points, jacobi
 from astro_sim.parameters import AM, BOOK, FM, NEST, variant
 from astro_sim.rates import (
     calcium_fluxes,
-    calcium_range,
+    calcium_ranges,
     chi,
     g_chi,
     h_inf,
@@ -128,11 +127,23 @@ def test_v20_quiescence():
 @settings(max_examples=50, deadline=None)
 def test_resting_ip3_balances_the_fluxes(share, preset):
     p = micromolar_seconds(preset.calcium)
-    low, high = calcium_range(p)
+    ((low, high),) = calcium_ranges(p)
     C = low + share * (high - low)
     I = resting_ip3(C, p)
     J_r, J_l, J_p = calcium_fluxes(C, h_inf(C, I, p), I, p)
     assert J_r + J_l == pytest.approx(J_p, rel=1e-9)
+
+
+def test_weak_leak_has_rests_in_several_ranges_of_calcium():
+    calcium = variant(FM.calcium, source="this study", Omega_L=0.1 * FM.calcium.Omega_L)
+    assert len(calcium_ranges(micromolar_seconds(calcium))) > 1
+    system = li_rinzel(calcium, 2.0)
+    points = fixed_points(system)
+    assert len(points) == 3 and points[0]["C"] < 0.011 and points[-1]["C"] > 0.3
+    for point in points:
+        assert np.abs(system.rates(point.state)).max() < 1e-9
+    with pytest.raises(ValueError, match=r"Omega_L must be large enough for one curve of fixed points, got 0.01"):
+        bifurcation_diagram(calcium)
 
 
 @given(Y_S=st.floats(0, 5), start=st.lists(st.floats(0.02, 0.98), min_size=4, max_size=4))
@@ -237,3 +248,16 @@ def test_errors():
         bifurcation_diagram(FM.calcium, I_range=(1, 0))
     with pytest.raises(ValueError, match=r"duration_s must exceed dt_s = 0\.05, got 0\.01"):
         time_course(li_rinzel(FM.calcium, 0.5), 0.01)
+    with pytest.raises(TypeError, match=r"tables must be parameter tables, got AstrocyteParameters; .* AM.calcium"):
+        bifurcation_diagram(AM)
+    for levels in ([], [-0.1]):
+        with pytest.raises(ValueError, match="I must be one or more IP3 levels that are not negative"):
+            cycles(FM.calcium, levels)
+
+
+@pytest.mark.parametrize("name", ["O_P", "C_T", "Omega_C", "Omega_L"])
+def test_a_knocked_out_flux_has_no_diagram(name):
+    calcium = variant(FM.calcium, source="this study", **{name: 0 * getattr(FM.calcium, name)})
+    for explore in (bifurcation_diagram, lambda table: nullclines(table, 0.5)):
+        with pytest.raises(ValueError, match=f"{name} must be positive for calcium to rest at a level that IP3 sets"):
+            explore(calcium)

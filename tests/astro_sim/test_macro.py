@@ -153,6 +153,12 @@ def test_macro_errors():
         layout("A", np.zeros((9, 2)))
     with pytest.raises(ValueError, match=r"dt must be at most a quarter of tau_n and tau_s, got 50\. ms"):
         simulate_macro(dt=50 * ms)
+    with pytest.raises(ValueError, match=r"dt must have the dimension of s, got 0\.02"):
+        simulate_macro(dt=0.02)
+    with pytest.raises(ValueError, match=r"amplitude must be one number, or one for each of 6 neurons, got 2"):
+        simulate_macro(protocol=CycledInput(amplitude=[1, 2]))
+    with pytest.raises(ValueError, match=r"positions must be finite"):
+        layout("A", np.full((6, 2), np.nan))
     with pytest.raises(ValueError, match=r"cycle must be a multiple of dt = 20\. ms, got 10\.01 s"):
         simulate_macro(protocol=CycledInput(cycle=10.01 * second))
 

@@ -1,5 +1,7 @@
 """Protocols: the times that they give, per element and per seed."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from brian2 import Hz, ms, second, umolar
@@ -15,6 +17,7 @@ from astro_sim.protocols import (
     GammaSweep,
     PairedPulse,
     Poisson,
+    Protocol,
     RateSweep,
     Recovery,
     Releases,
@@ -97,6 +100,28 @@ def test_retention_is_induction_and_silence():
     assert protocol.pre(1, 0).time_s.max() < 10 and len(protocol.post(1, 0).time_s) == 10
 
 
+def test_retention_keeps_what_else_the_induction_does():
+    pulse = RetentionAfterInduction(induction=BiasPulse(sources=(1,), length=30 * second)).bias(3)
+    np.testing.assert_allclose(np.asarray(pulse.I_bias), [0, 1e-3, 0])
+    releases = RetentionAfterInduction(induction=Releases(n_releases=2)).releases(1)
+    np.testing.assert_allclose(releases.of(0), [1, 11])
+    for induction in (BiasPulse(length=10 * second), BiasPulse(period=30 * second)):
+        with pytest.raises(ValueError, match="induction must bring one IP3 pulse that ends with it"):
+            RetentionAfterInduction(induction=induction).bias(1)
+    for induction in ("tetanus", Protocol()):
+        with pytest.raises(TypeError, match="induction must be a protocol that ends, got"):
+            RetentionAfterInduction(induction=induction)
+
+
+def test_an_stdp_window_can_be_varied():
+    window = STDPWindow(lags=[-20, 20] * ms, repeats=2)
+    assert dataclasses.replace(window, n_pairs=5).n_elements == 4
+    other = dataclasses.replace(window, lags=[1, 2, 3] * ms, repeats=1)
+    np.testing.assert_allclose(np.asarray(other.lag), [1e-3, 2e-3, 3e-3])
+    with pytest.raises(TypeError, match="unexpected keyword argument 'lag'"):
+        STDPWindow(lag=10 * ms)
+
+
 def test_imposed_releases():
     np.testing.assert_allclose(Releases(n_releases=3).releases(1).of(0), [1, 11, 21])
     sweep = GammaSweep(delay=[1, 100] * second, n_pulses=2)
@@ -133,6 +158,16 @@ def test_spikes_that_share_a_step_move_to_the_next_free_one():
         (lambda: CycledPairing(n_cycles=1.5), "CycledPairing.n_cycles must be an integer"),
         (lambda: PairedPulse(interval=float("nan") * second), "PairedPulse.interval must be finite"),
         (lambda: BiasPulse(sources=(2,)).bias(2), "BiasPulse.sources must be astrocyte indices below 2, got 2"),
+        (lambda: log_rates(10 * ms, 100 * ms, 3), r"low must have the dimension of 1/s, got 10\. \* msecond"),
+        (lambda: log_rates(1 * Hz, 0 * Hz, 3), "high must be positive"),
+        (lambda: log_rates(0.1, 10, 3), "low must have the dimension of 1/s, got 0.1"),
+        (lambda: log_rates([1, 2] * Hz, 10 * Hz, 3), "low must be one rate"),
+        (lambda: log_rates(1 * Hz, 10 * Hz, 0), "n must be an integer of at least 1, got 0"),
+        (lambda: AstrocyteResponse(rates=1 * Hz, length=10 * second), "discard must be less than length = 10"),
+        (lambda: DistanceSweep(sources=5), "DistanceSweep.sources must be different astrocytes, at least one, got 5"),
+        (lambda: DistanceSweep(sources=()), "sources must be different astrocytes"),
+        (lambda: DistanceSweep(sources=(1, 1)), "sources must be different astrocytes"),
+        (lambda: BiasPulse(width=30 * second, period=10 * second), "BiasPulse.width must not exceed period = 10"),
         (lambda: BiasPulse(sources=(-1,)), "BiasPulse.sources must be an integer of at least 0"),
         (lambda: BiasPulse(I_bias=[1, 2] * umolar), "BiasPulse.I_bias must have one value, or one per source"),
         (lambda: BiasPulse(width=[1, 2] * second), "BiasPulse.width must be one time"),

@@ -51,7 +51,7 @@ def test_report_and_figure(known, tmp_path):
     text = to_markdown({"known": result})
     assert text.count("| U_0__star |") == 1 and "21 parameter sets" in text
     ax = plot_sensitivity(result, n_shown=3)
-    assert len(ax.patches) == 3 and ax.get_xlabel() == "elasticity of known"
+    assert len(ax.patches) == 3 and ax.get_xlabel() == "elasticity of known (% per %)"
     plt.close(ax.figure)
     write_sensitivity({"known": result}, tmp_path / "deep" / "report")
     assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["report.md", "report.png", "report.svg"]

@@ -1,6 +1,7 @@
 """The simulator against independent solutions, closed forms and itself."""
 
 import dataclasses
+import gc
 import json
 
 import brian2 as b2
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import reference as ref
 from brian2 import Hz, mmolar, ms, pA, second, umolar
+from brian2.utils.logger import catch_logs
 
 from astro_sim.models import (
     AstrocyteNetwork,
@@ -19,6 +21,7 @@ from astro_sim.models import (
 )
 from astro_sim.parameters import (
     AM,
+    BOOK,
     FM,
     GLIOTRANSMISSION,
     LINEAR,
@@ -44,6 +47,7 @@ from astro_sim.protocols import (
     Train,
     log_rates,
 )
+from astro_sim.rates import calcium_rates, ip3_rate, micromolar_seconds
 from astro_sim.recording import RecordingFileError
 from astro_sim.settings import check_settings
 from astro_sim.simulation import load_recording, save_recording, simulate
@@ -137,6 +141,36 @@ def test_every_element_has_its_own_fixed_point():
     recording = run(LiRinzel(astrocyte=astrocyte, I=0.2 * umolar), duration=5 * second)
     np.testing.assert_allclose(recording["C"], np.broadcast_to(recording["C"][0], recording["C"].shape), rtol=1e-9)
     assert recording["C"][0, 0] == recording["C"][0, 2] != recording["C"][0, 1]
+
+
+@pytest.mark.parametrize("name", ["Omega_C", "Omega_L", "O_P", "C_T"])
+@pytest.mark.parametrize("model", [ChI(), ChI(stim=1, I_bias=0.5 * umolar), LiRinzel()])
+def test_a_knocked_out_flux_leaves_the_cell_a_rest(model, name):
+    knocked = variant(FM, source="this study", **{name: 0 * getattr(FM.calcium, name)})
+    recording = run(dataclasses.replace(model, astrocyte=knocked), duration=20 * second)
+    state = [float(recording[variable][0, 0]) for variable in "ChI"]
+    p = micromolar_seconds(knocked.calcium, knocked.ip3)
+    calcium, gate = calcium_rates(*state, p)
+    I_bias = 0.5 if getattr(model, "stim", 0) else None
+    ip3 = 0 if isinstance(model, LiRinzel) else ip3_rate(state[0], state[2], p, I_bias=I_bias)
+    np.testing.assert_allclose([calcium, gate, ip3], 0, atol=1e-12)
+    for variable in "ChI":
+        np.testing.assert_allclose(recording[variable], recording[variable][0, 0], rtol=1e-9)
+
+
+def test_without_uptake_and_leak_there_is_no_rest():
+    adrift = variant(FM, source="this study", O_P=0 * umolar / second, Omega_L=0 / second)
+    with pytest.raises(ValueError, match=r"initial must not be 'fixed_point' where .*; use 'published'"):
+        run(ChI(astrocyte=adrift), duration=1 * second)
+    assert np.isfinite(run(ChI(astrocyte=adrift), duration=1 * second, initial="published")["C"]).all()
+
+
+def test_transmitter_may_be_there_from_the_start():
+    recording = run(GChI(), duration=50 * ms, dt=10 * ms, initial={"Y_S": 2 * umolar}, record="Y_S")
+    np.testing.assert_allclose(recording["Y_S"][:, 0], 2 * np.exp(-40 * recording["time"]), rtol=1e-12)
+    model = dataclasses.replace(GLIO, update="published")
+    recording = run(model, Releases(), duration=50 * ms, initial={"G_A": 2 * umolar}, record=["G_A"])
+    np.testing.assert_allclose(recording["G_A"][:, 0], 2 * np.exp(-60 * recording["time"]), rtol=1e-12)
 
 
 def test_channel_noise_keeps_the_gate_bounded_and_depends_on_the_seed_only():
@@ -419,6 +453,15 @@ def test_grid_is_symmetric_and_an_edge_list_is_any_graph():
     np.testing.assert_array_equal(square["I"], listed["I"])
 
 
+@pytest.mark.parametrize("topology", [chain(1), grid(1, 1), edge_list(3, []), chain(1).copies(2)])
+def test_a_network_without_edges_has_no_junction_current(topology):
+    names = ["I", "J_gjc"]
+    recording = run(AstrocyteNetwork(topology=topology), BiasPulse(length=1 * second), record=names)
+    alone = run(ChI(astrocyte=AM), BiasPulse(length=1 * second), record=["I"])
+    np.testing.assert_array_equal(recording["I"][:, 0], alone["I"][:, 0])
+    assert not recording["J_gjc"].any()
+
+
 def test_a_permeability_for_each_copy_is_one_run():
     F = np.repeat([0.1, 0.5], 4)
     coupling = variant(LINEAR, source="this study", F_lin=F / second)
@@ -552,6 +595,17 @@ def test_variables_stay_in_their_bounds():
     assert float(recording["C"].min()) >= 0 and float(recording["C"].max()) <= 2 / 1.18
 
 
+def test_one_variable_may_be_named_alone():
+    assert list(run(LiRinzel(), duration=1 * second, record="C").data_vars) == ["C"]
+
+
+def test_samples_stop_short_of_a_duration_that_the_interval_does_not_divide():
+    recording = run(LiRinzel(), duration=1.0005 * second, record_every=0.3 * second)
+    np.testing.assert_allclose(recording["time"], [0, 0.3, 0.6, 0.9])
+    recording = run(LiRinzel(), duration=1.0005 * second, record_every=1 * ms)
+    assert float(recording["time"][-1]) == 1.001  # between two steps: the later one
+
+
 def test_recording_survives_a_file(tmp_path):
     recording = run(ChI(astrocyte=AM), duration=1 * second)
     save_recording(recording, tmp_path / "folder" / "recording.nc")
@@ -653,15 +707,23 @@ def test_the_state_at_the_duration_is_sampled(record_every_s):
         (dict(duration=1 * mmolar), "duration must have the dimension of s"),
         (dict(duration=-1 * second), "duration must be positive"),
         (dict(dt=float("nan") * second), "dt must be finite"),
-        (dict(seed=-1), "seed must be an integer that is not negative"),
-        (dict(seed=0.5), "seed must be an integer that is not negative"),
+        (dict(seed=-1), r"seed must be an integer from 0 to 2\*\*32 - 1, got -1"),
+        (dict(seed=0.5), "seed must be an integer from 0"),
+        (dict(seed=2**40), "seed must be an integer from 0"),
         (dict(record=["C", "Ca"]), "record must hold variables among .*'C'.*, got 'Ca'"),
         (dict(record_every=1.5 * ms), "record_every must be a multiple of dt"),
+        (dict(record_every=10 * second), "record_every must not exceed duration = 1.0 s, got 10.0 s"),
         (dict(target="gpu"), "target must be one of"),
         (dict(initial="zero"), "initial must be 'fixed_point', 'published' or a mapping"),
         (dict(initial={"Ca": 1}), "initial must set variables among"),
         (dict(initial={"C": 1.0}), r"initial\['C'\] must have the dimension of M"),
-        (dict(initial={"C": -1 * umolar}), r"initial\['C'\] must be finite and not negative"),
+        (dict(initial={"C": -1 * umolar}), r"initial\['C'\] must not be negative"),
+        (dict(initial={"C": float("nan") * umolar}), r"initial\['C'\] must be finite"),
+        (dict(initial={"C": 1.7 * umolar}), r"initial\['C'\] must be at most C_T/\(1 \+ rho_A\)"),
+        (dict(initial={"C": [0.1, 0.2] * umolar}), r"initial\['C'\] must have one value for each of 1 astro"),
+        (dict(initial={"h": 1.1}), r"initial\['h'\] must be at most 1, got 1.1"),
+        (dict(initial={"rho": 1}), r"initial must set variables of the model, \['C', 'I', 'h'\], got 'rho'"),
+        (dict(initial={"Gamma_S": 1}), "initial must set variables of the model, .*, got 'Gamma_S'"),
     ],
 )
 def test_bad_arguments_give_one_sentence(arguments, message):
@@ -677,8 +739,27 @@ def test_bad_kinds_of_arguments_give_one_sentence():
         run(ChI(), "train")
     with pytest.raises(TypeError, match="initial must be 'fixed_point'"):
         run(ChI(), duration=1 * second, initial=3)
-    with pytest.raises(TypeError, match="astrocyte must be AstrocyteParameters"):
-        ChI(astrocyte="fm")
+    with pytest.raises(TypeError, match=r"initial\['C'\] must be a number with the dimension of M, got 'a'"):
+        run(ChI(), duration=1 * second, initial={"C": "a"})
+
+
+@pytest.mark.parametrize(
+    "build, message",
+    [
+        (lambda: ChI(astrocyte="fm"), "ChI.astrocyte must be AstrocyteParameters, got 'fm'; see get_preset"),
+        (lambda: ChI(topology="ring"), "ChI.topology must be Topology, got 'ring'"),
+        (lambda: ChI(coupling=None), "ChI.coupling must be CouplingParameters, got None"),
+        (lambda: GChI(release=None), "GChI.release must be ReleaseParameters, got None"),
+        (lambda: InwardCurrent(neuron=RELEASE), "InwardCurrent.neuron must be NeuronParameters, got ReleaseParameters"),
+        (lambda: TripartiteSynapses(plasticity="DP"), "plasticity must be PlasticityParameters, got 'DP'"),
+        (lambda: TripartiteSynapses(gliotransmission=RELEASE), "gliotransmission must be GliotransmissionParameters"),
+        (lambda: dataclasses.replace(STP, release=NOISELESS), "release must be ReleaseParameters"),
+        (lambda: dataclasses.replace(FM, ip3=FM.calcium), "AstrocyteParameters.ip3 must be IP3Parameters"),
+    ],
+)
+def test_tables_in_the_wrong_place_give_one_sentence(build, message):
+    with pytest.raises(TypeError, match=message):
+        build()
 
 
 @pytest.mark.parametrize(
@@ -692,12 +773,22 @@ def test_bad_kinds_of_arguments_give_one_sentence():
         (lambda: chain(3) and edge_list(3, [(0, 3)]), "edges must be astrocyte indices below 3"),
         (lambda: edge_list(3, [(1, 1)]), "edges must join two astrocytes"),
         (lambda: edge_list(3, [(0, 1), (1, 0)]), "edges must hold every pair once"),
+        (lambda: edge_list(3, [(0, 1.5)]), r"edges must be integers of shape \(n_edges, 2\), got float64 of shape"),
+        (lambda: edge_list(3, [(0, 1, 2), (1, 2, 0)]), r"edges must be integers of shape .* of shape \(2, 3\)"),
         (lambda: ring(2), "n must be an integer of at least 3"),
         (lambda: TripartiteSynapses(loop="half"), "loop must be 'closed' or 'open'"),
         (lambda: TripartiteSynapses(release=None), "release must be given where there are astrocytes"),
         (
             lambda: TripartiteSynapses(release=None, plasticity=None, astrocyte=None, gliotransmission=None),
             "must have release or plasticity",
+        ),
+        (
+            lambda: TripartiteSynapses(astrocyte=dataclasses.replace(FM, receptor=None)),
+            "astrocyte must have a table 'receptor' where loop='closed', got 'fm'; use loop='open'",
+        ),
+        (
+            lambda: TripartiteSynapses(release=variant(RELEASE, source="this study", U_0__star=[0, 0.3])),
+            "release.U_0__star must be positive where there is plasticity",
         ),
         (
             lambda: TripartiteSynapses(astrocyte_index=np.array([0, 5]), n_astrocytes=2),
@@ -719,6 +810,12 @@ def test_bad_models_give_one_sentence(build, message):
         (ChI(), Train(rate=1 * Hz), "protocol must not have spikes for a ChI, which has no receptor"),
         (GLIO, Train(rate=1 * Hz), "astrocyte must be given where there is gliotransmission"),
         (TripartiteSynapses(), Releases(), "protocol must not impose releases on astrocytes that have calcium"),
+        (STP, Releases(), "protocol must not impose releases where there is no gliotransmission"),
+        (ChI(), Releases(), "where there is no gliotransmission, got Releases for ChI"),
+        (LiRinzel(), BiasPulse(), "where there is no IP3 metabolism, got BiasPulse for LiRinzel"),
+        (STP, BiasPulse(), "protocol must not bring an IP3 pulse where there is no IP3 metabolism"),
+        (AstrocyteNetwork(astrocyte=BOOK), DistanceSweep(), "must not bring an IP3 pulse to the astrocyte 'book'"),
+        (ChI(astrocyte=BOOK, stim=1), None, "stim must be 0 for the astrocyte 'book', whose source gives no F_ex"),
         (AstrocyteNetwork(), DistanceSweep(sources=(11,)), "sources must be astrocyte indices below 11, got 11"),
         (ChI(stim=1), DistanceSweep(), "stim must be 0 where the protocol brings an IP3 pulse"),
         (ChI(astrocyte=get_preset("book"), stim=1), BiasPulse(), "stim must be 0"),
@@ -733,7 +830,16 @@ def test_bad_models_give_one_sentence(build, message):
 )
 def test_models_and_protocols_that_do_not_fit_give_one_sentence(model, protocol, message):
     with pytest.raises(ValueError, match=message):
-        run(model, protocol, dt=5 * ms if "astrocyte_dt" in message else 1 * ms)
+        run(model, protocol, duration=1 * second, dt=5 * ms if "astrocyte_dt" in message else 1 * ms)
+
+
+def test_a_refused_run_leaves_no_warning_of_brian_behind():
+    with catch_logs() as logs:
+        for _ in range(2):
+            with pytest.raises(ValueError, match="record must hold"):
+                run(ChI(), duration=1 * second, record="Ca")
+        gc.collect()
+    assert [message for _, _, message in logs if "getting deleted" in message] == []
 
 
 def test_no_compiler_falls_back_to_numpy(monkeypatch, caplog):
