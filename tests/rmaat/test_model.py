@@ -465,7 +465,11 @@ def test_a_stream_may_end_earlier_than_another(build):
     logits, state = model(draw(2, 6))
     later = torch.cat([draw(1, 6), torch.zeros(1, 6, dtype=torch.long)])
     torch.testing.assert_close(model(later, state=state)[0][1], logits[1])
-    for wrong, message in ((model.initial_state(3), "tokens must be 3 sequences like"), (logits, "state must be what")):
+
+
+def test_a_wrong_state_is_refused(build):
+    model = build(carry_state=True)
+    for wrong, message in ((model.initial_state(3), "tokens must be 3 sequences like"), ("x", "state must be what")):
         with pytest.raises(ValueError, match=message):
             model(draw(2, 6), state=wrong)
 
