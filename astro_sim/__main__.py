@@ -5,6 +5,7 @@ Add --debug to any command to see the traceback of an error."""
 import contextlib
 import io
 import logging
+import os
 import re
 import sys
 import traceback
@@ -131,6 +132,7 @@ class Presets:
 
     def run(self) -> int:
         from astro_sim.parameters import GLIOTRANSMISSION, PLASTICITY, PRESETS, RELEASE
+        from astro_sim.recording import describe
 
         synapse = {"release": RELEASE, "gliotransmission": GLIOTRANSMISSION}
         kinds = {"astrocyte": PRESETS, "synapse": synapse, "plasticity": PLASTICITY}
@@ -145,8 +147,10 @@ class Presets:
         preset = known[self.name]
         for table in preset.tables() if hasattr(preset, "tables") else [preset]:
             print(f"{type(table).__name__}  ({table.source})")
-            for symbol, value in table.quantities().items():
-                print(f"  {symbol:<12} {value}")
+            described = describe(table)
+            for symbol in table.quantities():
+                value, unit = described[symbol]["value"], described[symbol]["unit"]
+                print(f"  {symbol:<12} {value:g}{'' if unit == '1' else ' ' + unit}")
         return 0
 
 
@@ -423,7 +427,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = [word for word in argv if word != "--debug"]
         parser = tyro.extras.subcommand_cli_from_dict
-        return _parse(parser, COMMANDS, prog="astro-sim", description=__doc__, args=arguments).run()
+        try:
+            return _parse(parser, COMMANDS, prog="astro-sim", description=__doc__, args=arguments).run()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # head, say, has read enough; what is left to write at exit must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as of a program that SIGPIPE ended
     except EXPECTED as error:
         if debug:
             traceback.print_exc()

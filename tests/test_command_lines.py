@@ -103,7 +103,13 @@ def test_debug_shows_the_traceback(capsys):
 
 def test_presets_print_every_value_with_its_source(capsys):
     _, out, _ = run(astro_sim_main.main, capsys, "presets", "am")
-    assert "figure 2" in out and "K_P" in out
+    assert "figure 2" in out and "K_P          0.1 uM\n" in out
+
+
+@pytest.mark.parametrize("command", ["astro_sim presets", "rmaat data list"])
+def test_a_reader_that_has_read_enough_is_no_error(command):
+    result = subprocess.run(f"{sys.executable} -m {command} | true", shell=True, capture_output=True, text=True)
+    assert result.stderr == ""
 
 
 def test_measured_data_become_a_curve_file_that_rmaat_reads(capsys, tmp_path):
