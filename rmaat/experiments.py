@@ -40,6 +40,7 @@ devices as stated. Rows in italics are not measured here: always answering the c
 which come from other data pipelines, budgets and hardware. RMAAT is not the state of the art on the Long Range Arena:
 S4, S5, LRU and Mega stand 16 to 19 points above its published five-task average. "segments" are those that the shortest
 and the longest test sequence fill. On a CPU "peak MB" is the process's largest resident set, libraries included.
+"s/step" is wall-clock time, in which other runs may have shared the machine: `rmaat bench speed` compares speeds.
 """
 
 
@@ -335,6 +336,7 @@ def render_experiments(folder: Path | str) -> Path:
                 if result["task"] == task:
                     name = f"{result['model']} {result['variant']}".strip()
                     bars.setdefault(name, []).append(result["accuracy"])
+            bars = dict(sorted(bars.items(), key=lambda bar: -sum(bar[1]) / len(bar[1])))  # as in the table
             published = tables.published_of(task)
             majority = max(result["majority_rate"] for result in results if result["task"] == task)
             ax = panels(size=(4.5, 1.4 + 0.17 * (len(bars) + len(published))))
