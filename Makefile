@@ -34,7 +34,7 @@ docs: .venv/ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 notebooks: .venv/ready
-	$(BIN)/jupytext --sync notebooks/*.py
+	$(BIN)/jupytext --to ipynb --update notebooks/*.py
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
 		--ExecutePreprocessor.kernel_name=python3 notebooks/*.ipynb
 
