@@ -21,7 +21,7 @@ import joblib
 import numpy as np
 
 from astro_sim.building import RENAMED
-from astro_sim.drive import Protocol, Spikes
+from astro_sim.drive import Protocol, Spikes, side_by_side
 from astro_sim.models import TripartiteSynapses
 from astro_sim.quantities import Checked
 from astro_sim.recording import Recording, describe, flatten, to_json
@@ -63,25 +63,17 @@ class Joined(Protocol):
 
     def pre(self, n: int, seed: int) -> Spikes | None:
         each = n // len(self.parts)
-        return _side_by_side([part.pre(each, seed) for part in self.parts], each)
+        return side_by_side([part.pre(each, seed) for part in self.parts], each)
 
     def post(self, n: int, seed: int) -> Spikes | None:
         each = n // len(self.parts)
-        return _side_by_side([part.post(each, seed) for part in self.parts], each)
+        return side_by_side([part.post(each, seed) for part in self.parts], each)
 
     def releases(self, n: int) -> Spikes | None:
         return self.whole.releases(n)
 
     def bias(self, n: int) -> Any:
         return self.whole.bias(n)
-
-
-def _side_by_side(parts: list[Spikes | None], each: int) -> Spikes | None:
-    """Spikes of blocks of ``each`` elements as those of one population."""
-    if parts[0] is None:
-        return None
-    index = np.concatenate([part.index + k * each for k, part in enumerate(parts)])
-    return Spikes(index, np.concatenate([part.time_s for part in parts]))
 
 
 def changed(thing: Any, path: str, value: Any) -> Any:

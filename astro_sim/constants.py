@@ -20,7 +20,7 @@ import brian2 as b2
 import numpy as np
 from brian2 import second, umolar
 
-from astro_sim.drive import Protocol, Spikes
+from astro_sim.drive import Protocol, Spikes, side_by_side
 from astro_sim.experiments import CalciumExperiment, LTPExperiment, SpatialExperiment
 from astro_sim.fitting import fit_form, prepare
 from astro_sim.forms import FORMS
@@ -83,9 +83,7 @@ class Repeated(Protocol):
 
     def pre(self, n: int, seed: int) -> Spikes:
         each = n // self.n_sets
-        spikes = self.protocol.pre(each, seed)
-        shift = np.repeat(np.arange(self.n_sets) * each, len(spikes.index))
-        return Spikes(np.tile(spikes.index, self.n_sets) + shift, np.tile(spikes.time_s, self.n_sets))
+        return side_by_side([self.protocol.pre(each, seed)] * self.n_sets, each)
 
 
 def relaxation_rates(factors: Factors, seed: int = 0, target: str = "auto") -> np.ndarray:

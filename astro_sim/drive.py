@@ -48,6 +48,14 @@ def ragged(trains: list[np.ndarray]) -> Spikes:
     return Spikes(np.repeat(np.arange(len(trains)), counts), np.concatenate([np.empty(0), *trains]))
 
 
+def side_by_side(parts: list[Spikes | None], each: int) -> Spikes | None:
+    """Spikes of blocks of ``each`` elements as those of one population."""
+    if parts[0] is None:
+        return None
+    index = np.concatenate([part.index + k * each for k, part in enumerate(parts)])
+    return Spikes(index, np.concatenate([part.time_s for part in parts]))
+
+
 def spread(value: Any, n: int) -> np.ndarray:
     """One float per element, in SI units."""
     return np.broadcast_to(np.asarray(value, dtype=float), (n,))
