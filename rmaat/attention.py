@@ -324,7 +324,7 @@ def _project(qkv: nn.Linear, x: Tensor, n_heads: int, n_read: int | None) -> tup
     w_q, w_kv = qkv.weight.split([x.shape[-1], 2 * x.shape[-1]])
     q = F.linear(x[:, :n_read], w_q).unflatten(-1, (n_heads, -1)).transpose(1, 2)
     k, v = F.linear(x, w_kv).unflatten(-1, (2, n_heads, -1)).permute(2, 0, 3, 1, 4)
-    return q, k, v
+    return q.contiguous(), k, v  # of a dense transposed q, torch.compile expects other strides of elu(q) than it gets
 
 
 def _check_n_read(n_read: int | None, causal: bool) -> None:

@@ -208,7 +208,10 @@ class RMAAT(nn.Module):
         if self.config.n_memory == 0:  # a single short segment needs no padding: nothing is read behind it
             segment_len = min(segment_len, tokens.shape[1])
         known = (state.seen, state.steps, state.n_segments)
-        return Segments.cut(tokens, lengths, segment_len, retention, dtype, *known)
+        segments = Segments.cut(tokens, lengths, segment_len, retention, dtype, *known)
+        if self._compiled is None:
+            return segments
+        return replace(segments, full=(False,) * len(segments.full))  # one compiled step for padded and full ones
 
     def _run(self, segments: Segments, carry: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], list[Tensor | None]]:
         """Run all segments by the configured way of backpropagation."""
@@ -362,7 +365,13 @@ class RMAAT(nn.Module):
         return segment, None if lengths is None else lengths.reshape(-1).to(segment.device)
 
     def compile(self, *args, **kwargs) -> None:
-        """Compile the segment step in place (arguments of torch.compile); replay then uses the same compiled step."""
+        """Compile the segment step in place (arguments of torch.compile); replay then uses the same compiled step.
+
+        It is compiled for training, for its first pass without a graph and for evaluation, with and without the
+        tokens' outputs, for one batch size and then for any: up to 14 graphs, more than torch allows by default.
+        """
+        dynamo = torch._dynamo.config
+        dynamo.recompile_limit = max(dynamo.recompile_limit, 16)
         self._compiled = torch.compile(type(self)._segment, *args, **kwargs)
 
     def provenance(self, n_segments: int | None = None) -> dict:

@@ -82,7 +82,7 @@ class Segments:
         """tokens, mask, valid, keep and take of segment `t`; mask and valid are None where there is no padding."""
         masks = (None, None) if self.full[t] else (self.mask, self.valid)
         fields = (self.tokens, *masks, self.keep, self.take)
-        return tuple(None if field is None else field[:, t] for field in fields)
+        return tuple(None if field is None else field[:, t].contiguous() for field in fields)  # whatever T: one graph
 
 
 def check_tokens(tokens: Tensor, lengths: Tensor | None, vocab_size: int, ndim: int = 2) -> None:

@@ -446,6 +446,24 @@ print((above - below) / 2e-6, sum((g * d).sum().item() for g, d in zip(gradients
     assert slope == pytest.approx(difference, rel=1e-7) and slope > 1
 
 
+@pytest.mark.slow
+def test_other_lengths_and_paddings_need_no_other_graph():
+    code = SETUP + """
+from torch._dynamo.utils import counters
+model, plain = build(dropout=0.0, backprop="amrb"), build(dropout=0.0, backprop="amrb")
+model.compile(backend="aot_eager")
+for length in (23, 23, 30, 12, 45):
+    tokens = torch.randint(1, 11, (4, length))
+    tokens[0, 9:] = 0
+    for network in (model, plain):
+        network.zero_grad()
+        loss(network, tokens).backward()
+    close = all(torch.allclose(p.grad, q.grad, atol=1e-12) for p, q in zip(model.parameters(), plain.parameters()))
+    print(close, counters["stats"]["unique_graphs"])
+"""
+    assert set(run_python(code).splitlines()) == {"True 4"}  # with and without a graph, reading tokens or not
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("offload", [False, True])
