@@ -328,23 +328,29 @@ def render_experiments(folder: Path | str) -> Path:
     results = load_results(folder)
     text = f"# Measured accuracy: {folder.name}\n\n{PROSE}\n{tables.accuracy_tables(results)}"
     if find_spec("matplotlib"):
-        from rmaat.plotting import panels, plot_accuracy, save_figure
-
         for task in dict.fromkeys(result["task"] for result in results):
-            bars: dict[str, list[float]] = {}
-            for result in results:
-                if result["task"] == task:
-                    name = f"{result['model']} {result['variant']}".strip()
-                    bars.setdefault(name, []).append(result["accuracy"])
-            bars = dict(sorted(bars.items(), key=lambda bar: -sum(bar[1]) / len(bar[1])))  # as in the table
-            published = tables.published_of(task)
-            majority = max(result["majority_rate"] for result in results if result["task"] == task)
-            ax = panels(size=(4.5, 1.4 + 0.17 * (len(bars) + len(published))))
-            plot_accuracy(bars, published, majority, ax=ax)
-            caption = f"Test accuracy on {task}, every seed a point; published numbers are of other authors' runs."
-            save_figure(ax.figure, folder / task, caption)
-            text += f"\n![Accuracy on {task}]({task}.svg)\n"
-    return write_text(folder / "README.md", text)
+            found = [result for result in results if result["task"] == task]
+            if plain := [result for result in found if not result["variant"]]:
+                text += _chart(folder, task, plain, tables.published_of(task))
+            if studied := tables.variants_of(found):
+                text += _chart(folder, f"{task}-variants", studied, {})
+    return write_text(folder / "README.md", text.replace("\n\n\n", "\n\n"))
+
+
+def _chart(folder: Path, name: str, results: list[dict[str, Any]], published: Mapping[str, float]) -> str:
+    """Draw the accuracies, in the order of the table, into ``FOLDER/NAME``; the Markdown that shows them."""
+    from rmaat.plotting import panels, plot_accuracy, save_figure
+
+    bars: dict[str, list[float]] = {}
+    for result in results:
+        bars.setdefault(result["variant"] or result["model"], []).append(result["accuracy"])
+    bars = dict(sorted(bars.items(), key=lambda bar: -sum(bar[1]) / len(bar[1])))
+    ax = panels(size=(4.5, 1.4 + 0.17 * (len(bars) + len(published))))
+    plot_accuracy(bars, published, max(result["majority_rate"] for result in results), ax=ax)
+    caption = f"Test accuracy, every seed a point: {name}."
+    caption += " Published numbers are of other authors' runs." if published else ""
+    save_figure(ax.figure, folder / name, caption)
+    return f"\n![Accuracy: {name}]({name}.svg)\n"
 
 
 def load_results(folder: Path | str) -> list[dict[str, Any]]:

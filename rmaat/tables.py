@@ -32,12 +32,24 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def accuracy_tables(results: Sequence[Mapping[str, Any]]) -> str:
-    """One table per task: accuracy as mean ± sd over seeds, parameters, time and memory, and the published numbers.
+    """Per task a table of the models and one of the model's variants: accuracy as mean ± sd over seeds, and costs.
 
-    Results whose settings differ among the seeds of one row are marked.
+    The former also has the published numbers. Results whose settings differ among the seeds of one row are marked.
     """
-    by_task = _grouped(results, lambda result: result["task"])
-    return "\n".join(f"## {task}\n\n{_accuracy_table(task, found)}" for task, found in by_task.items())
+    text = ""
+    for task, found in _grouped(results, lambda result: result["task"]).items():
+        text += f"## {task}\n\n"
+        if plain := [result for result in found if not result["variant"]]:
+            text += _accuracy_table(task, plain) + "\n"
+        if studied := variants_of(found):
+            text += f"### Variants of {studied[0]['model']} on {task}\n\n{_accuracy_table('', studied)}\n"
+    return text
+
+
+def variants_of(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The results of a model's variants, and of the model itself beside them; [] without variants."""
+    studied = {result["model"] for result in results if result["variant"]}
+    return [result for result in results if result["model"] in studied]
 
 
 def _accuracy_table(task: str, results: Sequence[Mapping[str, Any]]) -> str:

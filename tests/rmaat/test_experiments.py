@@ -233,6 +233,15 @@ def test_tables_of_other_tasks_have_no_published_numbers():
     assert tables.published_of("digits") == {} and tables.published_of("listops")["S5"] == pytest.approx(0.6215)
 
 
+def test_variants_stand_in_a_table_of_their_own_beside_their_model():
+    found = [result("rmaat", 0.4), result("rmt", 0.3), result("rmaat", 0.5, variant="no-P")]
+    models, variants = tables.accuracy_tables(found).split("### Variants of rmaat on listops")
+    assert "no-P" not in models and "| rmt |" in models and "published" in models
+    assert variants.index("| rmaat (no-P) | 50.0") < variants.index("| rmaat | 40.0") and "rmt" not in variants
+    assert "Variants" not in tables.accuracy_tables(found[:2])
+    assert tables.accuracy_tables(found[2:]).count("| rmaat (no-P) |") == 1
+
+
 def test_seeds_with_different_settings_are_marked():
     other = result("rmaat", 0.5, 1, settings={"seed": 1, "lr": 2e-3})
     assert "rmaat †" in tables.accuracy_tables([result("rmaat", 0.4), other])
