@@ -89,7 +89,7 @@ ABLATIONS = (
     Variant("pre-norm", {"norm": "pre"}),
 )
 MEMORY = tuple(Variant(f"memory-{n}", {"n_memory": n}) for n in (4, 8, 16, 32, 64))
-FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+FACTORS = (0.25, 0.5, 2.0, 4.0)
 DEVIATION = (
     *(Variant(f"a-x{factor:g}", scale={"seconds_per_segment": factor}) for factor in FACTORS),
     *(Variant(f"alpha-{alpha:g}", {"alpha": alpha}) for alpha in (0.1, 0.25, 0.5, 1.0)),
@@ -341,10 +341,8 @@ def _chart(folder: Path, name: str, results: list[dict[str, Any]], published: Ma
     """Draw the accuracies, in the order of the table, into ``FOLDER/NAME``; the Markdown that shows them."""
     from rmaat.plotting import panels, plot_accuracy, save_figure
 
-    bars: dict[str, list[float]] = {}
-    for result in results:
-        bars.setdefault(result["variant"] or result["model"], []).append(result["accuracy"])
-    bars = dict(sorted(bars.items(), key=lambda bar: -sum(bar[1]) / len(bar[1])))
+    groups = tables.ranked(results).items()
+    bars = {variant or model: [result["accuracy"] for result in seeds] for (model, variant), seeds in groups}
     ax = panels(size=(4.5, 1.4 + 0.17 * (len(bars) + len(published))))
     plot_accuracy(bars, published, max(result["majority_rate"] for result in results), ax=ax)
     caption = f"Test accuracy, every seed a point: {name}."

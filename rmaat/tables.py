@@ -55,7 +55,7 @@ def variants_of(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
 def _accuracy_table(task: str, results: Sequence[Mapping[str, Any]]) -> str:
     header = "model|accuracy %|seeds|steps|parameters|of them R|segments|s/step|peak MB|device".split("|")
     rows = []
-    for (model, variant), seeds in _grouped(results, lambda result: (result["model"], result["variant"])).items():
+    for (model, variant), seeds in ranked(results).items():
         mixed = len({_without_seed(result["settings"]) for result in seeds}) > 1
         rows.append(
             [
@@ -71,7 +71,6 @@ def _accuracy_table(task: str, results: Sequence[Mapping[str, Any]]) -> str:
                 ", ".join(sorted({result["device"] for result in seeds})),
             ]
         )
-    rows.sort(key=lambda row: -float(row[1].split()[0]))
     majority = 100 * max(result["majority_rate"] for result in results)
     rows.append(["*always the commonest class*", f"{majority:.1f}", *[""] * (len(header) - 2)])
     column = LRA_COLUMN.get(task)
@@ -88,6 +87,12 @@ def published_of(task: str, names: Sequence[str] = ("RMT", "RLT", "RMAAT", "S5",
     column = LRA_COLUMN.get(task)
     entries = {entry["name"]: entry["accuracy"] for entry in load_published()}
     return {name: entries[name][column] / 100 for name in names if column and column in entries[name]}
+
+
+def ranked(results: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+    """The seeds of each model and variant, the highest mean accuracy first."""
+    groups = _grouped(results, lambda result: (result["model"], result["variant"]))
+    return dict(sorted(groups.items(), key=lambda group: -np.mean([result["accuracy"] for result in group[1]])))
 
 
 def mean_sd(values: Sequence[float]) -> str:
