@@ -75,8 +75,9 @@ class AstromorphicAttention(nn.Module):
     Initial values [inferred]: Q, K, V, O have variance 1/d_model, so that unit tokens give unit keys; M and W are
     scaled so that R is small. phi(R) is then about 1: H_astro starts as the mean of the values, weighs about as much as
     H_neuron, and learns positions from there.
-    Sums are divided by `n_tokens` before and multiplied after the products, so that half precision cannot overflow;
-    g and C are computed in float32 at least.
+    Sums are divided by `n_tokens` before and multiplied after the products, so that in half precision they do not grow
+    with the number of tokens; they do grow with the cube of x, and in float16 tokens of RMS 40 overflow. g and C are
+    computed in float32 at least.
     """
 
     def __init__(
@@ -206,16 +207,19 @@ class AstromorphicAttention(nn.Module):
         return self.out(read.transpose(1, 2).flatten(2))
 
     def _gain(self, phi_q: Tensor, phi_k: Tensor, valid: Tensor | None) -> Tensor | float:
-        """n_tokens / (m C), turning the mean-scaled read-out into phi(q) H P: (batch, heads, tokens, 1) or less."""
+        """n_tokens / (m C), turning the mean-scaled read-out into phi(q) H P: (batch, heads, tokens, 1) or less.
+
+        It is 0 where no token is valid and H = 0: a large number would be infinite in float16, and 0 times that NaN.
+        """
         exact = torch.promote_types(phi_k.dtype, torch.float32)
         m = self._scale(phi_k, valid, exact)
         if not self.feedback:
             return self.n_tokens / m
         keys = phi_k.cumsum(-2, dtype=exact) if self.causal else phi_k.sum(-2, True, dtype=exact)
-        floor = torch.finfo(exact).tiny ** 0.5  # reached only where no token is valid, for phi > 0
+        floor = torch.finfo(exact).tiny ** 0.5  # reached only where phi underflows or no token is valid
         g = torch.exp(self.alpha * torch.log(keys.clamp_min(floor)))
-        response = (phi_q.to(exact) * g).sum(-1, keepdim=True)
-        return self.n_tokens / (m * response.clamp_min(floor))
+        response = (phi_q.to(exact) * g).sum(-1, keepdim=True).clamp_min(floor)
+        return self.n_tokens / (m * response.masked_fill(~keys.any(-1, keepdim=True), math.inf))
 
     def _scale(self, phi_k: Tensor, valid: Tensor | None, exact: torch.dtype) -> Tensor | float:
         """m, by default the number of valid tokens that the query sees, to the power 1 - alpha."""

@@ -134,16 +134,19 @@ def test_padding_does_not_matter_whatever_it_holds():
     torch.testing.assert_close(attention(x, mask)[1, :13], short[0], rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("module", ["astromorphic", "softmax"])
-def test_nothing_valid_gives_finite_values_and_gradients(module):
-    attention = build() if module == "astromorphic" else SoftmaxAttention(10, 2)
+@pytest.mark.parametrize(
+    "options", [{}, {"alpha": 1.0}, {"alpha": 0.0}, {"feedback": False}, {"causal": True}, {"softmax": True}], ids=str
+)
+def test_nothing_valid_gives_finite_values_and_gradients(options):
+    attention = SoftmaxAttention(10, 2) if "softmax" in options else build(**options)
     x = torch.randn(2, 21, 10, requires_grad=True)
     mask = torch.zeros(2, 21, dtype=torch.bool)
-    mask[1] = True
-    for dtype in (torch.float64, torch.float32):
+    mask[1, 3:] = True  # in causal attention the first three tokens see nothing either
+    for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
         y = attention.to(dtype)(x.to(dtype), mask)
         (grad,) = torch.autograd.grad(y[1].sum(), x)
         assert torch.isfinite(y).all() and torch.isfinite(grad).all()
+        assert "softmax" in options or not y[0].any()
 
 
 @pytest.mark.parametrize("module", ["astromorphic", "softmax"])
