@@ -56,7 +56,7 @@ def model_config(name: str, config: ModelConfig) -> ModelConfig:
     if name == "rmaat":
         return config
     if name == "rmaat-paper":
-        return replace(config, preset="paper", attention="astromorphic", relaxation_rate=None, **PAPER)
+        return replace(config, preset="paper", relaxation_rate=None, **PAPER)
     backprop = "amrb" if name == "memformer" or name.endswith("-amrb") else "bptt"
     attention = {"at": "astromorphic", "linear": "linear", "rlt": "linear"}.get(name.removesuffix("-amrb"), "softmax")
     rule = "attend" if name == "rate" else "replace"

@@ -3,12 +3,18 @@
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
-PAPER = {"memory_update": "scale", "retention": "single", "position": "tied", "norm": "post"}
-DEFAULT_RULE = "relax"
+PAPER = {  # what preset="paper" requires
+    "attention": "astromorphic",
+    "memory_update": "scale",
+    "retention": "single",
+    "position": "tied",
+    "norm": "post",
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class ModelConfig:
     task: Literal["classify", "match", "lm"] = "classify"
     """One sequence and a label, two sequences through shared towers and a label, or the next token (causal)."""
     preset: Literal["default", "paper"] = "default"
-    """Paper: the literal reading, memory_update scale, retention single, tied R, post-norm."""
+    """Paper: the literal reading, astromorphic, memory_update scale, retention single, tied R, post-norm, a memory."""
     alpha: float | None = None
     """Exponent of the Ca2+ response g; by default the exponent of the curve stp_calcium."""
     position_scale: float | None = None
@@ -67,7 +73,7 @@ class ModelConfig:
     seconds_per_segment: float = 50.0
     """Simulated time that a segment stands for; the paper's cycle is 50 s."""
     relaxation_rate: float | None = None
-    """a: an exponential course with this rate per segment instead of the curve ltp or ltp_population."""
+    """a: an exponential course with this rate per segment instead of the curve; no effect on rules that read none."""
     m_scale: float | None = None
     """Scale m of H; by default n^(1 - alpha), n = valid tokens of the segment, memory included: unit gain."""
     position: Literal["tied", "free", "none"] = "tied"
@@ -94,9 +100,8 @@ class ModelConfig:
         _check_types(self)
         if self.grid is not None:
             object.__setattr__(self, "grid", tuple(self.grid))  # JSON gives a list
-        paper = self.preset == "paper"
-        if self.memory_update is None or (paper and self.memory_update == DEFAULT_RULE):  # a copy has it filled in
-            object.__setattr__(self, "memory_update", PAPER["memory_update"] if paper else DEFAULT_RULE)
+        if self.memory_update is None:
+            object.__setattr__(self, "memory_update", PAPER["memory_update"] if self.preset == "paper" else "relax")
         self._check_choices()
         self._check_numbers()
         self._check_combinations()
@@ -125,21 +130,16 @@ class ModelConfig:
         least = {"vocab_size": 2, "n_classes": 2, "n_memory": 0}
         counts = ("vocab_size", "n_classes", "d_model", "n_heads", "n_layers", "d_ff", "segment_len", "n_memory")
         for name in (*counts, *(["max_len"] if self.max_len is not None else [])):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least.get(name, 1):
-                raise ValueError(f"{name} must be an integer of at least {least.get(name, 1)}, got {value!r}")
+            check_count(name, getattr(self, name), least.get(name, 1))
 
     def _check_numbers(self) -> None:
+        for k, size in enumerate(self.grid or ()):
+            check_count(f"grid[{k}]", size)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}")
-        for name in ("cells_per_token", "seconds_per_segment", "relaxation_rate", "m_scale"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be positive and finite, got {value}")
-        for name in ("alpha", "position_scale"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} must be finite and at least 0, got {value}")
+        for name in ("cells_per_token", "seconds_per_segment", "relaxation_rate", "m_scale", "alpha", "position_scale"):
+            if (value := getattr(self, name)) is not None:
+                check_number(name, value, zero=name in ("alpha", "position_scale"))
 
     def _check_combinations(self) -> None:
         if self.d_model % self.n_heads:
@@ -162,13 +162,13 @@ class ModelConfig:
         if self.carry_state and self.task == "match":
             raise ValueError("carry_state must be False with task='match', got True; pairs have no next rollout")
         if self.preset == "paper":
-            got = {"retention": self.timescales, **{name: getattr(self, name) for name in PAPER if name != "retention"}}
+            got = dataclasses.asdict(self) | {"retention": self.timescales}
             for name, value in PAPER.items():
                 if got[name] != value:
-                    raise ValueError(
-                        f"{name} must be {value!r} in preset='paper', got {got[name]!r}; set {name}="
-                        f"{None if name in ('memory_update', 'retention') else value!r}, or leave preset out to vary it"
-                    )
+                    remedy = "set it so, or leave preset out to vary it"
+                    raise ValueError(f"{name} must be {value!r} in preset='paper', got {got[name]!r}; {remedy}")
+            if self.n_memory == 0:
+                raise ValueError("n_memory must be at least 1 in preset='paper', got 0; leave preset out to vary it")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,9 +264,8 @@ class TrainConfig:
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         for name in ("time_budget_s", "stop_after_s", "lr"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be positive and finite, got {value}")
+            if (value := getattr(self, name)) is not None:
+                check_number(name, value)
         if not 0 <= self.warmup <= self.steps:
             raise ValueError(f"warmup must be 0 to steps = {self.steps}, got {self.warmup}")
         if not 0 <= self.final_lr <= 1:
@@ -279,6 +278,21 @@ class TrainConfig:
             allowed = _choices(type(self).__annotations__[name])
             if (value := getattr(self, name)) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def check_count(name: str, value: object, least: int = 1) -> int:
+    """Return `value` as an int; ValueError unless it is an integer of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    return int(value)
+
+
+def check_number(name: str, value: object, *, zero: bool = False) -> float:
+    """Return `value` as a float; ValueError unless it is finite and positive, or 0 where `zero` allows that."""
+    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or value < 0 or (value == 0 and not zero):
+        raise ValueError(f"{name} must be {'finite and at least 0' if zero else 'positive and finite'}, got {value!r}")
+    return float(value)
 
 
 TYPES = {bool: "True or False", int: "an integer", float: "a number", Path: "a path", dict: "a table"}
