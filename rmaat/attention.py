@@ -26,6 +26,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rmaat.config import check_count, check_number
 from rmaat.scans import causal_product, distance_filter, position_kernel
 
 R_RMS = 0.1  # of R at the start
@@ -101,18 +102,18 @@ class AstromorphicAttention(nn.Module):
     ):
         super().__init__()
         _check_sizes(d_model, n_heads, n_tokens, grid)
+        check_count("n_memory", n_memory, 0)
+        check_count("n_write", n_write, 0)
+        check_number("alpha", alpha, zero=True)
+        check_number("position_scale", position_scale, zero=True)
+        if m_scale is not None:
+            check_number("m_scale", m_scale)
         if position not in ("tied", "free", "none"):
             raise ValueError(f"position must be 'tied', 'free' or 'none', got {position!r}")
         if memory_position not in ("none", "learned"):
             raise ValueError(f"memory_position must be 'none' or 'learned', got {memory_position!r}")
         if not (neuron or position != "none"):
             raise ValueError("position must not be 'none' when neuron=False, got both: nothing would be written to H")
-        if not (math.isfinite(alpha) and alpha >= 0):
-            raise ValueError(f"alpha must be finite and at least 0, got {alpha}")
-        if not (math.isfinite(position_scale) and position_scale >= 0):
-            raise ValueError(f"position_scale must be finite and at least 0, got {position_scale}")
-        if m_scale is not None and not m_scale > 0:
-            raise ValueError(f"m_scale must be positive, got {m_scale}")
         self.d_model, self.n_heads, self.n_tokens, self.d_head = d_model, n_heads, n_tokens, d_model // n_heads
         self.alpha, self.position_scale, self.position, self.m_scale = alpha, position_scale, position, m_scale
         self.feedback, self.neuron, self.causal = feedback, neuron, causal
@@ -165,8 +166,7 @@ class AstromorphicAttention(nn.Module):
         longest = self.n_memory + self.n_tokens + self.n_write
         if x.ndim != 3 or x.shape[-1] != self.d_model or x.shape[1] > longest:
             raise ValueError(f"x must be (batch, at most {longest} tokens, {self.d_model}), got {tuple(x.shape)}")
-        if mask is not None and mask.shape != x.shape[:2]:
-            raise ValueError(f"mask must be {tuple(x.shape[:2])} like the tokens, got {tuple(mask.shape)}")
+        _check_mask(mask, x)
 
     def forward(
         self,
@@ -308,6 +308,7 @@ class SoftmaxAttention(nn.Module):
         n_read: int | None = None,
     ) -> Float[Tensor, "batch read d_model"]:
         """Softmax attention over the valid tokens, with torch's fused kernel."""
+        _check_mask(mask, x)
         _check_n_read(n_read, self.causal)
         q, k, v = _project(self.qkv, x, self.n_heads, n_read)
         allowed = None
@@ -331,6 +332,15 @@ def _project(qkv: nn.Linear, x: Tensor, n_heads: int, n_read: int | None) -> tup
     return q.contiguous(), k, v  # of a dense transposed q, torch.compile expects other strides of elu(q) than it gets
 
 
+def _check_mask(mask: Tensor | None, x: Tensor) -> None:
+    if mask is None:
+        return
+    if mask.dtype != torch.bool:
+        raise ValueError(f"mask must be a bool tensor, True at valid tokens, got {mask.dtype}")
+    if mask.shape != x.shape[:2]:
+        raise ValueError(f"mask must be {tuple(x.shape[:2])} like the tokens, got {tuple(mask.shape)}")
+
+
 def _check_n_read(n_read: int | None, causal: bool) -> None:
     if n_read is not None and causal:
         raise ValueError(f"n_read must be None in causal attention, got {n_read}; cut the result instead")
@@ -338,8 +348,7 @@ def _check_n_read(n_read: int | None, causal: bool) -> None:
 
 def _check_sizes(d_model: int, n_heads: int, n_tokens: int, grid: tuple[int, int] | None) -> None:
     for name, value in (("d_model", d_model), ("n_heads", n_heads), ("n_tokens", n_tokens)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+        check_count(name, value)
     if d_model % n_heads:
         raise ValueError(f"n_heads must divide d_model, got n_heads={n_heads} and d_model={d_model}")
     if grid is not None and (len(grid) != 2 or min(grid) < 1 or math.prod(grid) != n_tokens):

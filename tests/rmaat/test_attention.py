@@ -249,11 +249,15 @@ def test_positions_are_shared_and_memory_rows_are_zero():
     "options, message",
     [
         ({"d_model": 10, "n_heads": 3}, "n_heads must divide d_model, got n_heads=3 and d_model=10"),
-        ({"n_tokens": 0}, "n_tokens must be at least 1, got 0"),
+        ({"n_tokens": 0}, "n_tokens must be an integer of at least 1, got 0"),
+        ({"n_tokens": 3.5}, "n_tokens must be an integer of at least 1, got 3.5"),
+        ({"n_memory": -1}, "n_memory must be an integer of at least 0, got -1"),
         ({"alpha": -0.1}, "alpha must be finite and at least 0, got -0.1"),
         ({"alpha": math.nan}, "alpha must be finite"),
+        ({"alpha": None}, "alpha must be finite and at least 0, got None"),
         ({"position_scale": -1.0}, "position_scale must be finite and at least 0, got -1.0"),
-        ({"m_scale": 0.0}, "m_scale must be positive, got 0.0"),
+        ({"m_scale": 0.0}, "m_scale must be positive and finite, got 0.0"),
+        ({"m_scale": math.inf}, "m_scale must be positive and finite, got inf"),
         ({"position": "both"}, "position must be 'tied', 'free' or 'none', got 'both'"),
         ({"memory_position": "both"}, "memory_position must be 'none' or 'learned', got 'both'"),
         ({"position": "none", "neuron": False}, "position must not be 'none' when neuron=False"),
@@ -271,6 +275,9 @@ def test_wrong_inputs_are_refused():
         attention(torch.randn(2, 22, 10))
     with pytest.raises(ValueError, match=r"mask must be \(2, 21\) like the tokens, got \(2, 20\)"):
         attention(torch.randn(2, 21, 10), torch.ones(2, 20, dtype=torch.bool))
+    for module in (attention, SoftmaxAttention(10, 2)):
+        with pytest.raises(ValueError, match=r"^mask must be a bool tensor, True at valid tokens, got torch.float64$"):
+            module(torch.randn(2, 21, 10), torch.full((2, 21), -torch.inf))
     with pytest.raises(ValueError, match=r"^metric must be 'manhattan' or 'euclidean', got 'foo'$"):
         attention.reference(torch.randn(2, 21, 10), metric="foo")
     for causal in (build(causal=True), SoftmaxAttention(10, 2, causal=True)):
