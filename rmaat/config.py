@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
-from typing import Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 PAPER = {  # what preset="paper" requires
     "attention": "astromorphic",
@@ -280,14 +280,14 @@ class TrainConfig:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
-def check_count(name: str, value: object, least: int = 1) -> int:
+def check_count(name: str, value: Any, least: int = 1) -> int:
     """Return `value` as an int; ValueError unless it is an integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
     return int(value)
 
 
-def check_number(name: str, value: object, *, zero: bool = False) -> float:
+def check_number(name: str, value: Any, *, zero: bool = False) -> float:
     """Return `value` as a float; ValueError unless it is finite and positive, or 0 where `zero` allows that."""
     number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if not number or value < 0 or (value == 0 and not zero):

@@ -103,15 +103,21 @@ class Curve:
         x = np.asarray(x, dtype=np.float64)
         if np.isnan(x).any():
             raise ValueError(f"{self.x['symbol']} must be a number, got NaN")
+        if not extrapolate:
+            self.require_observed(x, "pass extrapolate=True to use it all the same")
+        return np.asarray(FORMS[self.form].function(x, *self.parameters.values()))
+
+    def require_observed(self, x: float | np.ndarray, remedy: str) -> None:
+        """Raise ValueError, ending in `remedy`, if any `x` lies where the curve is not served."""
+        x = np.asarray(x, dtype=np.float64)
         served = np.minimum(x, self.x["range"][1]) if self.has_plateau else x
-        if not (self.extrapolate or extrapolate) and self.is_extrapolated(served):
+        if not self.extrapolate and self.is_extrapolated(served):
             low, high = self.x["range"]
             why = "below it a plateau says nothing" if self.has_plateau else f"{self.form} has no plateau"
             raise ValueError(
                 f"{self.x['symbol']} must lie in the observed range [{low:g}, {high:g}] {self.x['unit']} of curve "
-                f"{self.name!r} ({why}), got {x.min():g} to {x.max():g}; pass extrapolate=True to use it all the same"
+                f"{self.name!r} ({why}), got {x.min():g} to {x.max():g}; {remedy}"
             )
-        return np.asarray(FORMS[self.form].function(x, *self.parameters.values()))
 
     @property
     def has_plateau(self) -> bool:

@@ -37,15 +37,19 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rmaat.config import check_count, check_number
 from rmaat.curves import Curve
 
-RULES = ("scale", "consolidate", "relax", "replace", "gated", "attend")
-RISING_FROM_ZERO = ("saturating_exponential", "stretched_exponential", "biexponential", "power_law_approach")
+# [(w_k, log S_k(x)), ...] of the forms amplitude * (1 - sum_k w_k S_k(x)), which rise from 0 to a plateau
+LOG_SURVIVALS = {
+    "saturating_exponential": lambda x, tau: [(1.0, -x / tau)],
+    "stretched_exponential": lambda x, tau, beta: [(1.0, -((x / tau) ** beta))],
+    "biexponential": lambda x, weight, tau_fast, tau_slow: [(weight, -x / tau_fast), (1 - weight, -x / tau_slow)],
+    "power_law_approach": lambda x, tau, exponent: [(1.0, -exponent * np.log1p(x / tau))],
+}
 
 
-def retention_factors(
-    curve: Curve, n_segments: int, seconds_per_segment: float = 50.0
-) -> Float[Tensor, "n_segments"]:
+def retention_factors(curve: Curve, n_segments: int, seconds_per_segment: float = 50.0) -> Float[Tensor, "n_segments"]:
     """Return RF(t, T) = (p(t) - p(t-1)) / (p(T) - p(0)) for t = 1..T.
 
     Parameters
@@ -62,55 +66,27 @@ def retention_factors(
     tensor (n_segments,), float64
         Positive, summing to 1.
     """
-    n_segments = _count("n_segments", n_segments)
-    increments = retention_increments(curve, n_segments, seconds_per_segment)
-    if not bool((increments > 0).all()):
-        raise ValueError(
-            f"curve {curve.name!r} must rise in each of {n_segments} segments of {seconds_per_segment:g} s, got "
-            f"{int((increments <= 0).sum())} without a rise; use a shorter seconds_per_segment or another curve"
-        )
-    return increments / increments.sum()
+    return Retention("scale", curve, seconds_per_segment=seconds_per_segment).table(n_segments)[1][:, 0]
 
 
-def retention_course(
-    curve: Curve, n_segments: int, seconds_per_segment: float = 50.0
-) -> Float[Tensor, "steps"]:
-    """Return p(t) - p(0) at t = 0, 1, ..., n_segments segments (float64)."""
-    _seconds(seconds_per_segment)
-    _require_course(curve)
-    p = curve(np.arange(n_segments + 1) * float(seconds_per_segment))
-    return torch.from_numpy(np.asarray(p - p[0], dtype=np.float64))
-
-
-def retention_increments(
-    curve: Curve, n_segments: int, seconds_per_segment: float = 50.0
-) -> Float[Tensor, "n_segments"]:
-    """Return p(t) - p(t-1), t = 1..n_segments, by default as differences of the course (float64).
+def retention_rise(
+    curve: Curve, start: Int[Tensor, "*shape"], end: Int[Tensor, "*shape"], seconds_per_segment: float = 50.0
+) -> Float[Tensor, "*shape"]:
+    """Return p(end) - p(start), times in segments, by default as a difference of the curve (float64).
 
     Near a plateau differences cancel. A form that approaches it as amplitude * (1 - sum_k w_k S_k(x)) is therefore
-    computed from its survival functions, S(t-1) - S(t) = -S(t-1) expm1(log S(t) - log S(t-1)), which stays exact.
+    computed from its survival functions, S(x) - S(y) = -S(x) expm1(log S(y) - log S(x)), which stays exact.
     """
-    _seconds(seconds_per_segment)
     _require_course(curve)
-    survivals = _log_survivals(curve, np.arange(n_segments + 1) * float(seconds_per_segment))
-    if not survivals:
-        return retention_course(curve, n_segments, seconds_per_segment).diff()
-    falls = [weight * np.exp(log_s[:-1]) * -np.expm1(np.diff(log_s)) for weight, log_s in survivals]
-    return torch.from_numpy(curve.parameters["amplitude"] * np.sum(falls, axis=0))
-
-
-def _log_survivals(curve: Curve, x: np.ndarray) -> list[tuple[float, np.ndarray]]:
-    """(w_k, log S_k(x)) of a form that rises from 0 to `amplitude`; [] for the others."""
-    p = curve.parameters
-    if curve.form == "saturating_exponential":
-        return [(1.0, -x / p["tau"])]
-    if curve.form == "stretched_exponential":
-        return [(1.0, -((x / p["tau"]) ** p["beta"]))]
-    if curve.form == "biexponential":
-        return [(p["weight"], -x / p["tau_fast"]), (1 - p["weight"], -x / p["tau_slow"])]
-    if curve.form == "power_law_approach":
-        return [(1.0, -p["exponent"] * np.log1p(x / p["tau"]))]
-    return []
+    x = check_number("seconds_per_segment", seconds_per_segment) * np.stack([start, end])
+    if curve.form not in LOG_SURVIVALS:
+        instead = "relaxation_rate in ModelConfig, or a curve file with `extrapolate = true`"
+        curve.require_observed(x, f"use fewer segments, a shorter seconds_per_segment, {instead}")
+        return torch.from_numpy(np.diff(curve(x), axis=0)[0])
+    amplitude, *others = curve.parameters.values()
+    survivals = LOG_SURVIVALS[curve.form](x, *others)
+    falls = [weight * np.exp(before) * -np.expm1(after - before) for weight, (before, after) in survivals]
+    return torch.from_numpy(amplitude * np.sum(falls, axis=0))
 
 
 def relaxation_rate(curve: Curve, seconds_per_segment: float = 50.0) -> float:
@@ -119,11 +95,11 @@ def relaxation_rate(curve: Curve, seconds_per_segment: float = 50.0) -> float:
     tau_eff is the time in which the curve covers 1 - 1/e of its way to the plateau: `tau` itself for a saturating
     exponential, found by bisection for the other forms that rise from 0 to a plateau.
     """
-    _seconds(seconds_per_segment)
-    if curve.form not in RISING_FROM_ZERO:
+    check_number("seconds_per_segment", seconds_per_segment)
+    if curve.form not in LOG_SURVIVALS:
         raise ValueError(
             f"curve {curve.name!r} must rise from 0 to a plateau to have a relaxation time, got form {curve.form!r}; "
-            f"fit one of {', '.join(RISING_FROM_ZERO)}"
+            f"fit one of {', '.join(LOG_SURVIVALS)}"
         )
     _require_course(curve)
     if curve.form == "saturating_exponential":
@@ -138,9 +114,7 @@ def relaxation_rate(curve: Curve, seconds_per_segment: float = 50.0) -> float:
     return seconds_per_segment / high
 
 
-def population_rates(
-    curve: Curve, n_memory: int, seconds_per_segment: float = 50.0
-) -> Float[Tensor, "n_memory"]:
+def population_rates(curve: Curve, n_memory: int, seconds_per_segment: float = 50.0) -> Float[Tensor, "n_memory"]:
     """Return a_j = `seconds_per_segment` / tau_eff(f_j): one relaxation rate per memory token.
 
     Parameters
@@ -149,30 +123,24 @@ def population_rates(
         1 / tau_eff (1/s) against burst rate (Hz) in a simulated population of synapses. The rates f_j are spaced
         evenly in log f over the curve's observed range, so nothing is extrapolated.
     """
-    _seconds(seconds_per_segment)
+    check_number("seconds_per_segment", seconds_per_segment)
     low, high = curve.x["range"]
     if not low > 0:
         raise ValueError(f"curve {curve.name!r} must be observed at positive rates, got range [{low:g}, {high:g}]")
-    inverse_tau = curve(np.geomspace(low, high, _count("n_memory", n_memory)))
+    inverse_tau = curve(np.geomspace(low, high, check_count("n_memory", n_memory)))
     if not np.all(inverse_tau > 0):
         raise ValueError(f"curve {curve.name!r} must be positive over its range, got {inverse_tau.min():g}")
     return torch.from_numpy(np.asarray(inverse_tau * seconds_per_segment))
 
 
-def scale_weights(factors: Float[Tensor, "T ..."]) -> tuple[Tensor, Tensor]:
-    """The paper's rule: (keep, take) = (0, RF(t, T))."""
-    return torch.zeros_like(factors), factors
-
-
-def consolidate_weights(course: Float[Tensor, "steps ..."]) -> tuple[Tensor, Tensor]:
-    """(keep, take) = (p(t-1) / p(t), 1 - p(t-1) / p(t)), t = 1..T, for p(0) = 0 (proof in the module docstring)."""
-    keep = course[:-1] / course[1:]
-    return keep, 1 - keep
+def consolidate_weights(before: Float[Tensor, "..."], rise: Float[Tensor, "..."]) -> tuple[Tensor, Tensor]:
+    """(keep, take) = (p(t-1) / p(t), dp_t / p(t)), from p(t-1) and dp_t, for p(0) = 0 (proof: module docstring)."""
+    return before / (before + rise), rise / (before + rise)
 
 
 def relax_weights(rate: Float[Tensor, "..."] | float) -> tuple[Tensor, Tensor]:
     """(keep, take) = (exp(-a), 1 - exp(-a)), the same in every segment."""
-    rate = torch.as_tensor(rate, dtype=torch.float64)
+    rate = torch.as_tensor(rate, dtype=torch.float64, device="cpu")
     return torch.exp(-rate), -torch.expm1(-rate)
 
 
@@ -211,27 +179,36 @@ class Retention:
     rates: Tensor | None = None
     seconds_per_segment: float = 50.0
 
-    def increments(self, n_segments: int) -> Float[Tensor, "n_segments n"]:
-        """dp_t, t = 1..n_segments, up to a factor: of the curve, or of p_j(t) = 1 - exp(-a_j t); n = 1 or n_memory."""
+    def rise(self, start: Int[Tensor, "*shape"], end: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape n"]:
+        """p(end) - p(start), up to a factor: of the curve, or of p_j(t) = 1 - exp(-a_j t); n = 1 or n_memory."""
         if self.rates is None:
-            return retention_increments(self.curve, n_segments, self.seconds_per_segment)[:, None]
-        steps = torch.arange(n_segments, dtype=torch.float64)
-        return -torch.expm1(-self.rates) * torch.exp(-steps[:, None] * self.rates)
+            return retention_rise(self.curve, start, end, self.seconds_per_segment)[..., None]
+        start, end, rates = start[..., None], end[..., None], self.rates.cpu()
+        return torch.exp(-rates * start) * -torch.expm1(-rates * (end - start))
 
-    def table(self, n_segments: int) -> tuple[Tensor, Tensor]:
-        """keep and take (n_segments, n_memory or 1), t = 1..n_segments; those of "scale" are for T = n_segments."""
-        if self.rule == "replace":
-            take = torch.ones(n_segments, 1, dtype=torch.float64)
-            return torch.zeros_like(take), take
-        if self.rule == "relax":
-            keep, take = relax_weights(self.rates)
-            return keep.expand(n_segments, -1), take.expand(n_segments, -1)
-        if self.rule == "scale" and self.curve is not None:
-            return scale_weights(retention_factors(self.curve, n_segments, self.seconds_per_segment)[:, None])
-        increments = self.increments(n_segments)
-        if self.rule == "scale":
-            return scale_weights(increments / increments.sum(0))
-        return consolidate_weights(F.pad(increments.cumsum(0), (0, 0, 1, 0)))
+    def table(self, n_segments: int) -> tuple[Float[Tensor, "n_segments n"], Float[Tensor, "n_segments n"]]:
+        """keep and take, t = 1..n_segments; those of "scale" are for T = n_segments."""
+        seen = torch.arange(check_count("n_segments", n_segments), device="cpu")
+        if self.rule != "scale":
+            return self.after(seen)
+        rises = self.rise(seen, seen + 1)
+        if flat := int((rises <= 0).sum()):
+            course = f"curve {self.curve.name!r}" if self.rates is None else f"relaxation_rate {self.rates.max():g}"
+            raise ValueError(
+                f"{course} must rise in each of {n_segments} segments, got {flat} without a rise; use fewer segments, "
+                "a shorter seconds_per_segment or a smaller relaxation_rate"
+            )
+        take = rises / rises.sum(0)
+        return torch.zeros_like(take), take
+
+    def after(self, seen: Int[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape n"], Float[Tensor, "*shape n"]]:
+        """keep and take of the segment after `seen` others, of a rule that needs no T."""
+        if self.rule == "consolidate":
+            seen = seen.cpu()
+            return consolidate_weights(self.rise(torch.zeros_like(seen), seen), self.rise(seen, seen + 1))
+        at_once = torch.tensor([math.inf], device="cpu")
+        keep, take = relax_weights(at_once if self.rule == "replace" else self.rates)
+        return keep.expand(*seen.shape, -1), take.expand(*seen.shape, -1)
 
     def weights(
         self, seen: Int[Tensor, "batch segments"], total: Int[Tensor, "batch"], n_segments: int
@@ -245,14 +222,15 @@ class Retention:
         total : tensor
             T of each sample; only "scale" uses it.
         n_segments : int
-            An upper bound of `total` and of ``seen + 1``, known without asking the device.
+            An upper bound of `total` and of ``seen + 1``, known without asking the device; only "scale" uses it.
         """
-        keep, take = (weight.to(seen.device) for weight in self.table(n_segments))
-        at = seen.clamp_max(n_segments - 1)
-        if self.rule == "scale":  # RF(t, T) = RF(t, n) / sum_{i<=T} RF(i, n), so that one table serves every T
-            take = take[at] / take.cumsum(0)[total.clamp_min(1) - 1][:, None]
-            return torch.zeros_like(take)[..., None], take[..., None]
-        return keep[at][..., None], take[at][..., None]
+        if self.rule != "scale":
+            keep, take = (weight.to(seen.device) for weight in self.after(seen))
+            return keep[..., None], take[..., None]
+        # RF(t, T) = RF(t, n) / sum_{i<=T} RF(i, n), so that one table serves every T
+        factors = self.table(n_segments)[1].to(seen.device)
+        take = factors[seen.clamp_max(n_segments - 1)] / factors.cumsum(0)[total.clamp_min(1) - 1][:, None]
+        return torch.zeros_like(take)[..., None], take[..., None]
 
 
 class GatedUpdate(nn.Module):
@@ -289,12 +267,6 @@ class AttendUpdate(nn.Module):
         return self.out(read.transpose(1, 2).flatten(2))
 
 
-def _count(name: str, value: int) -> int:
-    if isinstance(value, bool) or int(value) != value or value < 1:
-        raise ValueError(f"{name} must be a positive integer, got {value}")
-    return int(value)
-
-
 def _require_course(curve: Curve) -> None:
     if curve.x["unit"] != "s":
         raise ValueError(
@@ -302,8 +274,3 @@ def _require_course(curve: Curve) -> None:
             "use an LTP curve"
         )
     curve.require_rising()
-
-
-def _seconds(value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"seconds_per_segment must be positive and finite, got {value}")

@@ -264,7 +264,7 @@ def test_positions_are_shared_and_memory_rows_are_zero():
         ({"grid": (3, 5)}, r"grid must be \(rows, columns\) with rows \* columns = n_tokens = 21, got \(3, 5\)"),
     ],
 )
-def test_refusals(options, message):
+def test_wrong_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         AstromorphicAttention(**{"d_model": 10, "n_heads": 2, "n_tokens": 21, **options})
 

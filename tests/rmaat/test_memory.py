@@ -1,7 +1,9 @@
 """Retention factors and update rules have the properties that their docstrings claim."""
 
+import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -17,7 +19,7 @@ from rmaat.memory import (
     population_rates,
     relax_weights,
     relaxation_rate,
-    retention_course,
+    retention_rise,
     segment_weights,
     update,
 )
@@ -63,7 +65,7 @@ def test_worked_numbers(exponential):
 def test_other_forms(form, values, plant):
     curve = plant("ltp", form, 0.0, 800.0, **values)
     factors = retention_factors(curve, 16)
-    course = retention_course(curve, 16)
+    course = torch.from_numpy(curve(50.0 * np.arange(17)))
     torch.testing.assert_close(factors, course.diff() / course[-1])
     assert bool((retention_factors(curve, 100) > 0).all())  # where differences of p are lost in rounding
     tau = 50.0 / relaxation_rate(curve)
@@ -72,7 +74,7 @@ def test_other_forms(form, values, plant):
 
 def test_a_curve_that_stops_rising_is_refused(plant):
     curve = plant("ltp", "stretched_exponential", 0.0, 800.0, amplitude=0.5, tau=10.0, beta=2.0)
-    with pytest.raises(ValueError, match="curve 'ltp' must rise in each of 16 segments of 50 s, got 10 without a rise"):
+    with pytest.raises(ValueError, match="curve 'ltp' must rise in each of 16 segments, got 10 without a rise; use"):
         retention_factors(curve, 16)
     falling = plant("ltp", "exponential_decay", 0.0, 800.0, amplitude=0.5, length=100.0)
     with pytest.raises(CurveFileError, match="must rise with t"):
@@ -81,7 +83,8 @@ def test_a_curve_that_stops_rising_is_refused(plant):
 
 def test_a_curve_that_is_no_course_in_time_is_refused(curves, plant):
     by_rate = plant("x", "saturating_exponential", 0.0, 4.0, "f", "Hz", amplitude=0.5, tau=1.0)
-    uses = (lambda: retention_factors(curves["ltp_population"], 3), lambda: retention_course(by_rate, 3))
+    one = torch.ones(1)
+    uses = (lambda: retention_factors(curves["ltp_population"], 3), lambda: retention_rise(by_rate, 0 * one, one))
     for use in (*uses, lambda: relaxation_rate(by_rate)):
         with pytest.raises(ValueError, match=r"must be a course in time, x in s, .*, got x in Hz; use an LTP curve"):
             use()
@@ -91,19 +94,22 @@ def test_beyond_the_observed_range(exponential, plant):
     assert float(retention_factors(exponential(0.4, high=400.0), 16).sum()) == pytest.approx(1)  # has a plateau
     open_ended = plant("ltp", "power_law", 0.0, 400.0, amplitude=0.5, exponent=0.5)
     assert float(retention_factors(open_ended, 8).sum()) == pytest.approx(1)
-    with pytest.raises(ValueError, match=r"t must lie in the observed range \[0, 400\] s of curve 'ltp'"):
+    remedy = "use fewer segments, a shorter seconds_per_segment, relaxation_rate in ModelConfig, or a curve file with"
+    with pytest.raises(ValueError, match=rf"t must lie in the observed range \[0, 400\] s of curve 'ltp' .*; {remedy}"):
         retention_factors(open_ended, 9)
+    allowed = dataclasses.replace(open_ended, extrapolate=True)
+    assert float(retention_factors(allowed, 9).sum()) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("n", [0, -1, 2.5, True])
+@pytest.mark.parametrize("n", [0, -1, 2.5, True, math.inf, math.nan, "a", None])
 def test_wrong_counts_are_refused(n, exponential):
-    with pytest.raises(ValueError, match=f"n_segments must be a positive integer, got {n}"):
+    with pytest.raises(ValueError, match=f"n_segments must be an integer of at least 1, got {n!r}"):
         retention_factors(exponential(0.4), n)
 
 
-@pytest.mark.parametrize("seconds", [0.0, -50.0, math.nan, math.inf])
+@pytest.mark.parametrize("seconds", [0.0, -50.0, math.nan, math.inf, "a", None])
 def test_wrong_durations_are_refused(seconds, exponential):
-    with pytest.raises(ValueError, match=f"seconds_per_segment must be positive and finite, got {seconds}"):
+    with pytest.raises(ValueError, match=f"seconds_per_segment must be positive and finite, got {seconds!r}"):
         retention_factors(exponential(0.4), 4, seconds)
 
 
@@ -124,10 +130,12 @@ def test_population_rates_span_the_observed_range(curves):
 @given(a=st.floats(0.01, 3.0), n=st.integers(1, 33))
 def test_consolidate_weights_are_the_retention_factors_for_every_t(a, n, exponential):
     curve = exponential(a)
-    keep, take = consolidate_weights(retention_course(curve, n))
+    seen = torch.arange(n)
+    before, rise = retention_rise(curve, 0 * seen, seen), retention_rise(curve, seen, seen + 1)
+    keep, take = consolidate_weights(before, rise)
     for total in range(1, n + 1):
         weights = segment_weights(keep[:total], take[:total])
-        torch.testing.assert_close(weights, retention_factors(curve, total), rtol=1e-6, atol=1e-12)
+        torch.testing.assert_close(weights, retention_factors(curve, total), rtol=1e-9, atol=0)
 
 
 @given(a=st.floats(0.01, 3.0), n=st.integers(1, 33))
@@ -161,6 +169,34 @@ def test_a_rate_is_an_exponential_curve(rule, curves):
     by_curve = Retention(rule, curves["ltp"]).table(12)
     by_rate = Retention(rule, rates=torch.tensor([0.4], dtype=torch.float64)).table(12)
     torch.testing.assert_close(by_curve, by_rate, rtol=1e-12, atol=1e-14)
+
+
+def test_factors_of_a_rate_are_positive_or_refused():
+    retention = Retention("scale", rates=torch.tensor([5.0], dtype=torch.float64))
+    assert bool((retention.table(100)[1] > 0).all())
+    message = r"^relaxation_rate 5 must rise in each of 256 segments, got 106 without a rise; use fewer segments, .*"
+    with pytest.raises(ValueError, match=message):
+        retention.table(256)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_long_stream_that_consolidates_costs_no_more(shared, curves):
+    course = {"curve": curves["ltp"]} if shared else {"rates": torch.tensor([1e-7, 0.5], dtype=torch.float64)}
+    retention, seen = Retention("consolidate", **course), torch.tensor([[10**12]])
+    keep, take = retention.weights(seen, seen[:, 0] + 1, 10**12 + 1)  # a table of so many segments fits in no memory
+    torch.testing.assert_close(keep + take, torch.ones_like(keep))
+    assert bool((take < 1e-12).all())
+
+
+@pytest.mark.parametrize("rule", ["scale", "consolidate", "relax", "replace"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_default_device_does_not_matter(rule, shared, curves):
+    rates = None if shared and rule != "relax" else torch.tensor([0.4], dtype=torch.float64)
+    retention, seen = Retention(rule, curves["ltp"], rates), torch.tensor([[0, 1]])
+    total = torch.tensor([2])
+    expected = retention.weights(seen, total, 2)
+    with torch.device("meta"):
+        torch.testing.assert_close(retention.weights(seen, total, 2), expected)
 
 
 def test_population_gives_each_token_its_own_course():
