@@ -88,8 +88,8 @@ class Segments:
 def check_tokens(tokens: Tensor, lengths: Tensor | None, vocab_size: int, ndim: int = 2) -> None:
     """Raise ValueError unless `tokens` are valid ids in (batch, length), or (batch, 2, length) for ``ndim = 3``."""
     for name, value in (("tokens", tokens), ("lengths", lengths)):
-        kind = getattr(value, "dtype", type(value).__name__)
-        if value is not None and not (isinstance(value, Tensor) and kind in (torch.int64, torch.int32)):
+        kind = value.dtype if isinstance(value, Tensor) else f"{type(value).__name__}, which is no torch tensor"
+        if value is not None and kind not in (torch.int64, torch.int32):
             raise ValueError(f"{name} must be a tensor of type int64, got {kind}")
     shape = "(batch, length)" if ndim == 2 else "(batch, 2, length)"
     good = tokens.ndim == ndim and tokens.numel() > 0 and (ndim == 2 or tokens.shape[1] == 2)
@@ -137,12 +137,15 @@ class State:
     cache: tuple[Tensor, ...] = ()
 
 
-def check_state(state: State, batch: int) -> None:
-    """Raise ValueError unless `state` is one, of so many sequences."""
+def check_state(state: State, batch: int, sizes: tuple[int, int] | None = None) -> None:
+    """Raise ValueError unless `state` is one, of so many sequences, and of a model with these (n_memory, d_model)."""
     if not isinstance(state, State):
         raise ValueError(f"state must be what initial_state, step or forward returned, got {type(state).__name__}")
     if state.memory.shape[0] != batch:
         raise ValueError(f"tokens must be {state.memory.shape[0]} sequences like the state, got {batch}")
+    got = tuple(state.memory.shape[1:])
+    if sizes is not None and got != tuple(sizes):
+        raise ValueError(f"state must be of a model with (n_memory, d_model) = {tuple(sizes)}, got one with {got}")
 
 
 def masked_mean(x: Float[Tensor, "batch n d"], mask: Bool[Tensor, "batch n"] | None) -> Float[Tensor, "batch d"]:
