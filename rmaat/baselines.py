@@ -94,6 +94,11 @@ def match_parameters(
     -------
     dict of name to ModelConfig
         For :func:`build_model`; d_model and n_layers stay as they are.
+
+    Raises
+    ------
+    ValueError
+        For no names, and for those that :func:`build_model` does not know.
     """
 
     def size(name: str, d_ff: int) -> int:
@@ -101,6 +106,8 @@ def match_parameters(
             return count_parameters(build_model(name, replace(config, d_ff=d_ff), curves))["total"]
 
     sizes = {name: size(name, config.d_ff) for name in names}
+    if not sizes:
+        raise ValueError("names must hold at least one model, got none")
     budget, matched = max(sizes.values()), {}
     for name, own in sizes.items():
         per_unit = size(name, config.d_ff + 1) - own  # the count is linear in d_ff
@@ -178,7 +185,10 @@ class ReadingBlock(Block):
 
 
 class Memformer(RMAAT):
-    """Tokens read the slots in every layer; the slots then attend to the tokens and are updated by a GRU cell."""
+    """Tokens read the slots in every layer; the slots then attend to the tokens and are updated by a GRU cell.
+
+    Departure: behind the GRU the original code (lucidrains/memformer) has a feed-forward residual, here a LayerNorm.
+    """
 
     def build_layers(self) -> None:
         """Make the reading blocks and the slot attention."""

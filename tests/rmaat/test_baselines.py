@@ -134,6 +134,11 @@ def test_budgets_match_within_ten_percent(curves):
     assert unmatched["rmt"]["R"] == unmatched["rlt"]["R"] == 0
 
 
+def test_a_budget_of_no_models_is_refused(curves):
+    with pytest.raises(ValueError, match=r"^names must hold at least one model, got none$"):
+        match_parameters([], ModelConfig(**SMALL), curves)
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_state_space_layer_is_its_recurrence(causal):
     """The convolution equals x_{l+1} = exp(dt A) x_l + (exp(dt A) - 1) / A u_l, token by token, both ways."""
