@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STYLE = Path(__file__).with_name("style.mplstyle")
-BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK = (f"C{k}" for k in range(7))  # in the order of the style
+# As in the style, but not as C0, C1, ...: those are looked up when a figure is drawn, outside of the style.
+BLUE, VERMILLION, SKY = "#0072B2", "#D55E00", "#56B4E9"
 GREY = "0.55"
 N_DRAWS = 200  # of a curve's uncertainty, for its band
 
@@ -233,40 +234,6 @@ def plot_recall(
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     ax.figure.colorbar(drawn, ax=ax, label="accuracy (darkest: chance)")
-    return ax
-
-
-@styled
-def plot_memory_rms(courses: Mapping[str, Sequence[float]], *, ax: Axes | None = None, **line) -> Axes:
-    """Root mean square of the memory after each segment, one line per name."""
-    for name, course in courses.items():
-        ax.semilogy(np.arange(1, len(course) + 1), course, label=name, **line)
-    ax.set(xlabel="segment", ylabel="RMS of the memory")
-    ax.legend()
-    return ax
-
-
-@styled
-def plot_scaling(
-    rows: Sequence[Mapping[str, Any]], x: str, y: str, *, by: str = "model", ax: Axes | None = None, **line
-) -> Axes:
-    """Measured `y` against `x` on doubly logarithmic axes, one line per value of `by`; bands ``y_low`` to ``y_high``.
-
-    Parameters
-    ----------
-    rows : results of :mod:`rmaat.bench`, say with x="n_segments", y="saved_bytes".
-    """
-    for k, name in enumerate(dict.fromkeys(row[by] for row in rows)):
-        chosen = sorted((row for row in rows if row[by] == name), key=lambda row: row[x])
-        at = [row[x] for row in chosen]
-        ax.plot(at, [row[y] for row in chosen], "osD^v<>"[k % 7] + "-", label=str(name), **line)
-        if all(f"{y}_low" in row for row in chosen):
-            low, high = ([row[f"{y}_{end}"] for row in chosen] for end in ("low", "high"))
-            ax.fill_between(at, low, high, alpha=0.2, lw=0, color=f"C{k}")
-    ax.set_xscale("log", base=2)
-    ax.set_yscale("log")
-    ax.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
-    ax.legend()
     return ax
 
 

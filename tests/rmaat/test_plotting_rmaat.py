@@ -15,11 +15,9 @@ from rmaat.plotting import (
     plot_accuracy,
     plot_log,
     plot_memory_flow,
-    plot_memory_rms,
     plot_position_kernel,
     plot_recall,
     plot_retention,
-    plot_scaling,
     plot_timescales,
     save_figure,
 )
@@ -89,22 +87,16 @@ def test_recall_heat_map_shows_the_accuracies():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
 
 
-def test_memory_rms_has_a_line_per_name():
-    ax = plot_memory_rms({"post": [1.0, 0.9], "pre": [1.0, 1.1]})
-    assert [line.get_label() for line in ax.lines] == ["post", "pre"] and ax.get_yscale() == "log"
-
-
-def test_scaling_sorts_by_x_and_draws_the_band():
-    rows = [{"model": "amrb", "T": t, "s": float(t), "s_low": 0.9 * t, "s_high": 1.1 * t} for t in (8, 2, 4)]
-    ax = plot_scaling(rows, "T", "s")
-    assert list(ax.lines[0].get_xdata()) == [2, 4, 8] and len(ax.collections) == 1
-
-
 def test_accuracy_labels_what_is_published():
     ax = plot_accuracy({"rmaat": [0.4, 0.6]}, {"S5": 0.62, "Mega": 0.63}, majority=0.17)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["rmaat", "S5 *", "Mega *"]
     assert [bar.get_width() for bar in ax.patches] == [0.5, 0.62, 0.63]
     assert {text.get_text() for text in ax.get_legend().texts} >= {"published *", "majority class", "each seed"}
+
+
+def test_colours_stay_those_of_the_style_when_a_figure_is_drawn_outside_of_it():
+    seeds, majority = plot_accuracy({"rmaat": [0.4, 0.6]}, majority=0.17).lines
+    assert {seeds.get_color().lower(), majority.get_color().lower()} <= OKABE_ITO
 
 
 def test_figures_carry_their_caption_and_are_reproducible(tmp_path, curves):
@@ -119,6 +111,6 @@ def test_figures_carry_their_caption_and_are_reproducible(tmp_path, curves):
     assert contents[0] == contents[1]
 
 
-def test_given_axes_are_used():
+def test_given_axes_are_used(curves):
     left, _right = panels(1, 2)
-    assert plot_memory_rms({"x": [1.0]}, ax=left) is left
+    assert plot_retention(curves["ltp"], ax=left) is left
