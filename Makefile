@@ -37,6 +37,7 @@ notebooks: .venv/ready
 	$(BIN)/jupytext --to ipynb --update notebooks/*.py
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
 		--ExecutePreprocessor.kernel_name=python3 notebooks/*.ipynb
+	$(BIN)/python tests/test_notebooks.py
 
 # Simulate the committed curves again; the same versions on the same processor type give the same bytes.
 curves: .venv/ready

@@ -18,7 +18,7 @@
 # synapse strengthen for good, how fast, and does the astrocyte beside it matter?* The answer, a rising curve, is the
 # heart of this project: notebook 5 turns it into the memory of a transformer.
 #
-# (This notebook simulates four times a thousand synapses; it takes about two minutes.)
+# (This notebook simulates four times a thousand synapses; it takes about a minute.)
 
 # %%
 import matplotlib.pyplot as plt

@@ -21,7 +21,7 @@
 # asks. *Here the answer is read from the curves of notebooks 1 to 4. What does each of them change?*
 #
 # From here on there is no simulator: the package `rmaat` reads curve files and knows nothing of Brian2. (The last
-# part trains three small models; it takes about two minutes.)
+# part trains four small models; it takes about a minute.)
 
 # %%
 import matplotlib.pyplot as plt

@@ -17,7 +17,7 @@
 # **The question.** All the pieces are there. *Can we start from equations, fit the curves in this very notebook,
 # train a network from them, and have it tell us, once trained, where its constants came from?*
 #
-# (Three experiments are simulated and one model is trained; together that takes about two minutes.)
+# (Three experiments are simulated and one model is trained; together that takes about a minute.)
 
 # %%
 import dataclasses

@@ -1,5 +1,6 @@
 """The notebooks run from top to bottom, and what is committed is what they give."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -32,6 +33,11 @@ def read(path):
     return nbformat.read(path, as_version=4)
 
 
+def code_hash(notebook):
+    """What `make notebooks` stores beside the outputs, to tell later whether they are those of the code."""
+    return hashlib.sha256("\n\n".join(cell.source for cell in code_cells(notebook)).encode()).hexdigest()
+
+
 def test_there_are_six_notebooks_each_as_script_and_executed():
     names = ["01_calcium", "02_synapse", "03_plasticity", "04_fitting", "05_bridge", "06_training"]
     assert [path.stem for path in NOTEBOOKS] == names
@@ -54,6 +60,11 @@ def test_committed_notebook_is_executed_and_without_a_trace_of_when(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_outputs_are_those_of_the_code(path):
+    assert read(path).metadata.get("code_sha256") == code_hash(read(path)), "execute it again: make notebooks"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_asks_shows_and_sends_on(path):
     notebook = read(path)
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
@@ -72,3 +83,10 @@ def test_notebook_runs(path):
     committed = read(path)
     assert pictures(result.nb) == pictures(committed)
     assert printed(result.nb) == printed(committed)
+
+
+if __name__ == "__main__":  # the last step of `make notebooks`
+    for path in NOTEBOOKS:
+        notebook = read(path)
+        notebook.metadata["code_sha256"] = code_hash(notebook)
+        nbformat.write(notebook, path)
