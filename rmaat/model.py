@@ -25,7 +25,6 @@ Choices where the sources are silent [inferred]
 import dataclasses
 import json
 import math
-import operator
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
@@ -45,6 +44,8 @@ from rmaat.files import read_json, read_tensors, write_tensors, write_text
 from rmaat.memory import AttendUpdate, GatedUpdate, update
 from rmaat.replay import replay, run_segments
 from rmaat.segments import Segments, State, check_state, check_tokens, masked_mean
+
+RECOMPILE_LIMIT = 128
 
 
 class RMAAT(nn.Module):
@@ -157,10 +158,11 @@ class RMAAT(nn.Module):
         if state is not None and not self.config.carry_state:
             raise ValueError("state must be None with carry_state=False in ModelConfig, got one; stream with step()")
         start, segments = self._cut(tokens, lengths, state, torch.compiler.is_compiling())
-        carry, outputs = self._run(segments, (start.memory, start.summary, *start.cache))
+        n_segments = self._n_run(segments)
+        carry, outputs = self._run(segments, n_segments, (start.memory, start.summary, *start.cache))
         count = start.count + segments.mask.sum((1, 2))
         logits = self._logits(carry, outputs, count)
-        if segments.valid.shape[1] == 1:  # a memory that nobody reads: DDP wants a gradient for all that wrote it
+        if n_segments == 1:  # a memory that nobody reads: DDP wants a gradient for all that wrote it
             logits = logits + 0 * carry[0].sum()
         if self.config.task == "lm":
             logits = logits[:, : tokens.shape[-1]]
@@ -184,7 +186,7 @@ class RMAAT(nn.Module):
         lengths = None if lengths is None else lengths.reshape(-1).to(tokens.device)
         start = self.initial_state(tokens.shape[0] // (2 if pair else 1))
         if state is not None:
-            check_state(state, tokens.shape[0])
+            check_state(state, tokens.shape[0], (self.config.n_memory, self.config.d_model))
             known = (start.seen, start.steps) if self.config.memory_update == "scale" else (state.seen, state.steps)
             start = replace(state, seen=known[0], steps=known[1])  # the schedule of `scale` is that of one rollout
         whole = self.config.n_memory == 0 and (self.config.max_len or math.inf) <= self.config.segment_len
@@ -213,29 +215,31 @@ class RMAAT(nn.Module):
             return segments
         return replace(segments, full=(False,) * len(segments.full))  # one compiled step for padded and full ones
 
-    def _run(self, segments: Segments, carry: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], list[Tensor | None]]:
-        """Run all segments by the configured way of backpropagation."""
+    def _n_run(self, segments: Segments) -> int:
+        """Segments up to the longest sequence's last: what follows is padding that no output shows."""
+        if self.config.task == "lm" or self.config.pooling == "each":
+            return len(segments.ending)
+        return 1 + max((t for t, ends in enumerate(segments.ending) if ends), default=0)
+
+    def _run(
+        self, segments: Segments, n_segments: int, carry: tuple[Tensor, ...]
+    ) -> tuple[tuple[Tensor, ...], list[Tensor | None]]:
+        """Run the first `n_segments` by the configured way of backpropagation."""
         segment = self._compiled or type(self)._segment
 
         def step(t, carry, shared):
             return segment(self, *segments.at(t), carry, shared, self._reads_tokens(segments.ending[t]))
 
-        n_segments, shared = segments.tokens.shape[1], self.shared_tensors()
-        if self.config.task != "lm" and self.config.pooling != "each":
-            n_segments = 1 + max(t for t, ends in enumerate(segments.ending) if ends)  # nothing comes after the longest
+        shared = self.shared_tensors()
         if self.config.backprop == "bptt":
             return run_segments(step, n_segments, carry, shared)
-        parameters, training = tuple(self.parameters()), self.training
+        parameters = tuple(self.parameters())
+        return replay(step, n_segments, carry, shared, parameters, self.config.offload, self._circumstances)
 
-        def same_step(t, carry, shared):
-            if self.training is not training or any(map(operator.is_not, self.parameters(), parameters)):
-                raise RuntimeError(
-                    "parameters and mode must be the same in forward and backward with replay, got others; call eval() "
-                    "after backward(), and use backprop='bptt' where parameters are swapped (torch.func)"
-                )
-            return step(t, carry, shared)
-
-        return replay(same_step, n_segments, carry, shared, parameters, self.config.offload)
+    def _circumstances(self) -> list[tuple]:
+        """What a replayed segment must find as it was: the parameters, the modules' modes and dropout rates."""
+        parameters = [(id(parameter), parameter.requires_grad) for parameter in self.parameters()]
+        return parameters + [(module.training, getattr(module, "p", None)) for module in self.modules()]
 
     def shared_tensors(self) -> tuple[Tensor, ...]:
         """phi(R) of every layer: computed once, used by all segments."""
@@ -355,7 +359,7 @@ class RMAAT(nn.Module):
         pair = self.config.task == "match"
         check_tokens(segment, lengths, self.config.vocab_size, ndim=3 if pair else 2)
         segment = segment.flatten(0, 1) if pair else segment
-        check_state(state, segment.shape[0])
+        check_state(state, segment.shape[0], (self.config.n_memory, self.config.d_model))
         scaled = self.config.memory_update == "scale" and self.config.n_memory > 0
         if scaled and (state.n_segments is None or state.steps >= state.n_segments):
             raise ValueError(
@@ -368,11 +372,25 @@ class RMAAT(nn.Module):
         """Compile the segment step in place (arguments of torch.compile); replay then uses the same compiled step.
 
         It is compiled for training, for its first pass without a graph and for evaluation, with and without the
-        tokens' outputs, for one batch size and then for any: up to 14 graphs, more than torch allows by default.
+        tokens' outputs, for one batch size and then for any: up to 14 graphs, and with cached memories as many for each
+        segment. Beyond RECOMPILE_LIMIT it raises, where torch would go on without: then a segment's first pass would be
+        compiled and its replay not, with other dropout in each.
         """
-        dynamo = torch._dynamo.config
-        dynamo.recompile_limit = max(dynamo.recompile_limit, 16)
-        self._compiled = torch.compile(type(self)._segment, *args, **kwargs)
+        limits = torch._dynamo.config.patch(recompile_limit=RECOMPILE_LIMIT, fail_on_recompile_limit_hit=True)
+        compiled = torch.compile(type(self)._segment, *args, **kwargs)
+
+        @limits
+        def segment(*inputs):
+            try:
+                return compiled(*inputs)
+            except torch._dynamo.exc.FailOnRecompileLimitHit as error:
+                rule = f"a compiled model must need at most {RECOMPILE_LIMIT} graphs"
+                raise RuntimeError(f"{rule}, got more; leave out compile, or cached_memories") from error
+
+        self._compiled = segment
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_compiled": None}  # a copy, or a pickled model, is compiled anew if need be
 
     def provenance(self, n_segments: int | None = None) -> dict:
         """Every constant with its origin, the overrides, and whether T reads a curve beyond its observed range.

@@ -14,8 +14,8 @@ The retention factor is part of `step`, so that its gradient cannot be forgotten
 
 All of this is one node of the autograd graph whose inputs are the initial carry, the shared tensors and the parameters.
 The gradients are sums over segments when they leave the node, so everything behind it sees one backward pass:
-``loss.backward()``, ``torch.autograd.grad``, gradient accumulation, GradScaler, post-accumulate hooks, one all-reduce
-of DDP. (A hook set by ``parameter.register_hook`` also sees the part of each segment.)
+``loss.backward()``, ``torch.autograd.grad``, gradient accumulation, GradScaler, hooks of parameters, one all-reduce of
+DDP.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,6 +48,7 @@ def replay(
     shared: Carry = (),
     parameters: Sequence[Tensor] = (),
     offload: bool = False,
+    circumstances: Callable[[], object] = lambda: None,
 ) -> tuple[Carry, list[Tensor | None]]:
     """Run `n_segments` segments so that the backward pass replays them one by one.
 
@@ -65,18 +66,26 @@ def replay(
         Every leaf that `step` uses besides `carry` and `shared` and that requires a gradient.
     offload : bool
         Keep the carries at the borders in host memory.
+    circumstances : callable
+        What else `step` depends on, such as the modules' modes; must be equal in forward and backward.
 
     Returns
     -------
     carry : tuple of tensors
         After the last segment.
     outputs : list of length n_segments
+
+    Raises
+    ------
+    RuntimeError
+        In backward, if a parameter or the circumstances have changed, or a second derivative is asked for.
     """
     parameters = tuple(parameter for parameter in parameters if parameter.requires_grad)
     needs_grad = any(tensor.requires_grad for tensor in (*carry, *shared, *parameters))
     if n_segments < 2 or not needs_grad or not torch.is_grad_enabled():
         return run_segments(step, n_segments, carry, shared)
-    plan = _Plan(step, n_segments - 1, len(carry), len(shared), parameters, offload, [], _versions(parameters))
+    found = (_versions(parameters), circumstances())
+    plan = _Plan(step, n_segments - 1, len(carry), len(shared), parameters, offload, [], circumstances, found)
     results = _Replay.apply(plan, *carry, *shared, *parameters)
     n_carry = len(results) - plan.n_segments
     carry, outputs = results[:n_carry], list(results[n_carry:])
@@ -94,7 +103,8 @@ class _Plan(NamedTuple):
     parameters: Carry
     offload: bool
     rng: list
-    versions: list[int]
+    circumstances: Callable[[], object]
+    found: tuple[list[int], object]
 
 
 class _Replay(torch.autograd.Function):
@@ -120,13 +130,19 @@ class _Replay(torch.autograd.Function):
         return (*(c.view_as(c) for c in carry), *outputs)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, *grads: Tensor | None):
+        if torch.is_grad_enabled():
+            raise RuntimeError("create_graph must be False with replay, got True; use backprop='bptt'")
         plan = ctx.plan
-        if _versions(plan.parameters) != plan.versions:
+        if _versions(plan.parameters) != plan.found[0]:
             raise RuntimeError(
                 "parameters must stay unchanged between forward and backward with replay, got a changed one; "
                 "call optimizer.step() after backward()"
+            )
+        if plan.circumstances() != plan.found[1]:
+            raise RuntimeError(
+                "parameters and mode must be the same in forward and backward with replay, got others; call eval() "
+                "after backward(), and use backprop='bptt' where parameters are swapped (torch.func)"
             )
         saved = ctx.saved_tensors
         shared, borders = saved[: plan.n_shared], list(saved[plan.n_shared :])
@@ -155,8 +171,21 @@ def _replay_segment(ctx, t: int, carry: Carry, shared: Carry, grads: Sequence[Te
     if not results:
         return (None,) * len(carry), (None,) * (len(inputs) - len(carry))
     outputs, grads = zip(*results, strict=True)
-    found = torch.autograd.grad(outputs, inputs, grads, allow_unused=True)
+    with _without_hooks(ctx.plan.parameters):  # they see the sum over segments, once
+        found = torch.autograd.grad(outputs, inputs, grads, allow_unused=True)
     return found[: len(carry)], found[len(carry) :]
+
+
+@contextmanager
+def _without_hooks(parameters: Carry):
+    hooks = [parameter._backward_hooks for parameter in parameters]
+    try:
+        for parameter in parameters:
+            parameter._backward_hooks = None
+        yield
+    finally:
+        for parameter, own in zip(parameters, hooks, strict=True):
+            parameter._backward_hooks = own
 
 
 def _versions(tensors: Carry) -> list[int]:

@@ -290,6 +290,46 @@ def test_any_step_with_outputs_shared_tensors_and_unused_ones():
         torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
 
 
+def test_hooks_of_parameters_see_the_sum_over_segments_once():
+    got = []
+    for model in pair(dropout=0.0):
+        calls = []
+        weight = model.blocks[0].attention.qkv.weight
+        weight.register_hook(lambda grad, calls=calls: [calls.append(1), 2 * grad][1])
+        got.append(gradients(model, draw(2, 23)))
+        assert len(calls) == 1
+    assert_equal(*got)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: model.blocks.eval(),
+        lambda model: setattr(model.dropout, "p", 0.1),
+        lambda model: model.blocks.requires_grad_(False),
+    ],
+)
+def test_changes_of_single_modules_are_noticed(change):
+    replayed, _ = pair()
+    loss = replayed(draw(2, 23)).sum()
+    change(replayed)
+    with pytest.raises(RuntimeError, match="parameters and mode must be the same in forward and backward"):
+        loss.backward()
+
+
+def test_second_derivatives_are_refused():
+    replayed, _ = pair()
+    with pytest.raises(RuntimeError, match=r"create_graph must be False with replay, got True; use backprop='bptt'"):
+        replayed(draw(2, 23)).sum().backward(create_graph=True)
+
+
+@pytest.mark.parametrize("rule", ["gated", "attend"])
+def test_every_parameter_has_a_gradient_where_padding_leaves_one_segment(rule):
+    replayed, _ = pair(memory_update=rule, pooling="mean", relaxation_rate=None)
+    replayed(draw(3, 10), torch.tensor([4, 3, 2])).sum().backward()
+    assert [name for name, parameter in replayed.named_parameters() if parameter.grad is None] == []
+
+
 def test_swapped_parameters_and_modes_are_noticed():
     replayed, through_time = pair()
     tokens, given = draw(2, 20), {name: p.detach().clone().requires_grad_() for name, p in replayed.named_parameters()}
@@ -462,6 +502,25 @@ for length in (23, 23, 30, 12, 45):
     print(close, counters["stats"]["unique_graphs"])
 """
     assert set(run_python(code).splitlines()) == {"True 4"}  # with and without a graph, reading tokens or not
+
+
+@pytest.mark.slow
+def test_a_compiled_model_never_goes_on_without_its_graphs():
+    code = SETUP + """
+import copy, pickle, rmaat.model
+model = build(cached_memories=True, backprop="amrb")
+model.compile(backend="eager")
+loss(model, tokens).backward()
+assert pickle.loads(pickle.dumps(model))(tokens).shape == copy.deepcopy(model)(tokens).shape
+rmaat.model.RECOMPILE_LIMIT = 3
+torch._dynamo.reset()
+model.compile(backend="eager")
+try:
+    loss(model, tokens).backward()
+except RuntimeError as error:
+    print(error)
+"""
+    assert run_python(code).startswith("a compiled model must need at most 3 graphs, got more; leave out compile")
 
 
 @pytest.mark.gpu
