@@ -25,15 +25,23 @@ from docstrings import to_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = {"VALIDATION.md": "Validation", "benchmarks/FINDINGS.md": "Findings"}
-MEASURED, PERFORMANCE = "benchmarks/results", "results/performance.md"  # one report per benchmark, and their list
+MEASURED = "benchmarks/results"  # one report per benchmark: files are about performance, folders about other results
+PERFORMANCE = "results/performance.md"  # the list of the former
+TITLES = {  # in the menu, where the report's heading says too little
+    "lra": "Accuracy by task and model",
+    "deviation": "Accuracy with other constants",
+    "sensitivity": "Sensitivity of the constants",
+    "sweep": "What a sweep costs",
+}
 PACKAGES = {  # in the order of reading: parts before wholes
     "astro_sim": "quantities tables parameters equations drive protocols pairing topology models settings rest building"
     " astrocytes assembly simulation recording rates cycles dynamics theory forms fitting curves measured macro naam"
     " overrides experiments derivations provenance export verification batches sweep validation validation_calcium"
     " validation_astrocytes validation_release validation_gliotransmission validation_plasticity constants sensitivity"
     " style plotting figures files ledger explore",
-    "rmaat": "config files forms curves scans attention memory constants segments block replay model minimal baselines"
-    " tasks optimiser checkpoint train evaluate recipes probe bench experiments tables trace plotting figures report",
+    "rmaat": "config files forms curves scans attention memory constants segments block replay pretrained model"
+    " minimal baselines tasks optimiser checkpoint train evaluate recipes probe bench experiments tables trace plotting"
+    " figures report",
 }
 CONSTANTS = ("astro_sim.equations", "astro_sim.parameters")  # modules whose values are what one looks for
 SHOW_ALL = '    options:\n      show_if_no_docstring: true\n      filters: ["!^_", "!Parameters$", "!^variant$"]\n'
@@ -69,7 +77,7 @@ def on_files(files, config):
         for page in reference_pages(package):
             module = page.removeprefix("reference/").removesuffix(".md")
             add(page, reference_page(module))
-    if measured():
+    if performance():
         add(PERFORMANCE, performance_page())
     for source, page in reports().items():
         text, pictures = report_page(source)
@@ -84,7 +92,7 @@ def on_page_markdown(markdown, page, config, files):
     if page.file.src_uri == "reference/index.md":
         markdown += "".join(module_list(package) for package in PACKAGES)
     missing = {page_of(ROOT / name) for name in REPORTS if not (ROOT / name).exists()}
-    missing |= set() if measured() else {PERFORMANCE}
+    missing |= set() if performance() else {PERFORMANCE}
     for path in missing:
         markdown = re.sub(rf"\[([^\]]+)\]\([./]*{path}\)", r"\1", markdown)
     return markdown
@@ -216,10 +224,17 @@ def page_of(source: Path) -> str:
 
 
 def measured() -> dict[Path, str]:
-    """The reports of the benchmarks, each with its title: its heading, or its name."""
-    files = sorted((ROOT / MEASURED).rglob("*.md"))
-    headings = {path: re.match(r"# (.+)", path.read_text()) for path in files}
-    return {path: heading[1] if heading else path.stem.capitalize() for path, heading in headings.items()}
+    """The reports of the benchmarks, each with its title: that of the menu, its heading, or its name."""
+    found = {}
+    for path in sorted((ROOT / MEASURED).rglob("*.md")):
+        name, heading = Path(page_of(path)).stem, re.match(r"# (.+)", path.read_text())
+        found[path] = TITLES.get(name) or (heading[1] if heading else name.capitalize())
+    return found
+
+
+def performance() -> dict[Path, str]:
+    """Those about time and memory."""
+    return {path: title for path, title in measured().items() if path.parent == ROOT / MEASURED}
 
 
 def reports() -> dict[Path, str]:
@@ -231,13 +246,14 @@ def reports() -> dict[Path, str]:
 def results() -> list[dict]:
     """The menu of the reports."""
     menu = [{title: page_of(ROOT / name)} for name, title in REPORTS.items() if (ROOT / name).exists()]
-    pages = [{title: page_of(path)} for path, title in measured().items()]
+    menu += [{title: page_of(path)} for path, title in measured().items() if path not in performance()]
+    pages = [{title: page_of(path)} for path, title in performance().items()]
     return [*menu, {"Performance": [PERFORMANCE, *pages]}] if pages else menu
 
 
 def performance_page() -> str:
     """A list of what was measured."""
-    rows = [f"- [{title}]({posixpath.basename(page_of(path))})" for path, title in measured().items()]
+    rows = [f"- [{title}]({posixpath.basename(page_of(path))})" for path, title in performance().items()]
     return "# Performance\n\nWhat was measured, by which command and on which machine:\n\n" + "\n".join(rows)
 
 

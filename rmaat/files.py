@@ -46,11 +46,11 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Any]) -> Path:
-    """Write tensors by name as safetensors and return the path."""
+    """Write tensors by name as safetensors and return the path; those that share memory are each written."""
     from safetensors.torch import save  # curve files are written without PyTorch
 
     with replacing(path) as file:
-        file.write(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
+        file.write(save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}))
     return path
 
 

@@ -22,12 +22,9 @@ Choices where the sources are silent [inferred]
 - A segment without a valid token leaves memory and summary as they are, sample by sample.
 """
 
-import dataclasses
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -39,9 +36,9 @@ from rmaat.attention import AstromorphicAttention, SoftmaxAttention
 from rmaat.block import Block, CachedRead, Dropout
 from rmaat.config import ModelConfig
 from rmaat.constants import Constants
-from rmaat.curves import Curve, load_curve
-from rmaat.files import read_json, read_tensors, write_tensors, write_text
+from rmaat.curves import Curve
 from rmaat.memory import AttendUpdate, GatedUpdate, update
+from rmaat.pretrained import load_model, save_model
 from rmaat.replay import replay, run_segments
 from rmaat.segments import Segments, State, check_state, check_tokens, masked_mean
 
@@ -402,35 +399,13 @@ class RMAAT(nn.Module):
         return self.constants.record(n_segments)
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write ``model.safetensors``, ``config.json`` (configuration and provenance) and ``curves/*.toml``."""
-        folder = Path(folder)
-        curves = self.constants.curves
-        for name, curve in curves.items():
-            curve.save(folder / "curves" / f"{name}.toml")
-        draws = {name: [curve.draw, curve.draw_seed] for name, curve in curves.items() if curve.draw is not None}
-        record = {"class": type(self).__name__, "config": dataclasses.asdict(self.config)}
-        record |= {"provenance": self.provenance(), "curve_draws": draws}
-        write_text(folder / "config.json", json.dumps(record, indent=2) + "\n")
-        write_tensors(folder / "model.safetensors", self.state_dict())
-        return folder
+        """Write weights, configuration, provenance and curve files: :func:`rmaat.pretrained.save_model`."""
+        return save_model(self, folder)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "RMAAT":
-        """Read what :meth:`save_pretrained` wrote: the same logits, bit for bit. In evaluation mode, on the CPU."""
-        folder = Path(folder)
-        if not (folder / "config.json").is_file():
-            raise ValueError(f"{folder} must hold config.json and model.safetensors, got no such folder or files")
-        record = read_json(folder / "config.json")
-        if missing := {"class", "config", "curve_draws"} - record.keys():
-            raise ValueError(f"{folder / 'config.json'} must hold {min(missing)}, got none; save the model again")
-        curves = {path.stem: load_curve(path) for path in sorted((folder / "curves").glob("*.toml"))}
-        for name, (draw, seed) in record["curve_draws"].items():
-            curves[name] = curves[name].sample(draw + 1, seed)[draw]
-        kind = cls if record["class"] == cls.__name__ else getattr(import_module("rmaat.baselines"), record["class"])
-        tensors = read_tensors(folder / "model.safetensors")
-        model = kind(ModelConfig(**record["config"]), curves).to(tensors["embedding.weight"].dtype)
-        model.load_state_dict(tensors)
-        return model.eval()
+        """Read what :meth:`save_pretrained` wrote: :func:`rmaat.pretrained.load_model`."""
+        return load_model(cls, folder)
 
 
 def _unit_normal(*shape: int) -> nn.Parameter:

@@ -308,6 +308,60 @@ def test_checkpoints_keep_a_drawn_curve(curves, tmp_path):
     assert not torch.equal(model.constants.retention.rates, fitted.constants.retention.rates)
 
 
+def test_tied_weights_and_mixed_types_are_kept(build, tmp_path):
+    model = build(task="lm")
+    model.head[-1].weight = model.embedding.weight
+    model.float().blocks[0].double()
+    loaded = RMAAT.from_pretrained(model.save_pretrained(tmp_path))
+    kinds = [(name, tensor.dtype) for name, tensor in model.state_dict().items()]
+    assert [(name, tensor.dtype) for name, tensor in loaded.state_dict().items()] == kinds
+    assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in model.state_dict().items())
+
+def test_a_changed_curve_is_not_saved_as_its_file(curves, tmp_path):
+    curve = curves["ltp_population"]
+    changed = dataclasses.replace(curve, parameters={name: 2 * value for name, value in curve.parameters.items()})
+    model = RMAAT(ModelConfig(**SMALL), {**curves, "ltp_population": changed})
+    with pytest.raises(ValueError, match=r"curve 'ltp_population' must be as in its file to be saved, got oth"):
+        model.save_pretrained(tmp_path)
+
+
+def test_loading_draws_no_random_numbers(build, tmp_path):
+    folder = build().save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    RMAAT.from_pretrained(folder)
+    assert torch.equal(torch.rand(1), expected)
+
+
+class Own(RMAAT):
+    """A user's class."""
+
+
+def test_a_subclass_of_ones_own_is_loaded_by_itself(curves, tmp_path):
+    folder = Own(ModelConfig(**SMALL), curves).save_pretrained(tmp_path)
+    assert type(Own.from_pretrained(folder)) is Own
+    with pytest.raises(ValueError, match=r"config.json must be of a class of rmaat, got 'Own'; load it by that class"):
+        RMAAT.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"config": {"colour": 1}}, r"config.json must be of this version of rmaat, got .*colour.*; save"),
+        ({"curve_draws": {"nothing": [0, 0]}}, r"config.json must be of this version of rmaat, got 'nothing'; sav"),
+        ({"config": {**SMALL, "d_ff": 40}}, r"model.safetensors must hold the weights of this model, got size mis"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_named(curves, tmp_path, changes, message):
+    RMAAT(ModelConfig(**SMALL), curves).save_pretrained(tmp_path)
+    record = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(record | changes))
+    with pytest.raises(ValueError, match=message) as error:
+        RMAAT.from_pretrained(tmp_path)
+    assert "\n" not in str(error.value)
+
+
 def test_a_folder_without_checkpoint(tmp_path):
     with pytest.raises(ValueError, match=r"must hold config.json and model.safetensors, got no such folder or files"):
         RMAAT.from_pretrained(tmp_path / "nothing")

@@ -1,0 +1,88 @@
+"""A trained model as a folder: weights, configuration with provenance, and its curve files; nothing is pickled."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from rmaat.config import ModelConfig
+from rmaat.curves import Curve, load_curve, parse_curve
+from rmaat.files import read_json, read_tensors, write_tensors, write_text
+
+if TYPE_CHECKING:
+    from rmaat.model import RMAAT
+
+
+def save_model(model: "RMAAT", folder: str | Path) -> Path:
+    """Write ``model.safetensors``, ``config.json`` (configuration and provenance) and ``curves/*.toml``.
+
+    Raises
+    ------
+    ValueError
+        If a curve was changed after it was read: its file would say something else than the model has.
+    """
+    folder = Path(folder)
+    curves = model.constants.curves
+    for name, curve in curves.items():
+        file = _drawn(parse_curve(curve.text), curve.draw, curve.draw_seed)
+        if (file.form, file.parameters) != (curve.form, curve.parameters):
+            raise ValueError(f"curve {name!r} must be as in its file to be saved, got other values; write a new file")
+        curve.save(folder / "curves" / f"{name}.toml")
+    draws = {name: [curve.draw, curve.draw_seed] for name, curve in curves.items() if curve.draw is not None}
+    record = {"class": type(model).__name__, "config": dataclasses.asdict(model.config)}
+    record |= {"provenance": model.provenance(), "curve_draws": draws}
+    write_text(folder / "config.json", json.dumps(record, indent=2) + "\n")
+    write_tensors(folder / "model.safetensors", model.state_dict())
+    return folder
+
+
+def load_model(kind: type["RMAAT"], folder: str | Path) -> "RMAAT":
+    """Read what :func:`save_model` wrote: the same logits, bit for bit. In evaluation mode, on the CPU.
+
+    Parameters
+    ----------
+    kind : class
+        RMAAT, which stands for the class of the package that was saved, or the caller's own subclass.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no model, a damaged one, or one of another class or of parts that do not fit.
+    """
+    from rmaat import baselines
+    from rmaat.model import RMAAT
+
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{folder} must hold config.json and model.safetensors, got no such folder or files")
+    record = read_json(path)
+    if missing := {"class", "config", "curve_draws"} - record.keys():
+        raise ValueError(f"{path} must hold {min(missing)}, got none; save the model again")
+    models = (RMAAT, baselines.Memformer, baselines.TemporalLatentBottleneck, baselines.StateSpaceModel, kind)
+    found = {model.__name__: model for model in models}.get(record["class"])
+    if found is None:
+        raise ValueError(f"{path} must be of a class of rmaat, got {record['class']!r}; load it by that class")
+    try:
+        config = ModelConfig(**record["config"])
+        curves = {file.stem: load_curve(file) for file in sorted((path.parent / "curves").glob("*.toml"))}
+        drawn = {name: _drawn(curves[name], *draw) for name, draw in record["curve_draws"].items()}
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"{path} must be of this version of rmaat, got {error}; save the model again") from error
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
+        model = found(config, curves | drawn)
+    tensors = read_tensors(path.with_name("model.safetensors"))
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if name in tensors:
+            tensor.data = tensor.data.to(tensors[name].dtype)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split(":", 1)[-1].split())
+        raise ValueError(f"{folder}/model.safetensors must hold the weights of this model, got {reason}") from error
+    return model.eval()
+
+
+def _drawn(curve: Curve, draw: int | None, seed: int | None) -> Curve:
+    return curve if draw is None else curve.sample(draw + 1, seed)[draw]
