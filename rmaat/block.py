@@ -27,14 +27,14 @@ BRANCH_INIT = 0.1  # factor on the initial weights of a sub-layer's last matrix
 class Dropout(nn.Dropout):
     """Dropout that, on a CPU, spends 16 random bits on each element instead of one drawn number: three times as fast.
 
-    There, p is rounded to a multiple of 2^-16.
+    There, p is rounded to a multiple of 2^-16 below 1.
     """
 
     def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         if not self.training or self.p == 0 or x.device.type != "cpu" or torch.compiler.is_compiling():
             return super().forward(x)
         words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        dropped = round(self.p * 2**16)
+        dropped = min(round(self.p * 2**16), 2**16 - 1)
         keep = words.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - 2**15
         return x * keep.to(x.dtype).mul_(2**16 / (2**16 - dropped))
 

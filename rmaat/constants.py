@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from rmaat.config import ModelConfig
-from rmaat.curves import Curve, load_curves
+from rmaat.curves import Curve, CurveFileError, load_curves
 from rmaat.memory import Retention, population_rates, relaxation_rate
 
 
@@ -70,6 +71,9 @@ class _Shelf:
     """Curves by name, noting which were taken."""
 
     def __init__(self, curves: Mapping[str, Curve] | None):
+        if curves is not None and not isinstance(curves, Mapping):
+            got = type(curves).__name__
+            raise ValueError(f"curves must be a dict of names to curves, got {got}; load_curves(folder) makes one")
         self.curves = curves
         self.used: dict[str, Curve] = {}
 
@@ -78,7 +82,8 @@ class _Shelf:
             self.curves = load_curves()
         if name not in self.curves:
             there = ", ".join(self.curves) or "none"
-            raise ValueError(f"curves must hold {name!r} for {constant}, got {there}; or override it in ModelConfig")
+            rule = f"curves must hold {name!r} for {constant}"
+            raise CurveFileError(f"{rule}, got {there}; or override it in ModelConfig")
         curve = self.curves[name]
         if form is not None and curve.form != form:
             raise ValueError(f"curve {name!r} must have the form {form} to give {constant}, got {curve.form}")
@@ -115,7 +120,7 @@ def _retention(config: ModelConfig, shelf: _Shelf, origins: dict[str, str]) -> R
         return Retention(rule)
     if config.relaxation_rate is not None:
         origins["retention"] = "override: relaxation_rate"
-        return Retention(rule, rates=torch.tensor([config.relaxation_rate], dtype=torch.float64))
+        return Retention(rule, rates=_one_rate(config.relaxation_rate))
     if config.timescales == "population":
         origins["retention"] = "curve ltp_population: 1 / tau_eff at log-spaced burst rates"
         curve = shelf.take("ltp_population", "retention")
@@ -123,6 +128,11 @@ def _retention(config: ModelConfig, shelf: _Shelf, origins: dict[str, str]) -> R
     curve = shelf.take("ltp", "retention")
     if rule == "relax":
         origins["retention"] = "curve ltp: seconds_per_segment / tau_eff"
-        return Retention(rule, rates=torch.tensor([relaxation_rate(curve, seconds)], dtype=torch.float64))
+        return Retention(rule, rates=_one_rate(relaxation_rate(curve, seconds)))
     origins["retention"] = "curve ltp: increments per segment"
     return Retention(rule, curve=curve, seconds_per_segment=seconds)
+
+
+def _one_rate(rate: float) -> Tensor:
+    """On the CPU, whatever the default device: a model built on "meta" must know its constants."""
+    return torch.tensor([rate], dtype=torch.float64, device="cpu")

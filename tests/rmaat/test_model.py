@@ -77,8 +77,19 @@ def test_only_needed_curves_are_needed(curves):
     RMAAT(ModelConfig(**SMALL, attention="softmax", memory_update="gated"), {})
     with pytest.raises(ValueError, match="curves must hold 'stp_calcium' for alpha, got none; or override it"):
         RMAAT(ModelConfig(**SMALL), {})
+    with pytest.raises(ValueError, match=r"curves must be a dict of names to curves, got str; load_curves\(folder\)"):
+        RMAAT(ModelConfig(**SMALL), "rmaat/data")
     with pytest.raises(ValueError, match="curve 'stp_calcium' must have the form power_law to give alpha, got sat"):
         RMAAT(ModelConfig(**SMALL), {**curves, "stp_calcium": curves["ltp"]})
+
+
+@pytest.mark.parametrize("rule", ["relax", "scale", "consolidate"])
+def test_a_model_built_without_storage_knows_its_constants(build, curves, rule):
+    model, tokens = build(memory_update=rule, relaxation_rate=0.4), draw(2, 20)
+    with torch.device("meta"):
+        empty = RMAAT(model.config, curves).double().eval()
+    empty.to_empty(device="cpu").load_state_dict(model.state_dict())
+    assert torch.equal(empty(tokens), model(tokens))
 
 
 @pytest.mark.parametrize("rule", ["relax", "scale", "consolidate", "replace"])
@@ -265,6 +276,7 @@ def test_dropout_drops_with_its_probability():
     neighbours = torch.stack([(y[:, k:-1:4] == 0).flatten().float() for k in range(4)])  # the four parts of a word
     assert (torch.corrcoef(neighbours) - torch.eye(4)).abs().max() < 0.03
     assert torch.equal(Dropout(0.0)(x), x) and torch.equal(Dropout(0.3).eval()(x), x)
+    assert bool(Dropout(1 - 1e-6)(x).isfinite().all())
 
 
 def test_towers_are_shared(build):
