@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import Positional, arg
 
+from rmaat import bench, experiments, probe, tables
 from rmaat.files import read_json
 from rmaat.train import TrainConfig
 
@@ -67,7 +68,7 @@ class ListData:
     def run(self) -> int:
         from rmaat import tasks
 
-        print(tasks.__doc__)
+        print(f"{tasks.__doc__}\nAll names: {', '.join(tasks.TASKS)}")
         return 0
 
 
@@ -144,6 +145,51 @@ class Report:
         return 0
 
 
+class Recall(probe.ProbeConfig):
+    """Train every memory rule to recall one marked symbol and test it by the symbol's segment, at T and beyond."""
+
+    def run(self) -> int:
+        probe.run_probe(self, _say)
+        _say((self.out / "recall.md").read_text())
+        return 0
+
+
+class LongRangeArena(experiments.ExperimentConfig):
+    """Train models, or variants of one, on tasks by their recipes, with several seeds; tables of their accuracy."""
+
+    def run(self) -> int:
+        _say(tables.accuracy_tables(experiments.run_experiments(self, _say)))
+        return 0
+
+
+class Attention(bench.AttentionBench):
+    """Time and memory of attention alone, forward, and forward with backward, over N tokens."""
+
+    def run(self) -> int:
+        _say(tables.bench_table(bench.bench_attention(self)))
+        return 0
+
+
+class Replay(bench.ReplayBench):
+    """Time and memory of a training step with AMRB and with back-propagation through time."""
+
+    def run(self) -> int:
+        _say(tables.bench_table(bench.bench_replay(self)))
+        return 0
+
+
+class Speed(bench.SpeedBench):
+    """Time and memory of a training step of every model, with matched parameters."""
+
+    def run(self) -> int:
+        _say(tables.bench_table(bench.bench_speed(self)))
+        return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
 def _train(argv: Sequence[str]) -> int:
     """Train a model; the defaults are those of a recipe where `--recipe FILE.toml` is given."""
     from rmaat.recipes import load_recipe
@@ -178,37 +224,11 @@ def _take_option(argv: list[str], name: str) -> tuple[list[str], str | None]:
     return argv, None
 
 
-def _bench(argv: Sequence[str]) -> int:
-    """Run one benchmark; each is a frozen configuration and the function that carries it out."""
-    from rmaat import bench, experiments, probe, tables
-
-    def say(line: str) -> None:
-        print(line, flush=True)
-
-    def lra(config: experiments.ExperimentConfig) -> str:
-        return tables.accuracy_tables(experiments.run_experiments(config, say))
-
-    def recall(config: probe.ProbeConfig) -> str:
-        probe.run_probe(config, say)
-        return (config.out / "recall.md").read_text()
-
-    benchmarks = {
-        "recall": (probe.ProbeConfig, recall),
-        "lra": (experiments.ExperimentConfig, lra),
-        "attention": (bench.AttentionBench, lambda config: tables.bench_table(bench.bench_attention(config))),
-        "replay": (bench.ReplayBench, lambda config: tables.bench_table(bench.bench_replay(config))),
-        "speed": (bench.SpeedBench, lambda config: tables.bench_table(bench.bench_speed(config))),
-    }
-    kinds = {name: kind for name, (kind, _) in benchmarks.items()}
-    config = _parse(tyro.extras.subcommand_cli_from_dict, kinds, prog="rmaat bench", args=argv)
-    carry_out = next(function for kind, function in benchmarks.values() if type(config) is kind)
-    print(carry_out(config))
-    return 0
-
-
-GROUPS = {"data": {"make": MakeData, "check": CheckData, "list": ListData}}
+GROUPS = {
+    "data": {"make": MakeData, "check": CheckData, "list": ListData},
+    "bench": {"recall": Recall, "lra": LongRangeArena, "attention": Attention, "replay": Replay, "speed": Speed},
+}
 COMMANDS = {"eval": Evaluate, "trace": Trace, "report": Report}
-BENCHMARKS = ("recall", "lra", "attention", "replay", "speed")
 OVERVIEW = f"""{__doc__}
 
 commands:
@@ -217,7 +237,7 @@ commands:
   eval RUN               accuracy of a run beside majority class and baselines
   trace RUN              each derived constant with its chain down to the simulation
   report RUN             one self-contained page about a run
-  bench recall|lra|attention|replay|speed   retention probe, Long Range Arena, timings as ratios
+  bench {"|".join(GROUPS["bench"])}   retention probe, Long Range Arena, timings as ratios
 
 `rmaat COMMAND --help` describes a command."""
 EXPECTED = (ValueError, TypeError, OSError, RuntimeError)
@@ -253,14 +273,12 @@ def _run(argv: Sequence[str]) -> int:
         return 0
     if name == "train":
         return _train(rest)
-    if name == "bench":
-        return _bench(rest)
     if name in GROUPS:
         return _parse(tyro.extras.subcommand_cli_from_dict, GROUPS[name], prog=f"rmaat {name}", args=rest).run()
     if name in COMMANDS:
         return _parse(tyro.cli, COMMANDS[name], prog=f"rmaat {name}", args=rest).run()
     raise ValueError(
-        f"command must be one of train, bench, {', '.join([*GROUPS, *COMMANDS])}, got {name!r}; see rmaat --help"
+        f"command must be one of train, {', '.join([*GROUPS, *COMMANDS])}, got {name!r}; see rmaat --help"
     )
 
 
@@ -273,8 +291,8 @@ def _parse(parse: Callable[..., Any], *args: Any, **options: Any) -> Any:
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        words = " ".join(drawn.getvalue().translate(dict.fromkeys(map(ord, "╭╮╰╯│─"), " ")).split())
-        raise ValueError(re.sub(r" -{3,} ", "; ", words)) from None
+        lines = [line.strip("│ ") for line in drawn.getvalue().splitlines() if line[:1] not in "╭╰"]
+        raise ValueError(re.sub(r"\.? ─+ ", "; ", " ".join(lines))) from None
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ RMAAT = [
     ["train"],
     *([name] for name in rmaat_main.COMMANDS),
     *([group, name] for group, names in rmaat_main.GROUPS.items() for name in names),
-    *(["bench", name] for name in rmaat_main.BENCHMARKS),
 ]
 
 
@@ -59,7 +58,7 @@ def test_a_reader_that_has_seen_enough_is_no_mistake():
 
 def test_the_overview_names_every_command(capsys):
     _, out, _ = run(rmaat_main.main, capsys, "--help")
-    names = ("train", "bench", *rmaat_main.GROUPS, *rmaat_main.COMMANDS)
+    names = ("train", *rmaat_main.GROUPS, *rmaat_main.COMMANDS)
     assert [name for name in names if f"\n  {name} " not in out] == []
 
 
@@ -93,6 +92,18 @@ def test_a_mistake_gives_one_line_and_a_failing_status(main, words, what, capsys
     assert what in err
     assert len(err.strip().splitlines()) == 1
     assert "Traceback" not in err
+
+
+def test_a_mistake_is_told_without_the_frame_and_the_heading_of_its_box(capsys):
+    _, _, err = run(rmaat_main.main, capsys, "train", "--warmup", "20", "--steps", "10")
+    help_text = "For full helptext, see rmaat train --help"
+    assert err == f"error: Error parsing TrainConfig: warmup must be 0 to steps = 10, got 20; {help_text}\n"
+
+
+def test_data_list_names_every_task(capsys):
+    from rmaat.tasks import TASKS
+
+    assert [name for name in TASKS if name not in run(rmaat_main.main, capsys, "data", "list")[1]] == []
 
 
 def test_debug_shows_the_traceback(capsys):
