@@ -1,13 +1,13 @@
 """Recipes: how a model is trained on a task, as a TOML file with the fields of :class:`rmaat.train.TrainConfig`.
 
-task = "listops"
-model = "rmaat"
-steps = 5000
-lr = 1e-3
+    task = "listops"
+    model = "rmaat"
+    steps = 5000
+    lr = 1e-3
 
-[network]                # fields of ModelConfig; vocabulary, classes and longest input follow from the task
-segment_len = 256
-d_model = 64
+    [network]                # fields of ModelConfig; vocabulary, classes and longest input follow from the task
+    segment_len = 256
+    d_model = 64
 """
 
 import dataclasses
