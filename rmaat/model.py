@@ -34,7 +34,7 @@ from torch.nn import functional as F
 
 from rmaat.attention import AstromorphicAttention, SoftmaxAttention
 from rmaat.block import Block, CachedRead, Dropout
-from rmaat.config import ModelConfig
+from rmaat.config import ModelConfig, check_count
 from rmaat.constants import Constants
 from rmaat.curves import Curve
 from rmaat.memory import AttendUpdate, GatedUpdate, update
@@ -68,6 +68,8 @@ class RMAAT(nn.Module):
 
     def __init__(self, config: ModelConfig, curves: Mapping[str, Curve] | None = None):
         super().__init__()
+        if not isinstance(config, ModelConfig):
+            raise ValueError(f"config must be a ModelConfig, got {type(config).__name__}; write ModelConfig(...)")
         self.config = config
         self.constants = Constants.resolve(config, curves)
         self.embedding = nn.Embedding(config.vocab_size, config.d_model, padding_idx=0)
@@ -317,9 +319,8 @@ class RMAAT(nn.Module):
 
     def initial_state(self, batch: int, n_segments: int | None = None) -> State:
         """The state before a stream of `batch` sequences or pairs; `n_segments` only for memory_update="scale"."""
-        if batch < 1 or (n_segments is not None and n_segments < 1):
-            raise ValueError(f"batch and n_segments must be at least 1, got {batch} and {n_segments}")
-        batch = 2 * batch if self.config.task == "match" else batch
+        batch = check_count("batch", batch) * (2 if self.config.task == "match" else 1)
+        n_segments = None if n_segments is None else check_count("n_segments", n_segments)
         weight, d_model = self.embedding.weight, self.config.d_model
         memory = weight.new_zeros(1, 0, d_model) if self.memory is None else self.memory[None]
         counts = torch.zeros(batch, dtype=torch.long, device=weight.device)
@@ -361,7 +362,8 @@ class RMAAT(nn.Module):
         if scaled and (state.n_segments is None or state.steps >= state.n_segments):
             raise ValueError(
                 f"n_segments must be given to initial_state and not be exceeded with memory_update='scale', got "
-                f"{state.n_segments} at segment {state.steps + 1}; choose 'relax' or 'consolidate' to stream without it"
+                f"{state.n_segments} at segment {state.steps + 1}; a state from forward() has none: start anew, "
+                "or choose 'relax' or 'consolidate' to stream without it"
             )
         return segment, None if lengths is None else lengths.reshape(-1).to(segment.device)
 
@@ -396,7 +398,7 @@ class RMAAT(nn.Module):
         """
         if n_segments is None and self.config.max_len is not None:
             n_segments = -(-self.config.max_len // self.config.segment_len)
-        return self.constants.record(n_segments)
+        return self.constants.record(None if n_segments is None else check_count("n_segments", n_segments))
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write weights, configuration, provenance and curve files: :func:`rmaat.pretrained.save_model`."""

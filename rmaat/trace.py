@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 
+from rmaat.config import check_count
 from rmaat.curves import Curve, CurveFileError
 from rmaat.memory import Retention
 from rmaat.model import RMAAT
@@ -51,20 +52,15 @@ def trace(run: str | Path, *, n_segments: int | None = None) -> list[Derived]:
     CurveFileError
         When the checkpoint's curve files are missing: a checkpoint that cannot say where its constants come from.
     """
-    if n_segments is not None and n_segments < 1:
-        raise ValueError(f"n_segments must be at least 1, got {n_segments}")
+    if n_segments is not None:
+        check_count("n_segments", n_segments)
     folder = Path(run)
     folder = folder / "model" if (folder / "model").is_dir() else folder
     try:
         model = RMAAT.from_pretrained(folder)
-    except ValueError as error:
-        if isinstance(error, CurveFileError) or (
-            (folder / "config.json").is_file() and not (folder / "curves").is_dir()
-        ):
-            raise CurveFileError(
-                f"{folder} must carry the curve files that it was trained from in curves/, got: {error}"
-            ) from error
-        raise
+    except CurveFileError as error:
+        rule = f"{folder} must carry the curve files that it was trained from in curves/"
+        raise CurveFileError(f"{rule}, got: {error}") from error
     provenance = model.provenance(n_segments)
     values = {
         "alpha": _alpha(model),

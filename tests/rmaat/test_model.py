@@ -441,12 +441,22 @@ def test_wrong_steps_are_refused(build):
         model.step(draw(2, 7), model.initial_state(2))
     with pytest.raises(ValueError, match="tokens must be 3 sequences like the state, got 2"):
         model.step(draw(2, 6), model.initial_state(3))
-    with pytest.raises(ValueError, match=r"n_segments must be given to initial_state .* got None at segment 1; choose"):
+    with pytest.raises(ValueError, match=r"n_segments must be given to initial_state .* got None at segment 1; a s"):
         scale.step(draw(2, 6), scale.initial_state(2))
+    rollouts = build(memory_update="scale", carry_state=True)
+    with pytest.raises(ValueError, match=r"got None at segment 2; a state from forward\(\) has none"):
+        rollouts.step(draw(2, 6), rollouts(draw(2, 6))[1])
     with pytest.raises(ValueError, match="got 1 at segment 2"):
         scale.step(draw(2, 6), scale.step(draw(2, 6), scale.initial_state(2, 1))[1])
-    with pytest.raises(ValueError, match="batch and n_segments must be at least 1, got 2 and 0"):
-        scale.initial_state(2, 0)
+    for wrong in (0, 2.5, "3", True):
+        with pytest.raises(ValueError, match=f"batch must be an integer of at least 1, got {wrong!r}"):
+            model.initial_state(wrong)
+        with pytest.raises(ValueError, match=f"n_segments must be an integer of at least 1, got {wrong!r}"):
+            scale.initial_state(2, wrong)
+    with pytest.raises(ValueError, match="n_segments must be an integer of at least 1, got -1"):
+        model.provenance(-1)
+    with pytest.raises(ValueError, match="config must be a ModelConfig, got dict"):
+        RMAAT({"vocab_size": 11})
     with pytest.raises(ValueError, match=r"tokens must be \(batch, 2, length\) and not empty, got \(2, 6\)"):
         pair(draw(2, 6))
 

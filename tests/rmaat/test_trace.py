@@ -74,6 +74,13 @@ def test_a_checkpoint_without_its_curve_files_is_refused(checkpoint):
         trace(run)
 
 
+def test_curve_files_are_not_blamed_for_damaged_weights(checkpoint):
+    weights = checkpoint(alpha=0.5, position_scale=0.1, relaxation_rate=0.4) / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"model.safetensors must be a whole safetensors file"):
+        trace(weights.parent)
+
+
 def test_a_report_is_one_file_with_result_lineage_and_every_figure(checkpoint, curves):
     run = checkpoint()
     metrics = {
@@ -119,5 +126,5 @@ def test_damaged_metrics_are_named(tmp_path, text, message):
 
 
 def test_there_is_no_trace_of_no_segment(checkpoint):
-    with pytest.raises(ValueError, match=r"^n_segments must be at least 1, got 0$"):
+    with pytest.raises(ValueError, match=r"^n_segments must be an integer of at least 1, got 0$"):
         trace(checkpoint(), n_segments=0)
