@@ -18,7 +18,7 @@ The gradients are sums over segments when they leave the node, so everything beh
 DDP.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
@@ -116,15 +116,16 @@ class _Replay(torch.autograd.Function):
         shared = tensors[plan.n_carry : plan.n_carry + plan.n_shared]
         ctx.device = tensors[0].device
         ctx.autocast = _autocast_state(ctx.device)
-        borders, sizes, outputs = [], [], []
+        borders, places, outputs, kept = [], [], [], {}
         with _autocast(ctx.autocast, ctx.device):
             for t in range(plan.n_segments):
-                borders.extend(_to_host(c) if plan.offload else c for c in carry)
-                sizes.append(len(carry))
+                kept = _moved_once(carry, _to_host if plan.offload else (lambda c: c), kept)
+                places.append(slice(len(borders), len(borders) + len(carry)))
+                borders.extend(kept[id(c)] for c in carry)
                 plan.rng.append(_rng_state(ctx.device))
                 carry, output = plan.step(t, carry, shared)
                 outputs.append(output)
-        ctx.plan, ctx.sizes, ctx.n_results = plan, sizes, len(carry)
+        ctx.plan, ctx.places, ctx.n_results = plan, places, len(carry)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*shared, *borders)
         return (*(c.view_as(c) for c in carry), *outputs)
@@ -145,14 +146,14 @@ class _Replay(torch.autograd.Function):
                 "after backward(), and use backprop='bptt' where parameters are swapped (torch.func)"
             )
         saved = ctx.saved_tensors
-        shared, borders = saved[: plan.n_shared], list(saved[plan.n_shared :])
+        shared, borders, there = saved[: plan.n_shared], saved[plan.n_shared :], {}
         into_carry, into_outputs = grads[: ctx.n_results], grads[ctx.n_results :]
         totals: list[Tensor | None] = [None] * (len(shared) + len(plan.parameters))
         with _restored_rng(ctx.device):
             for t in reversed(range(plan.n_segments)):
-                n = ctx.sizes[t]
-                carry = _leaves(borders[len(borders) - n :], ctx.device)
-                del borders[len(borders) - n :]
+                border = borders[ctx.places[t]]
+                there = _moved_once(border, lambda x: _to_device(x, ctx.device), there)
+                carry = _leaves(there[id(x)] for x in border)
                 into_carry, found = _replay_segment(ctx, t, carry, shared, (*into_carry, into_outputs[t]))
                 for i, grad in enumerate(found):
                     if grad is not None:  # the first is copied: autograd may hand out one tensor twice
@@ -162,7 +163,7 @@ class _Replay(torch.autograd.Function):
 
 def _replay_segment(ctx, t: int, carry: Carry, shared: Carry, grads: Sequence[Tensor | None]):
     """Run segment t again; return its gradients w.r.t. the carry before it, and to shared tensors and parameters."""
-    shared = _leaves(shared, ctx.device)
+    shared = _leaves(shared)
     _set_rng_state(ctx.device, ctx.plan.rng[t])
     with torch.enable_grad(), _autocast(ctx.autocast, ctx.device):
         after, output = ctx.plan.step(t, carry, shared)
@@ -192,8 +193,15 @@ def _versions(tensors: Carry) -> list[int]:
     return [tensor._version for tensor in tensors]
 
 
-def _leaves(tensors: Sequence[Tensor], device: torch.device) -> Carry:
-    return tuple(x.detach().to(device, non_blocking=True).requires_grad_() for x in tensors)
+def _leaves(tensors: Iterable[Tensor]) -> Carry:
+    return tuple(x.detach().requires_grad_() for x in tensors)
+
+
+def _moved_once(
+    tensors: Sequence[Tensor], move: Callable[[Tensor], Tensor], before: dict[int, Tensor]
+) -> dict[int, Tensor]:
+    """`tensors` moved, by their identities; those that `before` holds, of a neighbouring segment, are there already."""
+    return {id(x): before[id(x)] if id(x) in before else move(x) for x in tensors}
 
 
 def _to_host(x: Tensor) -> Tensor:
@@ -201,6 +209,10 @@ def _to_host(x: Tensor) -> Tensor:
     if x.device.type == "cpu":
         return x
     return torch.empty_like(x, device="cpu", pin_memory=True).copy_(x, non_blocking=True)
+
+
+def _to_device(x: Tensor, device: torch.device) -> Tensor:
+    return x.to(device, non_blocking=True)
 
 
 def _autocast_state(device: torch.device) -> dict[str, torch.dtype]:

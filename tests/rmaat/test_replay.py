@@ -112,6 +112,24 @@ def test_gradients_equal_bptt_for_each_option(options):
     assert bool(expected[1]["memory"].any())  # the learned first memory is reached
 
 
+def test_cached_memories_are_moved_once(monkeypatch):
+    moved = {"_to_host": 0, "_to_device": 0}
+
+    def moving(name):
+        def move(x, *device):
+            moved[name] += 1
+            return x.clone()
+
+        return move
+
+    for name in moved:
+        monkeypatch.setattr(f"rmaat.replay.{name}", moving(name))
+    replayed, through_time = pair(cached_memories=True, offload=True)
+    tokens = draw(2, 5 * 12)
+    assert_equal(gradients(replayed, tokens), gradients(through_time, tokens))
+    assert moved == {"_to_host": 12, "_to_device": 12}  # eleven memories and the first summary, which nothing changes
+
+
 def test_the_generator_ends_where_bptt_leaves_it():
     states = []
     for model in pair():
