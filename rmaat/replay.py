@@ -78,12 +78,15 @@ def replay(
     Raises
     ------
     RuntimeError
-        In backward, if a parameter or the circumstances have changed, or a second derivative is asked for.
+        Under a transform of torch.func; in backward, if a parameter or the circumstances have changed, or a second
+        derivative is asked for.
     """
     parameters = tuple(parameter for parameter in parameters if parameter.requires_grad)
     needs_grad = any(tensor.requires_grad for tensor in (*carry, *shared, *parameters))
     if n_segments < 2 or not needs_grad or not torch.is_grad_enabled():
         return run_segments(step, n_segments, carry, shared)
+    if torch._C._are_functorch_transforms_active():
+        raise RuntimeError("replay must run outside the transforms of torch.func, got one; use backprop='bptt'")
     found = (_versions(parameters), circumstances())
     plan = _Plan(step, n_segments - 1, len(carry), len(shared), parameters, offload, [], circumstances, found)
     results = _Replay.apply(plan, *carry, *shared, *parameters)

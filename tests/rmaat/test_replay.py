@@ -341,6 +341,15 @@ def test_second_derivatives_are_refused():
         replayed(draw(2, 23)).sum().backward(create_graph=True)
 
 
+def test_transforms_of_torch_func_are_refused():
+    replayed, through_time = pair(dropout=0.0)
+    tokens, given = draw(2, 23), {name: p.detach() for name, p in replayed.named_parameters()}
+    slope = torch.func.grad(lambda given, model: torch.func.functional_call(model, given, (tokens,)).square().sum())
+    assert set(slope(given, through_time)) == set(given)
+    with pytest.raises(RuntimeError, match=r"replay must run outside the transforms of torch.func, got one; use backp"):
+        slope(given, replayed)
+
+
 @pytest.mark.parametrize("rule", ["gated", "attend"])
 def test_every_parameter_has_a_gradient_where_padding_leaves_one_segment(rule):
     replayed, _ = pair(memory_update=rule, pooling="mean", relaxation_rate=None)
