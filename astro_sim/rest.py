@@ -1,7 +1,7 @@
 """Where a run starts: the numerically solved fixed point of each astrocyte, or the published initial conditions.
 
 Starting at rest avoids an artificial first transient: an ``fm`` astrocyte without input that starts from zero spikes
-once before it settles.
+once before it settles. An astrocyte that has no stable fixed point does not rest, and starts from the published state.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from astro_sim.models import ChI, LiRinzel
 from astro_sim.quantities import Dimension, check_quantity
 from astro_sim.rates import balanced_ip3, chi, h_inf, knocked_out, leak_balance, li_rinzel
 
-# C and I in uM, and h: Stimberg et al. 2019; astrocyte_lr_1994 of NEST; chapter 5 of De Pitta and Berry 2019.
+# C (uM), h, I (uM): Stimberg et al. 2019; astrocyte_lr_1994 of NEST; chapter 5 of De Pitta and Berry 2019.
 PUBLISHED = {"nest": (0.073, 0.793, 0.16), "book": (0.05, 0.99, 0.05)}
 PUBLISHED_DEFAULT = (0.0, 0.9, 0.0)
 # What a mapping passed as `initial` may set, and in which unit
@@ -46,8 +46,8 @@ def no_rest(k: int) -> ValueError:
     )
 
 
-def rest(model: Any, k: int, bias: Bias | None) -> tuple[float, float, float]:
-    """C, h, I (uM) of astrocyte ``k`` at its lowest stable fixed point, or its lowest where none is stable."""
+def rest(model: Any, k: int, bias: Bias | None) -> tuple[float, float, float] | None:
+    """C, h, I (uM) of astrocyte ``k`` at its lowest stable fixed point; None where none is stable."""
     calcium, *others = (element(table, k) for table in model.astrocyte_tables())
     own = {name: float(np.broadcast_to(v, np.shape(v) or (k + 1,))[k]) for name, v in model.quantities().items()}
     if isinstance(model, ChI):
@@ -66,21 +66,20 @@ def rest(model: Any, k: int, bias: Bias | None) -> tuple[float, float, float]:
     points = fixed_points(system)
     if not points:
         raise no_rest(k)
-    chosen = next((point for point in points if point.stable), points[0])
-    return chosen["C"], chosen["h"], chosen["I"] if level is None else level
+    lowest = next((point for point in points if point.stable), None)
+    return lowest and (lowest["C"], lowest["h"], lowest["I"] if level is None else level)
 
 
 def astrocyte_state(model: Any, n: int, initial: str, bias: Bias | None) -> dict[str, np.ndarray]:
     """Initial C, I (mM, the SI unit) and h of ``n`` astrocytes, each of shape ``(n,)``."""
-    if initial == "published":
-        state = np.tile(PUBLISHED.get(model.astrocyte.name, PUBLISHED_DEFAULT), (n, 1))
-        if isinstance(model, LiRinzel):
-            state[:, 2] = np.asarray(model.I) * 1e3
-    else:
+    state = np.tile(PUBLISHED.get(model.astrocyte.name, PUBLISHED_DEFAULT), (n, 1))
+    if isinstance(model, LiRinzel):
+        state[:, 2] = np.asarray(model.I) * 1e3
+    if initial == "fixed_point":
         quantities = [value for table in (*model.astrocyte_tables(), model) for value in table.quantities().values()]
         rows = np.stack([np.zeros(n), *(np.asarray(value) for value in quantities if np.ndim(value))], axis=1)
         _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-        state = np.array([rest(model, k, bias) for k in first])[which.ravel()]
+        state = np.array([rest(model, k, bias) or state[k] for k in first])[which.ravel()]
     return {"C": state[:, 0] * 1e-3, "h": state[:, 1], "I": state[:, 2] * 1e-3}
 
 

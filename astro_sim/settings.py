@@ -66,7 +66,8 @@ def check_settings(model, protocol, duration, seed, dt, astrocyte_dt, record_eve
         raise ValueError(f"seed must be an integer from 0 to 2**32 - 1, got {seed!r}")
     duration = protocol.duration if duration is None else duration
     if duration is None:
-        raise ValueError(f"duration must be given for a {type(protocol).__name__}, which has no end, got None")
+        what = "no protocol is given" if type(protocol) is Protocol else f"a {type(protocol).__name__} has no end"
+        raise ValueError(f"duration must be given where {what}, got None")
     duration_s = check_time("duration", duration)
     dt_s = 1e-3 if dt is None else check_time("dt", dt)
     if duration_s < dt_s * (1 - 1e-9):

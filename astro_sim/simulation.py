@@ -113,8 +113,9 @@ def simulate(
     target : {"auto", "numpy", "cython", "cpp_standalone"}
         ``auto`` is ``cpp_standalone`` where a C++ compiler is found, else ``numpy``.
     initial : {"fixed_point", "published"} or mapping
-        A mapping sets some variables, such as ``{"rho": 1}``, and starts the others at the fixed point. A value is one
-        number, or one for each synapse or astrocyte.
+        An astrocyte without a stable fixed point, which cycles, starts from the published state in any case. A mapping
+        sets some variables, such as ``{"rho": 1}``, and starts the others at the fixed point; a value is one number,
+        or one for each synapse or astrocyte.
     progress : bool
         Report progress on standard error.
 
@@ -249,8 +250,9 @@ def report(progress: bool, target: str) -> dict[str, Any]:
     if not progress:
         return {}
     if target == "cpp_standalone":
-        return {"report": "stderr", "report_period": 5 * second}
-    bar = tqdm(total=100, unit="%", file=sys.stderr)
+        line = r'std::cerr << int(100 * completed) << " % simulated after " << int(elapsed) << " s\n" << std::flush;'
+        return {"report": line, "report_period": 5 * second}
+    bar = tqdm(total=100, bar_format="{percentage:3.0f} % |{bar}| {elapsed}<{remaining}", file=sys.stderr)
 
     def update(elapsed: Any, completed: float, start: Any, duration: Any) -> None:
         bar.update(round(100 * completed) - bar.n)

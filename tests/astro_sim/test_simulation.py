@@ -143,6 +143,16 @@ def test_every_element_has_its_own_fixed_point():
     assert recording["C"][0, 0] == recording["C"][0, 2] != recording["C"][0, 1]
 
 
+def test_a_cell_whose_fixed_point_is_unstable_starts_as_published_and_cycles():
+    levels = [0.1, 0.5] * umolar  # at rest; V2 of VALIDATION.md: the cell cycles every 11.5 s
+    recording = run(LiRinzel(astrocyte=NEST, I=levels), duration=60 * second, record_every=0.1 * second)
+    C = recording["C"].values
+    np.testing.assert_allclose(C[:, 0], C[0, 0], rtol=1e-9)
+    assert C[0, 1] == pytest.approx(0.073) and float(recording["h"][0, 1]) == pytest.approx(0.793)
+    rises = recording["time"].values[1:][(C[:-1, 1] < 0.25) & (C[1:, 1] >= 0.25)]
+    np.testing.assert_allclose(np.diff(rises)[1:], 11.5, rtol=0.02)
+
+
 @pytest.mark.parametrize("name", ["Omega_C", "Omega_L", "O_P", "C_T"])
 @pytest.mark.parametrize("model", [ChI(), ChI(stim=1, I_bias=0.5 * umolar), LiRinzel()])
 def test_a_knocked_out_flux_leaves_the_cell_a_rest(model, name):
@@ -703,7 +713,7 @@ def test_the_state_at_the_duration_is_sampled(record_every_s):
     "arguments, message",
     [
         (dict(duration=1e-4 * second), "duration must be at least dt = 0.001 s, got 0.0001 s"),
-        (dict(duration=None), "duration must be given for a Protocol"),
+        (dict(duration=None), "duration must be given where no protocol is given, got None"),
         (dict(duration=1 * mmolar), "duration must have the dimension of s"),
         (dict(duration=-1 * second), "duration must be positive"),
         (dict(dt=float("nan") * second), "dt must be finite"),
