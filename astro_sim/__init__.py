@@ -12,8 +12,24 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
+    "curves": ("read_curve", "write_curve"),
+    "derivations": ("derive_ltp",),
+    "experiments": ("LTPExperiment",),
+    "measured": ("fit_csv",),
     "models": ("AstrocyteNetwork", "ChI", "GChI", "InwardCurrent", "LiRinzel", "TripartiteSynapses"),
-    "parameters": ("AM", "BOOK", "FM", "NEST", "PLASTICITY", "PRESETS", "get_plasticity", "get_preset", "variant"),
+    "parameters": (
+        "AM",
+        "BOOK",
+        "FM",
+        "GLIOTRANSMISSION",
+        "NEST",
+        "PLASTICITY",
+        "PRESETS",
+        "RELEASE",
+        "get_plasticity",
+        "get_preset",
+        "variant",
+    ),
     "protocols": (
         "AstrocyteResponse",
         "BiasPulse",
@@ -31,9 +47,11 @@ _MODULES = {
         "Tetanus",
         "ThetaBurst",
         "Train",
+        "log_rates",
     ),
     "recording": ("Recording", "load_recording", "save_recording"),
     "simulation": ("simulate",),
+    "sweep": ("Sweep", "run_sweep"),
     "topology": ("Topology", "chain", "edge_list", "grid", "ring"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

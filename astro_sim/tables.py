@@ -8,8 +8,10 @@ Symbols are spelled as in the papers.
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
@@ -185,9 +187,6 @@ class PlasticityParameters(Table):
     b: Number  # ratio of up to down strength
     cubic: Number = 1.0  # 0 switches the bistability off, as the closed forms of the mean do
 
-    # Brian2 reads a name that ends in _pre or _post as a variable of the pre- or postsynaptic group.
-    rename: ClassVar[dict[str, str]] = {"C_pre": "Cpre", "C_post": "Cpost"}
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class InwardCurrentParameters(Table):
@@ -215,7 +214,10 @@ class NeuronParameters(Table):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AstrocyteParameters:
-    """The tables of one astrocyte, all from one source: constants of different sets are never mixed by accident."""
+    """The tables of one astrocyte: constants of different sets are never mixed by accident.
+
+    ``source`` is that of every table; that of a mixture names them all, or is ``"this study"``.
+    """
 
     name: str
     source: str
@@ -227,9 +229,9 @@ class AstrocyteParameters:
     def __post_init__(self) -> None:
         check_classes(self, Table)
         for table in self.tables():
-            if self.source != THIS_STUDY and table.source != self.source:
+            if self.source != THIS_STUDY and table.source not in self.source:
                 raise ValueError(
-                    f"AstrocyteParameters.source must be that of every table, got {self.source!r} with a "
+                    f"AstrocyteParameters.source must name that of every table, got {self.source!r} with the table "
                     f"{type(table).__name__} from {table.source!r}; a mixture is source={THIS_STUDY!r}"
                 )
 
@@ -237,6 +239,11 @@ class AstrocyteParameters:
         """The tables that are set."""
         candidates = (getattr(self, field.name) for field in dataclasses.fields(self))
         return [value for value in candidates if isinstance(value, Table)]
+
+
+def meanings(table: Table) -> dict[str, str]:
+    """Symbol -> what it means, as the comment beside its field says."""
+    return dict(re.findall(r"^    (\w+): .*  # (.+)$", inspect.getsource(type(table)), re.MULTILINE))
 
 
 def variant(parameters: Any, *, source: str, **changes: Any) -> Any:
@@ -247,7 +254,8 @@ def variant(parameters: Any, *, source: str, **changes: Any) -> Any:
     parameters : Table or AstrocyteParameters
         What is varied.
     source : str
-        Where the new numbers come from; ``"this study"`` for a choice of one's own.
+        Where the new numbers come from; ``"this study"`` for a choice of one's own. To any other source of an
+        astrocyte those of the tables that stay are added.
     **changes
         Symbol to value, with unit; one value or one per element. In an astrocyte a symbol that several tables share
         is changed in all of them.
@@ -275,4 +283,6 @@ def variant(parameters: Any, *, source: str, **changes: Any) -> Any:
         if isinstance(table, Table):
             own = {symbol: value for symbol, value in changes.items() if symbol in table.kinds()}
             replaced[field.name] = dataclasses.replace(table, source=source, **own) if own else table
+    if source != THIS_STUDY:
+        source = "; ".join(dict.fromkeys([source, *(table.source for table in replaced.values())]))
     return dataclasses.replace(parameters, source=source, **replaced)

@@ -7,6 +7,7 @@ import pytest
 import reference as ref
 from brian2 import Quantity, mmolar, second, umolar
 
+import astro_sim
 from astro_sim.parameters import (
     AM,
     BOOK,
@@ -27,6 +28,7 @@ from astro_sim.parameters import (
     get_preset,
     variant,
 )
+from astro_sim.tables import meanings
 
 
 def numbers(*tables) -> dict[str, float]:
@@ -127,12 +129,32 @@ def test_a_junction_is_rectifying_or_linear():
 
 
 def test_presets_do_not_mix_by_accident():
-    with pytest.raises(ValueError, match="source must be that of every table"):
+    with pytest.raises(ValueError, match=r"source must name that of every table, got .* with the table IP3Parameters"):
         dataclasses.replace(FM, ip3=AM.ip3)
     mixed = dataclasses.replace(FM, ip3=AM.ip3, source="this study")
     assert mixed.ip3 is AM.ip3
-    with pytest.raises(ValueError, match="source must be that of every table"):
-        variant(FM, source="somebody 2020", Omega_L=0.2 / second)
+
+
+def test_a_variant_of_an_astrocyte_names_all_its_sources():
+    leaky = variant(FM, source="somebody 2020", Omega_L=0.2 / second)
+    assert leaky.source == f"somebody 2020; {FM.source}"
+    assert (leaky.calcium.source, leaky.ip3.source) == ("somebody 2020", FM.source)
+    again = variant(leaky, source="nobody 2021", O_beta=1 * umolar / second)
+    assert again.source == f"nobody 2021; somebody 2020; {FM.source}"
+    assert variant(leaky, source="this study", O_beta=1 * umolar / second).source == "this study"
+
+
+def test_one_import_line_serves():
+    names = {"derive_ltp", "fit_csv", "log_rates", "LTPExperiment", "read_curve", "run_sweep", "write_curve", "RELEASE"}
+    assert names <= set(astro_sim.__all__)
+    assert [name for name in astro_sim.__all__ if not hasattr(astro_sim, name)] == []
+
+
+def test_every_symbol_of_a_preset_has_a_meaning():
+    assert meanings(PLASTICITY["DP"])["theta_d"] == "threshold of depression"
+    tables = [*FM.tables(), *NEST.tables(), RELEASE, GLIOTRANSMISSION, PLASTICITY["DP"]]
+    unexplained = {name for table in tables for name in table.quantities() if name not in meanings(table)}
+    assert unexplained == set()
 
 
 def test_a_variant_changes_what_it_names_and_nothing_else():
