@@ -309,8 +309,11 @@ def read_curve(path: str | os.PathLike) -> Curve:
             provenance=data["provenance"],
             extrapolate=data["extrapolate"],
         )
-        np.testing.assert_allclose(curve.check()["y"], data["check"]["y"], rtol=1e-9, atol=1e-12)
-    except (KeyError, TypeError, ValueError, AssertionError, TOMLKitError) as error:
+        if not np.allclose(curve.check()["y"], data["check"]["y"], rtol=1e-9, atol=1e-12):
+            raise ValueError(f"a check.y that is not what {curve.form.name} gives for the stored parameters")
+    except OSError as error:
+        raise ValueError(f"{path} must be a readable curve file, got {error.strerror}; check the path") from error
+    except (KeyError, TypeError, ValueError, TOMLKitError) as error:
         what = " ".join(str(error).split()) if not isinstance(error, KeyError) else f"no valid {error}"
         raise ValueError(f"{path} must be a whole curve file, got {what}; write it again with `astro-sim`") from error
     return curve

@@ -14,6 +14,7 @@ This module imports no simulator.
 
 from __future__ import annotations
 
+import os
 import re
 
 import numpy as np
@@ -295,6 +296,9 @@ def plot_curve(curve, *, log: str = "", formula: bool = True, ax: Axes | None = 
     formula : bool
         Write the formula above the axes.
     """
+    if not isinstance(curve, Curve | str | os.PathLike):
+        kind = f"{type(curve).__module__}.{type(curve).__name__}"
+        raise TypeError(f"curve must be an astro_sim.curves.Curve or a path, got {kind}; give the path of its file")
     curve = curve if isinstance(curve, Curve) else read_curve(curve)
     ax = _axes(ax)
     low, high = curve.x_range

@@ -342,6 +342,7 @@ def test_what_cannot_be_verified_says_why(planted):
         ("n_cycles = 16", "n_rounds = 16", r"provenance.config must describe a LTPExperiment, got .*n_rounds"),
         ('kind = "simulation"', 'kind = "measurement"', "must hold a simulated curve to be verified"),
         ("[check]", "[unchecked]", "must be a whole curve file"),
+        ("y = [0.0, ", "y = [0.1, ", "got a check.y that is not what .* gives for the stored parameters; write it"),
     ]:
         path.write_text(text.replace(old, new, 1))
         with pytest.raises(ValueError, match=message):

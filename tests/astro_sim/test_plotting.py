@@ -99,6 +99,8 @@ def test_curve_shows_data_law_and_band(ltp, tmp_path):
     x = ax.lines[0].get_xdata()
     assert ax.lines[0].get_ydata() == pytest.approx(ltp(x))
     write_curve(ltp, tmp_path / "ltp.toml")
+    with pytest.raises(TypeError, match=r"curve must be an astro_sim.curves.Curve or a path, got builtins.dict; give"):
+        plotting.plot_curve({})
     from_file = plotting.plot_curve(tmp_path / "ltp.toml")
     assert from_file.lines[0].get_ydata() == pytest.approx(ax.lines[0].get_ydata())
 
