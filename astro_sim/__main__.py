@@ -3,6 +3,7 @@
 Add --debug to any command to see the traceback of an error."""
 
 import contextlib
+import functools
 import io
 import logging
 import os
@@ -25,7 +26,7 @@ class Simulate:
     model: Positional[Literal["li-rinzel", "chi", "g-chi", "network", "tripartite", "nest"]] = "tripartite"
     """li-rinzel: calcium at fixed IP3; chi: calcium and IP3; g-chi: with receptors, under spikes; network: a chain with
     gap junctions, its first cell pulsed; tripartite: synapses, astrocytes and plasticity; nest: NEST's astrocyte."""
-    preset: Literal["fm", "am", "nest"] | None = None
+    preset: Literal["fm", "am", "nest", "book"] | None = None
     """Published constants of the astrocyte; by default those that suit the model."""
     protocol: Literal["cycles", "pairing", "poisson", "train"] = "cycles"
     """Presynaptic activity of models with synapses: 50-s cycles with a burst, pairs, Poisson, or a regular train."""
@@ -35,8 +36,8 @@ class Simulate:
     """How long to simulate."""
     n: int = 100
     """Astrocytes or synapses."""
-    ip3_um: float = 0.5
-    """IP3 concentration in uM for li-rinzel, bias of the exogenous IP3 for chi."""
+    ip3_um: float = 0.55
+    """IP3 concentration in uM for li-rinzel, bias of the exogenous IP3 for chi; both cycle at 0.55."""
     alpha: float = 1.0
     """Effect of gliotransmission on release, for tripartite: above U_0__star more release, below it less."""
     gliotransmission: bool = True
@@ -85,6 +86,7 @@ class Simulate:
         from astro_sim.parameters import THIS_STUDY, get_preset, variant
         from astro_sim.topology import chain
 
+        self._refuse_unused()
         duration = self.duration_s * second
         preset = {} if self.preset is None else {"astrocyte": get_preset(self.preset)}
         if self.model == "li-rinzel":
@@ -122,6 +124,18 @@ class Simulate:
         )
         return dataclasses.replace(tripartite, gliotransmission=transmitter), protocol, duration
 
+    def _refuse_unused(self) -> None:
+        """Raise one sentence for an option that would change nothing."""
+        spikes = ("protocol", "rate_hz")
+        release = ("gliotransmission", "alpha") if self.gliotransmission else ("gliotransmission",)
+        used = {"li-rinzel": ("ip3_um",), "chi": ("ip3_um",), "network": (), "g-chi": spikes, "nest": spikes}
+        used["tripartite"] = (*spikes, *release)
+        for name in ("ip3_um", *spikes, "alpha", "gliotransmission"):
+            value = getattr(self, name)
+            if value != getattr(Simulate, name) and name not in used[self.model]:
+                where = self.model + ("" if self.gliotransmission else " without gliotransmission")
+                raise ValueError(f"{name} must be left out for {where}, where it does nothing, got {value}")
+
 
 @dataclass(frozen=True)
 class Presets:
@@ -133,6 +147,7 @@ class Presets:
     def run(self) -> int:
         from astro_sim.parameters import GLIOTRANSMISSION, PLASTICITY, PRESETS, RELEASE
         from astro_sim.recording import describe
+        from astro_sim.tables import meanings
 
         synapse = {"release": RELEASE, "gliotransmission": GLIOTRANSMISSION}
         kinds = {"astrocyte": PRESETS, "synapse": synapse, "plasticity": PLASTICITY}
@@ -147,10 +162,11 @@ class Presets:
         preset = known[self.name]
         for table in preset.tables() if hasattr(preset, "tables") else [preset]:
             print(f"{type(table).__name__}  ({table.source})")
-            described = describe(table)
+            described, meaning = describe(table), meanings(table)
             for symbol in table.quantities():
                 value, unit = described[symbol]["value"], described[symbol]["unit"]
-                print(f"  {symbol:<12} {value:g}{'' if unit == '1' else ' ' + unit}")
+                number = f"{value:g}{'' if unit == '1' else ' ' + unit}"
+                print(f"  {symbol:<12} {number:<18} {meaning.get(symbol, '')}".rstrip())
         return 0
 
 
@@ -236,15 +252,18 @@ class Verify:
     """Curve files (*.toml)."""
     target: Literal["auto", "numpy", "cython", "cpp_standalone"] = "auto"
     """Brian2 target."""
+    jobs: int = 2
+    """Files side by side."""
 
     def run(self) -> int:
-        from astro_sim.verification import verify_curve
+        from astro_sim.quantities import check_count
+        from astro_sim.verification import verify_curves
 
+        check_count("jobs", self.jobs)
         if not self.files:
             raise ValueError("files must name at least one curve file, got none")
         agree = True
-        for path in self.files:
-            report = verify_curve(path, target=self.target)
+        for report in verify_curves(self.files, target=self.target, n_jobs=self.jobs):
             print(report, flush=True)
             agree = agree and report.ok
         return 0 if agree else 1
@@ -310,10 +329,11 @@ class SweepRates:
     """Folder of the conditions; an interrupted sweep goes on in it."""
 
     def run(self) -> int:
-        from brian2 import Hz, Quantity, second
+        from brian2 import Hz, second
 
         from astro_sim.models import TripartiteSynapses
         from astro_sim.protocols import Poisson, log_rates
+        from astro_sim.quantities import Checked
         from astro_sim.recording import save_recording
         from astro_sim.sweep import Sweep, run_sweep
 
@@ -321,10 +341,10 @@ class SweepRates:
         low, high, n = self.rates_hz
         axes = {"protocol.rate": log_rates(low * Hz, high * Hz, n)}
         if self.parameter is not None:
-            value = model
-            for name in self.parameter.split("."):
-                value = getattr(value, name, None)
-            if not isinstance(value, Quantity):
+            *tables, symbol = self.parameter.split(".")
+            owner = functools.reduce(lambda table, name: getattr(table, name, None), tables, model)
+            value = owner.quantities().get(symbol) if isinstance(owner, Checked) else None
+            if value is None:
                 raise ValueError(f"parameter must be a quantity such as release.U_0__star, got {self.parameter!r}")
             axes[self.parameter] = [factor * value for factor in self.factors]
         protocol = Poisson(rate=1 * Hz, length=self.duration_s * second)
@@ -453,8 +473,9 @@ def _parse(parse: Callable[..., Any], *args: Any, **options: Any) -> Any:
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        words = " ".join(drawn.getvalue().translate(dict.fromkeys(map(ord, "╭╮╰╯│─"), " ")).split())
-        raise ValueError(re.sub(r" -{3,} ", "; ", words)) from None
+        inside = drawn.getvalue().translate(dict.fromkeys(map(ord, "╭╮╰╯│"), " "))
+        parts = [" ".join(part.split()).rstrip(".") for part in re.split("[-─]{3,}", inside)]
+        raise ValueError("; ".join(filter(None, parts[1:]))) from None  # the first is the heading of the box
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Both command lines: a help text for everything, one line for a mistake, a traceback only when asked for."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -66,10 +67,30 @@ MISTAKES = [
     (astro_sim_main.main, ["presets", "fmm"], "fmm"),
     (astro_sim_main.main, ["simulate", "chi", "--duration-s", "-5"], "duration must be positive"),
     (astro_sim_main.main, ["simulate", "li-rinzel", "--ip3-um", "nan"], "must be finite"),
+    (astro_sim_main.main, ["simulate", "li-rinzel", "--rate-hz", "-1"], "rate_hz must be left out for li-rinzel"),
+    (astro_sim_main.main, ["simulate", "tripartite", "--ip3-um", "1"], "ip3_um must be left out for tripartite"),
+    (
+        astro_sim_main.main,
+        ["simulate", "--no-gliotransmission", "--alpha", "0"],
+        "alpha must be left out for tripartite without gliotransmission, where it does nothing, got 0.0",
+    ),
+    (
+        astro_sim_main.main,
+        ["simulate", "--n", "x"],
+        "error: Error parsing --n: invalid literal for int() with base 10: 'x'; Argument helptext",
+    ),
+    (
+        astro_sim_main.main,
+        ["simulate", "--bogus"],
+        "error: Unrecognized options: --bogus; For full helptext, run astro-sim --help",
+    ),
+    (astro_sim_main.main, ["sweep", "--parameter", "release.U"], "parameter must be a quantity such as release.U_0__"),
+    (astro_sim_main.main, ["sweep", "--parameter", "astrocyte"], "parameter must be a quantity such as release.U_0__"),
     (astro_sim_main.main, ["curves", "--set", "O_P"], "set must be SYMBOL=VALUE"),
     (astro_sim_main.main, ["curves", "--set", "O_Q=x2", "--only", "ltp"], "O_Q"),
     (astro_sim_main.main, ["curves", "--only", "ltpp"], "ltpp"),
-    (astro_sim_main.main, ["verify", "nowhere.toml"], "nowhere.toml"),
+    (astro_sim_main.main, ["verify", "nowhere.toml"], "nowhere.toml must be a readable curve file, got No such"),
+    (astro_sim_main.main, ["verify", "nowhere.toml", "--jobs", "0"], "jobs must be an integer of at least 1, got 0"),
     (astro_sim_main.main, ["fit", "nowhere.csv"], "nowhere.csv"),
     (rmaat_main.main, ["train", "--recipe", "nowhere.toml"], "recipe must be a readable TOML file"),
     (rmaat_main.main, ["train", "--lr", "-1"], "lr must be positive"),
@@ -114,7 +135,7 @@ def test_debug_shows_the_traceback(capsys):
 
 def test_presets_print_every_value_with_its_source(capsys):
     _, out, _ = run(astro_sim_main.main, capsys, "presets", "am")
-    assert "figure 2" in out and "K_P          0.1 uM\n" in out
+    assert "figure 2" in out and re.search(r"K_P +0.1 uM +Ca2\+ affinity of SERCA\n", out)
 
 
 @pytest.mark.parametrize("command", ["astro_sim presets", "rmaat data list"])
@@ -151,6 +172,26 @@ def test_a_sweep_is_resumed_and_read_back(capsys, tmp_path):
     assert run(astro_sim_main.main, capsys, *words)[0] == 0
     assert run(astro_sim_main.main, capsys, *words)[0] == 0
     assert load_recording(tmp_path / "sweep.nc").sizes["condition"] == 2
+
+
+@pytest.mark.parametrize("model", ["li-rinzel", "chi"])
+def test_a_cell_cycles_where_nothing_else_is_said(model, capsys, tmp_path):
+    words = ["simulate", model, "--n", "1", "--target", "numpy", "--out", str(tmp_path)]
+    status, out, err = run(astro_sim_main.main, capsys, *words)
+    lowest, highest = map(float, re.search(r"^C +uM .* ([\d.]+) +([\d.]+)$", out, re.MULTILINE).groups())
+    assert status == 0 and highest > 10 * lowest
+    assert "100 % |" in err and "300.001" not in err
+
+
+@pytest.mark.parametrize("parameter", ["release.U_0__star", "gliotransmission.alpha", "astrocyte.calcium.O_P", "noise"])
+def test_any_parameter_of_the_model_can_be_swept(parameter, capsys, tmp_path, monkeypatch):
+    swept = []
+    monkeypatch.setattr("astro_sim.sweep.run_sweep", lambda sweep, *_, **__: swept.append(sweep))
+    monkeypatch.setattr("astro_sim.recording.save_recording", lambda *_: None)
+    words = ["sweep", "--parameter", parameter, "--factors", "0.5", "1.0", "--out", str(tmp_path)]
+    assert run(astro_sim_main.main, capsys, *words)[0] == 0
+    low, high = swept[0].axes[parameter]
+    assert swept[0].n_conditions == 50 and 2 * low == high
 
 
 def test_data_make_prints_the_card(capsys, tmp_path):
