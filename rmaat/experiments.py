@@ -159,7 +159,7 @@ class ExperimentConfig:
                 options["max_len"] = int(variant.input * options["max_len"])
         if self.unmatched:
             d_ff = min(load_recipe(other).network.d_ff for other in sorted(path.parent.glob("*.toml")))
-            network, names = dataclasses.replace(network, d_ff=d_ff), [*names, "unmatched"]
+            network, names = dataclasses.replace(network, d_ff=d_ff), [*names, tables.UNMATCHED]
         name = "--".join([model, *names])
         folder = self.work / task / f"{name}-s{seed}"
         train_config = dataclasses.replace(recipe, run=folder, network=network, task_options=options)
@@ -330,10 +330,9 @@ def render_experiments(folder: Path | str) -> Path:
     if find_spec("matplotlib"):
         for task in dict.fromkeys(result["task"] for result in results):
             found = [result for result in results if result["task"] == task]
-            if plain := [result for result in found if not result["variant"]]:
-                text += _chart(folder, task, plain, tables.published_of(task))
-            if studied := tables.variants_of(found):
-                text += _chart(folder, f"{task}-variants", studied, {})
+            for kind, part in tables.parts(found).items():
+                published = {} if kind == "variants" else tables.published_of(task)
+                text += _chart(folder, f"{task}-{kind}".strip("-"), part, published)
     return write_text(folder / "README.md", text.replace("\n\n\n", "\n\n"))
 
 
@@ -342,7 +341,11 @@ def _chart(folder: Path, name: str, results: list[dict[str, Any]], published: Ma
     from rmaat.plotting import panels, plot_accuracy, save_figure
 
     groups = tables.ranked(results).items()
-    bars = {variant or model: [result["accuracy"] for result in seeds] for (model, variant), seeds in groups}
+    several = len({result["model"] for result in results}) > 1
+    bars = {
+        f"{model} ({variant})" if variant and several else variant or model: [result["accuracy"] for result in seeds]
+        for (model, variant), seeds in groups
+    }
     ax = panels(size=(4.5, 1.4 + 0.17 * (len(bars) + len(published))))
     plot_accuracy(bars, published, max(result["majority_rate"] for result in results), ax=ax)
     caption = f"Test accuracy, every seed a point: {name}."

@@ -12,6 +12,7 @@ LRA_COLUMN = {
     **{"listops": "listops", "listops-release": "listops", "text": "text", "retrieval": "retrieval", "image": "image"},
     **{"pathfinder32": "pathfinder", "pathfinder32-release": "pathfinder"},
 }
+UNMATCHED = "unmatched"  # the last part of a variant's name, where all models have the same d_ff
 LEARNED_MARGIN = 0.05  # a training accuracy this little above chance is chance
 
 
@@ -32,24 +33,36 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def accuracy_tables(results: Sequence[Mapping[str, Any]]) -> str:
-    """Per task a table of the models and one of the model's variants: accuracy as mean ± sd over seeds, and costs.
+    """Per task its :func:`parts` as tables: accuracy as mean ± sd over seeds, and costs.
 
-    The former also has the published numbers. Results whose settings differ among the seeds of one row are marked.
+    Models stand beside the published numbers. Results whose settings differ among the seeds of one row are marked.
     """
     text = ""
     for task, found in _grouped(results, lambda result: result["task"]).items():
         text += f"## {task}\n\n"
-        if plain := [result for result in found if not result["variant"]]:
-            text += _accuracy_table(task, plain) + "\n"
-        if studied := variants_of(found):
-            text += f"### Variants of {studied[0]['model']} on {task}\n\n{_accuracy_table('', studied)}\n"
+        for kind, part in parts(found).items():
+            heading = {UNMATCHED: "Unmatched d_ff", "variants": f"Variants of {part[0]['model']}"}.get(kind)
+            text += f"### {heading} on {task}\n\n" if heading else ""
+            text += _accuracy_table(task if kind != "variants" else "", part) + "\n"
     return text
 
 
-def variants_of(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The results of a model's variants, and of the model itself beside them; [] without variants."""
-    studied = {result["model"] for result in results if result["variant"]}
-    return [result for result in results if result["model"] in studied]
+def parts(results: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """What a task's results have to be shown apart, by kind; kinds without results are left out.
+
+    "" has the models; "unmatched" those with one d_ff for all, the word dropped from their variants; "variants" a
+    model's variants, and the model itself beside them.
+    """
+    plain, unmatched, studied = [], [], []
+    for result in results:
+        *changes, last = result["variant"].split("--")
+        if last == UNMATCHED:
+            unmatched.append({**result, "variant": "--".join(changes)})
+        else:
+            (studied if last else plain).append(result)
+    names = {result["model"] for result in studied}
+    beside = [result for result in plain if result["model"] in names]
+    return {kind: part for kind, part in (("", plain), (UNMATCHED, unmatched), ("variants", beside + studied)) if part}
 
 
 def _accuracy_table(task: str, results: Sequence[Mapping[str, Any]]) -> str:

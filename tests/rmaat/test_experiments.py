@@ -15,7 +15,15 @@ import pytest
 from rmaat import tables
 from rmaat.baselines import NAMES, build_model, count_parameters
 from rmaat.config import ModelConfig
-from rmaat.experiments import VARIANTS, ExperimentConfig, Variant, carry_out, load_results, run_experiments
+from rmaat.experiments import (
+    VARIANTS,
+    ExperimentConfig,
+    Variant,
+    carry_out,
+    load_results,
+    render_experiments,
+    run_experiments,
+)
 from rmaat.recipes import load_recipe
 
 RECIPES = Path(__file__).parents[2] / "benchmarks" / "lra"
@@ -240,6 +248,23 @@ def test_variants_stand_in_a_table_of_their_own_beside_their_model():
     assert variants.index("| rmaat (no-P) | 50.0") < variants.index("| rmaat | 40.0") and "rmt" not in variants
     assert "Variants" not in tables.accuracy_tables(found[:2])
     assert tables.accuracy_tables(found[2:]).count("| rmaat (no-P) |") == 1
+
+
+def test_unmatched_models_stand_in_a_table_and_a_chart_of_their_own(tmp_path, monkeypatch):
+    found = [result("rmaat", 0.4, variant="unmatched"), result("rmt", 0.3, variant="unmatched")]
+    found += [result("rmaat", 0.5, variant="no-P--unmatched"), result("rmaat", 0.45), result("rmaat", 0.2, variant="x")]
+    for k, each in enumerate(found):
+        path = tmp_path / "listops" / f"{k}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(each))
+    charts = []
+    monkeypatch.setattr("rmaat.plotting.plot_accuracy", lambda bars, published, *_, ax: charts.append([*bars]))
+    text = render_experiments(tmp_path).read_text()
+    plain, unmatched = text.split("### Unmatched d_ff on listops")
+    unmatched, variants = unmatched.split("### Variants of rmaat on listops")
+    assert [row in unmatched for row in ("| rmaat |", "| rmt |", "| rmaat (no-P) |", "published: S5")] == [True] * 4
+    assert "(no-P" not in plain + variants and "| rmaat (x) |" in variants and "| rmt |" not in plain + variants
+    assert charts == [["rmaat"], ["rmaat (no-P)", "rmaat", "rmt"], ["rmaat", "x"]]
 
 
 def test_seeds_with_different_settings_are_marked():
