@@ -3,12 +3,13 @@
 import dataclasses
 import json
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import torch
 
 from rmaat.config import ModelConfig
-from rmaat.curves import Curve, load_curve, parse_curve
+from rmaat.curves import Curve, CurveFileError, load_curve, parse_curve
 from rmaat.files import read_json, read_tensors, write_tensors, write_text
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def save_model(model: "RMAAT", folder: str | Path) -> Path:
     curves = model.constants.curves
     for name, curve in curves.items():
         file = _drawn(parse_curve(curve.text), curve.draw, curve.draw_seed)
-        if (file.form, file.parameters) != (curve.form, curve.parameters):
+        if any(getattr(file, field) != getattr(curve, field) for field in ("form", "parameters", "x", "extrapolate")):
             raise ValueError(f"curve {name!r} must be as in its file to be saved, got other values; write a new file")
         curve.save(folder / "curves" / f"{name}.toml")
     draws = {name: [curve.draw, curve.draw_seed] for name, curve in curves.items() if curve.draw is not None}
@@ -49,7 +50,8 @@ def load_model(kind: type["RMAAT"], folder: str | Path) -> "RMAAT":
     Raises
     ------
     ValueError
-        If the folder holds no model, a damaged one, or one of another class or of parts that do not fit.
+        If the folder holds no model, a damaged one, or one of another class or of parts that do not fit. A
+        CurveFileError if its curve files are missing or damaged.
     """
     from rmaat import baselines
     from rmaat.model import RMAAT
@@ -61,17 +63,23 @@ def load_model(kind: type["RMAAT"], folder: str | Path) -> "RMAAT":
     if missing := {"class", "config", "curve_draws"} - record.keys():
         raise ValueError(f"{path} must hold {min(missing)}, got none; save the model again")
     models = (RMAAT, baselines.Memformer, baselines.TemporalLatentBottleneck, baselines.StateSpaceModel, kind)
-    found = {model.__name__: model for model in models}.get(record["class"])
+    found = {model.__name__: model for model in models}.get(str(record["class"]))
     if found is None:
         raise ValueError(f"{path} must be of a class of rmaat, got {record['class']!r}; load it by that class")
     try:
         config = ModelConfig(**record["config"])
         curves = {file.stem: load_curve(file) for file in sorted((path.parent / "curves").glob("*.toml"))}
         drawn = {name: _drawn(curves[name], *draw) for name, draw in record["curve_draws"].items()}
-    except (TypeError, KeyError) as error:
+    except CurveFileError:
+        raise
+    except (AttributeError, TypeError, ValueError, LookupError) as error:
         raise ValueError(f"{path} must be of this version of rmaat, got {error}; save the model again") from error
-    with torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
-        model = found(config, curves | drawn)
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
+        try:
+            model = found(config, curves | drawn)
+        except CurveFileError as error:
+            rule = f"{folder} must carry the curve files that it was trained from in curves/"
+            raise CurveFileError(f"{rule}, got: {error}") from error
     tensors = read_tensors(path.with_name("model.safetensors"))
     for name, tensor in model.state_dict(keep_vars=True).items():
         if name in tensors:
@@ -79,7 +87,7 @@ def load_model(kind: type["RMAAT"], folder: str | Path) -> "RMAAT":
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        reason = " ".join(str(error).split(":", 1)[-1].split())
+        reason = shorten(str(error).split(":", 1)[-1], 200)
         raise ValueError(f"{folder}/model.safetensors must hold the weights of this model, got {reason}") from error
     return model.eval()
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 
 from rmaat.config import check_count
-from rmaat.curves import Curve, CurveFileError
+from rmaat.curves import Curve
 from rmaat.memory import Retention
 from rmaat.model import RMAAT
 
@@ -56,11 +56,7 @@ def trace(run: str | Path, *, n_segments: int | None = None) -> list[Derived]:
         check_count("n_segments", n_segments)
     folder = Path(run)
     folder = folder / "model" if (folder / "model").is_dir() else folder
-    try:
-        model = RMAAT.from_pretrained(folder)
-    except CurveFileError as error:
-        rule = f"{folder} must carry the curve files that it was trained from in curves/"
-        raise CurveFileError(f"{rule}, got: {error}") from error
+    model = RMAAT.from_pretrained(folder)
     provenance = model.provenance(n_segments)
     values = {
         "alpha": _alpha(model),

@@ -329,12 +329,14 @@ def test_tied_weights_and_mixed_types_are_kept(build, tmp_path):
     assert [(name, tensor.dtype) for name, tensor in loaded.state_dict().items()] == kinds
     assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in model.state_dict().items())
 
+
 def test_a_changed_curve_is_not_saved_as_its_file(curves, tmp_path):
     curve = curves["ltp_population"]
-    changed = dataclasses.replace(curve, parameters={name: 2 * value for name, value in curve.parameters.items()})
-    model = RMAAT(ModelConfig(**SMALL), {**curves, "ltp_population": changed})
-    with pytest.raises(ValueError, match=r"curve 'ltp_population' must be as in its file to be saved, got oth"):
-        model.save_pretrained(tmp_path)
+    doubled = {name: 2 * value for name, value in curve.parameters.items()}
+    for changes in ({"parameters": doubled}, {"x": curve.x | {"range": [0.1, 1.0]}}):
+        model = RMAAT(ModelConfig(**SMALL), {**curves, "ltp_population": dataclasses.replace(curve, **changes)})
+        with pytest.raises(ValueError, match=r"curve 'ltp_population' must be as in its file to be saved, got oth"):
+            model.save_pretrained(tmp_path)
 
 
 def test_loading_draws_no_random_numbers(build, tmp_path):
@@ -342,7 +344,8 @@ def test_loading_draws_no_random_numbers(build, tmp_path):
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    RMAAT.from_pretrained(folder)
+    with torch.device("meta"):
+        assert not RMAAT.from_pretrained(folder).memory.is_meta
     assert torch.equal(torch.rand(1), expected)
 
 
@@ -361,6 +364,9 @@ def test_a_subclass_of_ones_own_is_loaded_by_itself(curves, tmp_path):
     ("changes", "message"),
     [
         ({"config": {"colour": 1}}, r"config.json must be of this version of rmaat, got .*colour.*; save"),
+        ({"config": {**SMALL, "n_heads": 5}}, r"config.json must be of this version of rmaat, got n_heads must divide"),
+        ({"class": ["RMAAT"]}, r"config.json must be of a class of rmaat, got \['RMAAT'\]"),
+        ({"curve_draws": []}, r"config.json must be of this version of rmaat, got 'list' object"),
         ({"curve_draws": {"nothing": [0, 0]}}, r"config.json must be of this version of rmaat, got 'nothing'; sav"),
         ({"config": {**SMALL, "d_ff": 40}}, r"model.safetensors must hold the weights of this model, got size mis"),
     ],
