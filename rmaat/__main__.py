@@ -291,8 +291,9 @@ def _parse(parse: Callable[..., Any], *args: Any, **options: Any) -> Any:
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        lines = [line.strip("│ ") for line in drawn.getvalue().splitlines() if line[:1] not in "╭╰"]
-        raise ValueError(re.sub(r"\.? ─+ ", "; ", " ".join(lines))) from None
+        inside = drawn.getvalue().translate(dict.fromkeys(map(ord, "╭╮╰╯│"), " "))
+        parts = [" ".join(part.split()).rstrip(".") for part in re.split("[-─]{3,}", inside)]
+        raise ValueError("; ".join(filter(None, parts[1:]))) from None  # the first is the heading of the box
 
 
 if __name__ == "__main__":
