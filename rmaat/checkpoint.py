@@ -67,9 +67,8 @@ class RunFolder:
         ValueError
             If the folder holds a run of another configuration (fields in `ignore` may differ), or other curves.
         """
-        hashes = {name: hashlib.sha256(curve.text.encode()).hexdigest() for name, curve in curves.items()}
         settings = {key: value for key, value in train.items() if key != "network"}
-        record = {"train": settings, "network": dict(network), "curves": hashes, "task": dict(card)}
+        record = {"train": settings, "network": dict(network), "curves": curve_hashes(curves), "task": dict(card)}
         text = json.dumps(record, indent=2, default=str) + "\n"
         path = self.path / "config.json"
         if path.exists():
@@ -192,6 +191,11 @@ class RunFolder:
             if file is not None:
                 file.close()
         self._log, self._board = None, None
+
+
+def curve_hashes(curves: Mapping[str, Curve]) -> dict[str, str]:
+    """SHA-256 of each curve's file, by name."""
+    return {name: hashlib.sha256(curve.text.encode()).hexdigest() for name, curve in curves.items()}
 
 
 def add_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -27,8 +28,11 @@ from time import perf_counter
 from typing import Any, Literal
 
 from rmaat import tables
-from rmaat.baselines import build_model, count_parameters
+from rmaat.baselines import build_model, count_parameters, model_config
+from rmaat.checkpoint import curve_hashes
 from rmaat.config import ModelConfig, TrainConfig
+from rmaat.constants import Constants
+from rmaat.curves import load_curves
 from rmaat.evaluate import draw_curves
 from rmaat.files import read_json, write_text
 from rmaat.recipes import load_recipe
@@ -42,6 +46,9 @@ S4, S5, LRU and Mega stand 16 to 19 points above its published five-task average
 and the longest test sequence fill. On a CPU "peak MB" is the process's largest resident set, libraries included.
 "s/step" is wall-clock time, in which other runs may have shared the machine: `rmaat bench speed` compares speeds.
 """
+
+NEEDED = "task model variant seed accuracy majority_rate steps parameters parameters_of_R segments".split()
+NEEDED += "seconds_per_step peak_bytes device settings".split()
 
 
 @dataclass(frozen=True)
@@ -185,8 +192,14 @@ class Run:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of `settings`, by which a result is told from one of a recipe that has changed since."""
+        """Hash of `settings`, the same for all results of the same settings."""
         return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    @cached_property
+    def curve_hashes(self) -> dict[str, str]:
+        """Hashes of the curves that the model reads, by name."""
+        network = model_config(self.train.model, self.train.network)
+        return curve_hashes(Constants.resolve(network, load_curves(self.train.curves)).curves)
 
     def result(self) -> dict[str, Any] | None:
         """The run's result, if it has one; fields that TrainConfig and ModelConfig have got since do not count.
@@ -194,26 +207,27 @@ class Run:
         Raises
         ------
         ValueError
-            If the file is damaged, or its settings are not those of the run.
+            If the file is damaged, or its settings or the curves that the model reads are not those of the run.
         """
         if not self.path.exists():
             return None
-        result = read_json(self.path)
-        if result.get("fingerprint") != self.fingerprint:
-            was, now = _flatten(result.get("settings", {})), _flatten(self.settings)
-            shared = [name for name in now if name in was]
-            changed = [f"{name} {was[name]!r} instead of {now[name]!r}" for name in shared if was[name] != now[name]]
-            if changed:
-                raise ValueError(
-                    f"{self.path} must be a result of the recipe and changes as they are, got {', '.join(changed)}; "
-                    "delete it or choose another --results"
-                )
+        result = read_result(self.path)
+        was = _flatten(result["settings"], result.get("curves", {}))
+        now = _flatten(self.settings, self.curve_hashes)
+        shared = [name for name in now if name in was]
+        changed = [f"{name} {was[name]!r} instead of {now[name]!r}" for name in shared if was[name] != now[name]]
+        if changed:
+            raise ValueError(
+                f"{self.path} must be a result of the recipe, changes and curves as they are, "
+                f"got {', '.join(changed)}; delete it or choose another --results"
+            )
         return result
 
 
-def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _flatten(settings: Mapping[str, Any], hashes: Mapping[str, str]) -> dict[str, Any]:
     network = {f"network.{name}": value for name, value in settings.get("network", {}).items()}
-    return {name: value for name, value in settings.items() if name != "network"} | network
+    curves = {f"curves.{name}": digest[:12] for name, digest in hashes.items()}
+    return {name: value for name, value in settings.items() if name != "network"} | network | curves
 
 
 def run_experiments(config: ExperimentConfig, report: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
@@ -356,4 +370,19 @@ def _chart(folder: Path, name: str, results: list[dict[str, Any]], published: Ma
 
 def load_results(folder: Path | str) -> list[dict[str, Any]]:
     """All results below a folder."""
-    return [read_json(path) for path in sorted(Path(folder).glob("*/*.json"))]
+    return [read_result(path) for path in sorted(Path(folder).glob("*/*.json"))]
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Read one result.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or lacks something that the tables show.
+    """
+    result = read_json(path)
+    missing = [name for name in NEEDED if name not in result]
+    if missing or not result["settings"]:
+        raise ValueError(f"{path} must hold a whole result, got no {(missing or ['settings'])[0]}; delete it")
+    return result

@@ -167,13 +167,23 @@ def test_results_of_other_settings_are_refused(config, in_process):
     (run,), (result,) = config.runs(), run_experiments(config)
     recipe = config.recipes / "recall" / "rmt.toml"
     recipe.write_text(recipe.read_text().replace("d_ff = 10", "d_ff = 12"))
-    message = r"rmt-s0.json must be a result of the recipe and changes as they are, got steps 4 instead of 2, "
+    message = r"rmt-s0.json must be a result of the recipe, changes and curves as they are, got steps 4 instead of 2, "
     with pytest.raises(ValueError, match=message + r"network.d_ff 10 instead of 12; delete it or choose another"):
         run_experiments(replace(config, models=("rmaat", "rmt"), changes={"steps": 2}))
     assert not (config.work / "recall" / "rmaat-s0").exists()  # refused before anything is trained
     del result["settings"]["patience"], result["settings"]["network"]["grid"]  # of a time before there were such fields
     run.path.write_text(json.dumps(result | {"fingerprint": "older"}))
     assert run.result() is not None
+
+
+def test_results_of_other_curves_are_refused_where_the_model_reads_them(config, in_process):
+    run_experiments(config)
+    path = config.curves / "ltp_population.toml"
+    path.write_text(path.read_text() + "# changed\n")
+    assert len(run_experiments(replace(config, models=("rmt",)))) == 1  # follows no curve
+    message = r"rmaat-s0.json must be .* as they are, got curves.ltp_population '\w{12}' instead of '\w{12}'; delete it"
+    with pytest.raises(ValueError, match=message):
+        run_experiments(config)
 
 
 @pytest.mark.parametrize(("folder", "models"), [("lra", NAMES), ("deviation", ("rmaat",))])
@@ -187,12 +197,21 @@ def test_committed_results_are_of_todays_recipes(folder, models):
     assert not there
 
 
-def test_damaged_results_are_named(config):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"task": "rec', "must be a whole JSON file, got Unterminated string"),
+        ("{}", "must hold a whole result, got no task; delete it$"),
+        ('{"settings": {}, ', "must hold a whole result, got no settings; delete it$"),
+    ],
+)
+def test_damaged_results_are_named(config, text, message):
     (run,) = replace(config, models=("rmt",)).runs()
     run.path.parent.mkdir(parents=True)
-    run.path.write_text('{"task": "rec')
+    whole = json.dumps({name: value for name, value in result("rmt", 0.5).items() if name != "settings"})
+    run.path.write_text(text + whole[1:] if text.endswith(", ") else text)
     for read in (run.result, lambda: load_results(config.results)):
-        with pytest.raises(ValueError, match=r"rmt-s0.json must be a whole JSON file, got Unterminated string"):
+        with pytest.raises(ValueError, match=f"rmt-s0.json {message}"):
             read()
 
 
