@@ -25,10 +25,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rmaat import tables
-from rmaat.baselines import build_model
+from rmaat.baselines import build_model, model_config
+from rmaat.checkpoint import curve_hashes
 from rmaat.config import ModelConfig
+from rmaat.constants import Constants
 from rmaat.curves import Curve, load_curves
-from rmaat.files import write_text
+from rmaat.files import read_json, write_text
 from rmaat.memory import segment_weights
 from rmaat.segments import State
 from rmaat.tasks import Split, load_task
@@ -203,12 +205,18 @@ def run_probe(config: ProbeConfig, report: Callable[[str], None] | None = None) 
     ----------
     report : callable, optional
         Told one line after each cell.
+
+    Raises
+    ------
+    ValueError
+        If a cell that is there was trained with other curves.
     """
     curves = load_curves(config.curve_folder)
     started = perf_counter()
     for cell in config.cells():
         path = config.out / "cells" / f"{cell.name}.json"
         if path.exists():
+            _compare_curves(path, cell, curves)
             continue
         if config.max_seconds is not None and perf_counter() - started > config.max_seconds:
             break
@@ -220,6 +228,22 @@ def run_probe(config: ProbeConfig, report: Callable[[str], None] | None = None) 
             report(f"{cell.name}: {seen} ({result['seconds']:.0f} s)")
     render_probe(config.out)
     return load_cells(config.out)
+
+
+def _compare_curves(path: Path, cell: ProbeCell, curves: Mapping[str, Curve]) -> None:
+    now = _hashes_read(cell, curves)
+    was = read_json(path).get("curves", now)  # older cells do not say
+    if changed := [name for name in now if was.get(name) != now[name]]:
+        raise ValueError(
+            f"{path} must be a cell of the curves as they are, got another {changed[0]}; "
+            "delete it or choose another --out"
+        )
+
+
+def _hashes_read(cell: ProbeCell, curves: Mapping[str, Curve]) -> dict[str, str]:
+    """Hashes of the curves that the cell's model reads, by the name under which it does."""
+    network = model_config(cell.model, cell.network(2, 2))
+    return curve_hashes(Constants.resolve(network, cell.pick(curves)).curves)
 
 
 def render_probe(folder: Path | str) -> Path:
@@ -241,7 +265,7 @@ def render_probe(folder: Path | str) -> Path:
 
 def load_cells(folder: Path | str) -> list[dict[str, Any]]:
     """The results of all finished cells in a probe's folder."""
-    results = [json.loads(path.read_text()) for path in sorted((Path(folder) / "cells").glob("*.json"))]
+    results = [read_json(path) for path in sorted((Path(folder) / "cells").glob("*.json"))]
     return [{**result, "cell": asdict(ProbeCell(**result["cell"]))} for result in results]  # older ones: defaults
 
 
@@ -251,9 +275,9 @@ def run_cell(cell: ProbeCell, curves: Mapping[str, Curve]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``cell``; ``train_accuracy`` (of the last tenth of the steps), ``chance``, ``accuracy_at_T`` (a number per
-        segment), ``accuracy_at_stretch``, ``memory_rms`` (after each segment at stretch * T), ``diverged``,
-        ``weights`` (:func:`analytic_weights`), ``parameters``, ``seconds``.
+        ``cell``; ``curves`` (hashes of those that the model reads); ``train_accuracy`` (of the last tenth of the
+        steps), ``chance``, ``accuracy_at_T`` (a number per segment), ``accuracy_at_stretch``, ``memory_rms`` (after
+        each segment at stretch * T), ``diverged``, ``weights`` (:func:`analytic_weights`), ``parameters``, ``seconds``.
     """
     sizes = {"segment_len": cell.segment_len, "twins": True}
     task = load_task("recall", seed=cell.seed, n_segments=cell.n_segments, n_test=1024, **sizes)
@@ -269,6 +293,7 @@ def run_cell(cell: ProbeCell, curves: Mapping[str, Curve]) -> dict[str, Any]:
     longer = load_task("recall", seed=cell.seed, n_segments=further, n_train=1, n_validation=1, n_test=2048, **sizes)
     return {
         "cell": asdict(cell),
+        "curves": _hashes_read(cell, curves),
         "train_accuracy": train_accuracy,
         "chance": 1 / task.n_classes,
         "accuracy_at_T": accuracy_by_segment(model, task.test, cell.n_segments),

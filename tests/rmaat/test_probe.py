@@ -106,6 +106,22 @@ def test_a_probe_goes_on_where_it_stopped(folder):
     assert without_seconds[0] == without_seconds[1]
 
 
+def test_cells_of_other_curves_are_refused(folder):
+    config = ProbeConfig(
+        out=folder / "out", rules=("relax", "replace"), norms=("pre",), lrs=(1e-3,), seeds=(0,), cell=TINY,
+        curve_folder=folder / "curves", retentions=("single",),
+    )  # fmt: skip
+    relax, replaced = sorted(run_probe(config), key=lambda cell: cell["cell"]["rule"])
+    assert {"ltp"} < relax["curves"].keys() and "ltp" not in replaced["curves"]
+    curve = folder / "curves" / "ltp.toml"
+    curve.write_text(curve.read_text() + "# changed\n")
+    with pytest.raises(ValueError, match=r"relax-.* must be a cell of the curves as they are, got another ltp;"):
+        run_probe(config)
+    path = folder / "out" / "cells" / f"{next(config.cells()).name}.json"
+    path.write_text(json.dumps({name: value for name, value in relax.items() if name != "curves"}))
+    assert len(run_probe(config)) == 2  # of a time when cells did not name their curves
+
+
 def test_accuracy_is_that_of_the_marked_segment():
     split = load_task("recall", n_segments=4, segment_len=4, twins=True, n_train=1, n_validation=1, n_test=400).test
 
