@@ -4,8 +4,11 @@
 belongs to it, and is replaced last, so that a run killed while saving still has the checkpoint before.
 """
 
+import errno
 import hashlib
 import json
+import os
+import shutil
 import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,6 +21,8 @@ from torch import nn
 
 from rmaat.curves import Curve
 from rmaat.files import read_json, write_tensors, write_text
+
+LEFTOVERS = (".model-*", ".*.json.*", "last/.*.json.*", ".log.jsonl.*", "last/.*.safetensors.*", "curves/.*.toml.*")
 
 
 @dataclass
@@ -36,6 +41,10 @@ class Loop:
     checks_without_gain: int = 0
     finished: bool = False
     scaler: dict[str, Any] = field(default_factory=dict)
+
+
+class OtherRunError(ValueError):
+    """The folder holds a run of another configuration, or other curves."""
 
 
 class RunFolder:
@@ -59,34 +68,50 @@ class RunFolder:
         curves: Mapping[str, Curve],
         card: Mapping[str, Any],
         ignore: Collection[str] = (),
+        processes: int = 1,
     ) -> None:
         """Write config.json and curves/, or check that they are those of the run that is there.
 
+        What a killed leg had written by half, under hidden names, is removed.
+
         Raises
         ------
-        ValueError
-            If the folder holds a run of another configuration (fields in `ignore` may differ), or other curves.
+        OtherRunError
+            If the folder holds a run of another configuration (fields in `ignore` may differ), of another number of
+            processes, whose batches are others, or of other curves.
         """
         settings = {key: value for key, value in train.items() if key != "network"}
-        record = {"train": settings, "network": dict(network), "curves": curve_hashes(curves), "task": dict(card)}
+        record = {
+            "processes": processes,
+            "train": settings,
+            "network": dict(network),
+            "curves": curve_hashes(curves),
+            "task": dict(card),
+        }
         text = json.dumps(record, indent=2, default=str) + "\n"
         path = self.path / "config.json"
         if path.exists():
             self._compare(read_json(path), json.loads(text), ignore)
-        elif self.writes:
+        if not self.writes:
+            return
+        for leftover in (path for pattern in LEFTOVERS for path in self.path.glob(pattern)):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        if not path.exists():
             self._copy_curves(curves)
             write_text(path, text)
 
     def _compare(self, old: dict[str, Any], new: dict[str, Any], ignore: Collection[str]) -> None:
+        pairs = {"processes": (old.get("processes", new["processes"]), new["processes"])}  # older runs do not say
         for section in ("train", "network", "curves", "task"):
             before, after = old.get(section, {}), new[section]
             for key in sorted({*before, *after} - (set(ignore) if section == "train" else set())):
-                was, now = before.get(key), after.get(key)
-                if was != now:
-                    raise ValueError(
-                        f"{section}.{key} must be that of the run in {self.path}, {was!r:.60}, got {now!r:.60}; "
-                        "choose another run folder or delete this one"
-                    )
+                pairs[f"{section}.{key}"] = before.get(key), after.get(key)
+        for name, (was, now) in pairs.items():
+            if was != now:
+                raise OtherRunError(
+                    f"{name} must be that of the run in {self.path}, {was!r:.60}, got {now!r:.60}; "
+                    "choose another run folder or delete this one"
+                )
 
     def _copy_curves(self, curves: Mapping[str, Curve]) -> None:
         """Copy the curves' files, unless they are there already."""
@@ -94,7 +119,7 @@ class RunFolder:
         there = {path.stem: path.read_bytes().decode() for path in folder.glob("*.toml")}
         wanted = {name: curve.text for name, curve in curves.items()}
         if other := [name for name in there if there[name] != wanted.get(name)]:
-            raise ValueError(f"{folder} must hold the curves to train from alone, got another {other[0]}; remove it")
+            raise OtherRunError(f"{folder} must hold the curves to train from alone, got another {other[0]}; remove it")
         for name, text in wanted.items():
             if name not in there:
                 write_text(folder / f"{name}.toml", text)
@@ -170,7 +195,7 @@ class RunFolder:
         lines = path.read_text().splitlines() if path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
         write_text(path, "".join(line + "\n" for line in kept))
-        self._log = path.open("a")
+        self._log = path.open("ab", buffering=0)
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter  # slow to import
 
@@ -179,8 +204,13 @@ class RunFolder:
     def log(self, step: int, **values: float) -> None:
         """Add one line to the log."""
         if self._log is not None:
-            self._log.write(json.dumps({"step": step, **values}) + "\n")
-            self._log.flush()
+            line = json.dumps({"step": step, **values}).encode() + b"\n"
+            try:
+                if self._log.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError as error:
+                path = self.path / "log.jsonl"
+                raise OSError(f"{path} must be writable, on a disk with room, got {error.strerror or error}") from error
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)

@@ -67,7 +67,8 @@ def train(config: TrainConfig) -> Path:
     with torch.random.fork_rng(devices=on_gpu):
         torch.manual_seed(config.seed)
         leg = _Leg(config, accelerator, folder, task, build_model(config.model, network, curves))
-        folder.open(asdict(config), asdict(network), curves, dict(task.card), ignore=WITHOUT_EFFECT)
+        processes = accelerator.num_processes
+        folder.open(asdict(config), asdict(network), curves, dict(task.card), WITHOUT_EFFECT, processes)
         accelerator.wait_for_everyone()
         leg.run()
     return folder.path

@@ -406,6 +406,42 @@ def test_another_configuration_in_the_same_folder(config, curve_folder):
         train(config)
 
 
+def test_another_number_of_processes_is_another_training(config):
+    train(replace(config, max_steps=2))
+    path = config.run / "config.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"processes": 2}))
+    with pytest.raises(ValueError, match=r"^processes must be that of the run in .*, 2, got 1; choose another run"):
+        train(config)
+    del record["processes"]  # of a time when it was not written down
+    path.write_text(json.dumps(record))
+    train(config)
+
+
+def test_half_written_files_of_a_killed_leg_are_removed(config):
+    train(replace(config, max_steps=2))
+    (config.run / ".model-x1").mkdir()
+    names = ".model-x1/a .log.jsonl.x1 .metrics.json.x1 last/.step-00000002.safetensors.x1 last/.loop.json.x1".split()
+    names += ["curves/.ltp.toml.x1", ".gitignore"]
+    for name in names:
+        (config.run / name).touch()
+    train(replace(config, max_steps=2))
+    assert [path.name for path in config.run.rglob(".*")] == [".gitignore"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_named_by_the_log(config, monkeypatch):
+    train(replace(config, max_steps=2))
+    opened = Path.open
+
+    def full(path, *args, **more):
+        return opened(Path("/dev/full") if args[:1] == ("ab",) else path, *args, **more)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(OSError, match=r"log.jsonl must be writable, on a disk with room, got No space left on device$"):
+        train(config)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
