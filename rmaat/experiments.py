@@ -3,7 +3,7 @@
 A run is a recipe ``RECIPES/<task>/<model>.toml``, a seed and possibly a variant: a change of the model that a study
 asks about. Its result is one JSON file ``RESULTS/<task>/<model>[--<variant>]-s<seed>.json``. A run that has one is
 done; a run that was killed goes on from its last checkpoint in ``WORK``; so the runner may be stopped at any time and
-results may come from several machines. To repeat a run, delete its result; one of other settings is refused.
+results may come from several machines. To repeat a run, delete its result; one of other settings or curves is refused.
 
 Studies: `models` compares models; `ablations` takes RMAAT apart; `memory` sweeps the number of memory tokens;
 `deviation` scales what the astrocytes set (a, alpha, position scale) away from its simulated value. The paper's "fewer
@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import platform
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -29,7 +30,7 @@ from typing import Any, Literal
 
 from rmaat import tables
 from rmaat.baselines import build_model, count_parameters, model_config
-from rmaat.checkpoint import curve_hashes
+from rmaat.checkpoint import OtherRunError, curve_hashes
 from rmaat.config import ModelConfig, TrainConfig
 from rmaat.constants import Constants
 from rmaat.curves import load_curves
@@ -241,10 +242,11 @@ def run_experiments(config: ExperimentConfig, report: Callable[[str], None] | No
     Raises
     ------
     ValueError
-        If a result that is there is damaged or of other settings.
+        If a result that is there is damaged or of other settings; at the end, if runs failed, which does not keep the
+        others from being carried out.
     """
     say = report or (lambda line: None)
-    started, results, runs = perf_counter(), [], list(config.runs())
+    started, results, failed, runs = perf_counter(), [], [], list(config.runs())
     for run in runs:
         run.result()  # what is to be refused is refused before anything is trained
     for run in runs:
@@ -254,16 +256,24 @@ def run_experiments(config: ExperimentConfig, report: Callable[[str], None] | No
         left = None if config.max_seconds is None else config.max_seconds - (perf_counter() - started)
         if left is not None and left <= 0:
             continue
-        say(f"{run.task} {run.path.stem}: training")
-        result = _in_fresh_process(run, left)
+        name = f"{run.task} {run.path.stem}"
+        say(f"{name}: training")
+        try:
+            result = _in_fresh_process(run, left)
+        except (ValueError, RuntimeError) as error:  # among them a process that was killed
+            failed.append(name)
+            say(f"{name}: failed, {error}")
+            continue
         if result is None:
-            say(f"{run.task} {run.path.stem}: stopped for want of time; the same command goes on")
+            say(f"{name}: stopped for want of time; the same command goes on")
             continue
         write_text(run.path, json.dumps(result, indent=1) + "\n")
         results.append(result)
-        say(f"{run.task} {run.path.stem}: accuracy {result['accuracy']:.3f} (majority {result['majority_rate']:.3f})")
+        say(f"{name}: accuracy {result['accuracy']:.3f} (majority {result['majority_rate']:.3f})")
     if results:
         render_experiments(config.results)
+    if failed:
+        raise ValueError(f"every run must reach its end, got {', '.join(failed)} failed; the same command tries again")
     return results
 
 
@@ -288,9 +298,19 @@ def end_with_parent() -> None:
 
 
 def carry_out(run: Run, seconds: float | None = None) -> dict[str, Any] | None:
-    """Train one run to its end, or for at most `seconds`; its result, or None if it is not finished."""
-    limit = {} if seconds is None else {"time_budget_s": seconds}
-    folder = train(dataclasses.replace(run.train, **limit))
+    """Train one run to its end, or for at most `seconds`; its result, or None if it is not finished.
+
+    A run folder that is finished, or is of other settings, is removed first: the run has no result, so it is repeated.
+    """
+    config = dataclasses.replace(run.train, **({} if seconds is None else {"time_budget_s": seconds}))
+    state = config.run / "last" / "loop.json"
+    if state.exists() and read_json(state).get("finished"):
+        shutil.rmtree(config.run)
+    try:
+        folder = train(config)
+    except OtherRunError:
+        shutil.rmtree(config.run)
+        folder = train(config)
     path = folder / "metrics.json"
     metrics = read_json(path) if path.exists() else {}
     if "test_accuracy" not in metrics:

@@ -147,6 +147,31 @@ def test_a_stopped_run_goes_on_to_the_same_result(config, in_process, tmp_path):
         assert resumed[0][name] == whole[0][name]
 
 
+def test_a_run_that_fails_does_not_stop_the_others(config, in_process):
+    recipe = config.recipes / "recall" / "rmaat.toml"
+    recipe.write_text(recipe.read_text() + "accumulate = 100\n")  # more than there are samples
+    lines = []
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"^every run must reach its end, got recall rmaat-s0 failed; "):
+            run_experiments(config, lines.append)
+        assert "| rmt |" in (config.results / "README.md").read_text()
+    assert lines[1].startswith("recall rmaat-s0: failed, ") and lines[3].startswith("recall rmt-s0: accuracy ")
+
+
+@pytest.mark.parametrize("earlier", [{}, {"lr": 0.1, "max_steps": 2}, {"lr": 0.1}])
+def test_without_a_result_a_run_is_trained_again(config, in_process, earlier):
+    """Its folder is finished, or of other settings."""
+    config = replace(config, models=("rmt",))
+    run_experiments(replace(config, changes=earlier))
+    (run,) = config.runs()
+    run.path.unlink(missing_ok=True)
+    mark = run.train.run / "mark"
+    mark.touch()
+    (result,) = run_experiments(config)
+    assert not mark.exists() and result["steps"] == 4
+    assert json.loads((run.train.run / "config.json").read_text())["train"]["lr"] == run.train.lr
+
+
 def test_changes_and_unmatched_sizes_reach_the_training(config):
     (run,) = replace(config, models=("rmt",), changes={"steps": 7, "device": "cpu"}).runs()
     assert run.train.steps == 7 and run.train.device == "cpu" and run.train.network.d_ff == 10
