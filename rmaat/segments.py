@@ -89,7 +89,7 @@ def check_tokens(tokens: Tensor, lengths: Tensor | None, vocab_size: int, ndim: 
     """Raise ValueError unless `tokens` are valid ids in (batch, length), or (batch, 2, length) for ``ndim = 3``."""
     for name, value in (("tokens", tokens), ("lengths", lengths)):
         kind = value.dtype if isinstance(value, Tensor) else f"{type(value).__name__}, which is no torch tensor"
-        if value is not None and kind not in (torch.int64, torch.int32):
+        if (name == "tokens" or value is not None) and kind not in (torch.int64, torch.int32):
             raise ValueError(f"{name} must be a tensor of type int64, got {kind}")
     shape = "(batch, length)" if ndim == 2 else "(batch, 2, length)"
     good = tokens.ndim == ndim and tokens.numel() > 0 and (ndim == 2 or tokens.shape[1] == 2)

@@ -10,7 +10,7 @@ import torch
 from rmaat.segments import State, check_state, check_tokens
 
 
-@pytest.mark.parametrize("tokens", [np.ones((2, 6), dtype=np.int64), [[1, 2]]])
+@pytest.mark.parametrize("tokens", [np.ones((2, 6), dtype=np.int64), [[1, 2]], None])
 def test_wrong_kinds_of_tokens_are_named(tokens):
     kind = type(tokens).__name__
     with pytest.raises(
