@@ -104,19 +104,36 @@ def draw_curves(folder: Path | None, draw: int | None, seed: int) -> dict[str, A
     return curves if draw is None else {name: curve.sample(draw + 1, seed)[draw] for name, curve in curves.items()}
 
 
-def evaluate(run: Path | str, split: str = "test", *, batch_size: int = 128, device: str = "cpu") -> dict[str, Any]:
+def require_device(device: str) -> None:
+    """Raise ValueError where PyTorch does not find the device."""
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device must be 'cpu' where PyTorch finds no GPU, got {device!r}")
+
+
+def evaluate(
+    run: Path | str,
+    split: str = "test",
+    *,
+    batch_size: int = 128,
+    device: str = "cpu",
+    data_dir: Path | None = None,
+) -> dict[str, Any]:
     """Accuracy and loss of a run's best model on one split of its task, beside the split's majority-class rate.
+
+    Parameters
+    ----------
+    data_dir : Path, optional
+        Where the task's data lie now; by default where they lay in training.
 
     Raises
     ------
     ValueError
         If the directory does not hold a whole run, or there is no such split or device.
     """
-    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device must be 'cpu' where PyTorch finds no GPU, got {device!r}")
+    require_device(device)
     model, record = load_run(run)
     train = record["train"]
-    task = load_task(train["task"], train["data_dir"], seed=train["task_seed"], **train["task_options"])
+    task = load_task(train["task"], data_dir or train["data_dir"], seed=train["task_seed"], **train["task_options"])
     samples = task.split(split)
     loss, right, asked = count_hits(model.to(device), samples, batch_size=batch_size).tolist()
     return {

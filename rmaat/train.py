@@ -17,7 +17,7 @@ import resource
 import sys
 import time
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ from tqdm.auto import tqdm
 from rmaat.baselines import build_model
 from rmaat.checkpoint import Loop, RunFolder
 from rmaat.config import ModelConfig, TrainConfig
-from rmaat.evaluate import count_hits, draw_curves, loss_and_hits, to_batch
+from rmaat.evaluate import count_hits, draw_curves, loss_and_hits, require_device, to_batch
 from rmaat.files import read_tensors
 from rmaat.optimiser import lr_factor, parameter_groups, step_seed
 from rmaat.tasks import IGNORED, Task, load_task
@@ -48,8 +48,10 @@ def train(config: TrainConfig) -> Path:
         If the directory holds a run of another configuration, or the task or the model cannot be made.
     """
     on_cpu = config.device == "cpu" or not torch.cuda.is_available()
-    if on_cpu and (config.device == "cuda" or config.precision == "fp16"):
-        raise ValueError(f"device and precision must suit a CPU, got {config.device!r} and {config.precision!r}")
+    if config.device != "auto":
+        require_device(config.device)
+    if on_cpu and config.precision == "fp16":
+        raise ValueError(f"precision must be 'no' or 'bf16' on a CPU, got {config.precision!r}")
     if config.network.carry_state:
         raise ValueError("carry_state must be False where samples come in random order, got True; write your own loop")
     AcceleratorState._reset_state(reset_partial_state=True)  # another run in this process may have had other settings
@@ -102,6 +104,7 @@ class _Leg:
             seed=config.seed,
         )
         self.since_log = {"seconds": 0.0, "samples": 0, "tokens": 0}
+        self.loss = torch.zeros((), device=accelerator.device)  # this process's share of the last step's
         self.shown: dict[str, str] = {}
 
     @property
@@ -133,6 +136,7 @@ class _Leg:
         ) as bar:
             while not self._run_is_over() and not self._leg_is_over():
                 self._take_step(bar)
+        self._last_loss()
         if self._run_is_over():
             self._finish()
         self._save()
@@ -160,17 +164,18 @@ class _Leg:
         config, loop = self.config, self.loop
         epoch, index, samples = next(self.batches)
         begun = time.perf_counter()
-        loss, norm = self._descend(samples)
+        self.loss, norm = self._descend(samples)
         loop.step, loop.epoch, loop.batch = loop.step + 1, epoch, index + 1
         self.since_log["seconds"] += time.perf_counter() - begun
         self.since_log["samples"] += len(samples)
         self.since_log["tokens"] += int(self.task.train.lengths[samples].sum())
         bar.update()
         if loop.step % config.log_every == 0 or loop.step == config.steps:
-            self._log(bar, loss, norm)
+            self._log(bar, norm)
         if loop.step % config.eval_every == 0 or loop.step == config.steps:
             self._check(bar)
         if loop.step % config.checkpoint_every == 0:
+            self._last_loss()
             self._save()
 
     def _descend(self, samples: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -206,11 +211,9 @@ class _Leg:
             return len(samples)
         return int((split.select(samples).labels != IGNORED).sum())
 
-    def _log(self, bar: tqdm, loss: torch.Tensor, norm: torch.Tensor) -> None:
+    def _log(self, bar: tqdm, norm: torch.Tensor) -> None:
         step, since = self.loop.step, self.since_log
-        loss, norm = float(self.accelerator.reduce(loss)), float(norm)
-        if not math.isfinite(loss):
-            raise ValueError(f"loss must stay finite, got {loss} at step {step}; lower lr or raise warmup")
+        loss, norm = self._last_loss(), float(norm)
         seconds = max(since["seconds"], 1e-9)
         rates = {f"{what}_per_s": since[what] / seconds for what in ("samples", "tokens")}
         lr = max(group["lr"] for group in self.optimizer.param_groups)
@@ -225,6 +228,7 @@ class _Leg:
         """Evaluate on the validation split; keep the model if it is the best so far."""
         loop = self.loop
         loss, accuracy = self._evaluate("validation")
+        self._finite("validation loss", loss)
         self.folder.log(loop.step, validation_loss=loss, validation_accuracy=accuracy)
         self.shown["validation"] = f"{accuracy:.3f}"
         bar.set_postfix(self.shown)
@@ -232,6 +236,16 @@ class _Leg:
         if accuracy > loop.best_accuracy:
             loop.best_accuracy, loop.best_step, loop.checks_without_gain = accuracy, loop.step, 0
             self.folder.save_best(self.bare)
+
+    def _last_loss(self) -> float:
+        """The loss of the last step, over all processes; what is kept of a run is kept after this check."""
+        return self._finite("loss", float(self.accelerator.reduce(self.loss)))
+
+    def _finite(self, name: str, loss: float) -> float:
+        if not math.isfinite(loss):
+            step = self.loop.step
+            raise ValueError(f"{name} must stay finite, got {loss} at step {step}; lower lr or raise warmup")
+        return loss
 
     def _evaluate(self, split: str) -> tuple[float, float]:
         """Loss and accuracy of the present weights on a split, shared out among the processes."""
@@ -247,9 +261,8 @@ class _Leg:
         return loss / asked, right / asked
 
     def _save(self) -> None:
-        seconds, self.loop.seconds = self.loop.seconds, self.seconds
-        self.folder.save(self.bare, self.optimizer, self.loop, self.accelerator.scaler)
-        self.loop.seconds = seconds
+        loop = replace(self.loop, seconds=self.seconds)
+        self.folder.save(self.bare, self.optimizer, loop, self.accelerator.scaler)
 
     def _finish(self) -> None:
         """Evaluate the best model on the test split and write metrics.json."""

@@ -24,6 +24,7 @@ from rmaat.train import train
 NETWORK = ModelConfig(
     vocab_size=2, d_model=16, n_heads=2, n_layers=1, d_ff=16, segment_len=4, n_memory=2, pooling="each", dropout=0.1
 )
+LISTOPS = {"min_length": 10, "max_length": 30, "n_train": 40, "n_validation": 10, "n_test": 10}
 TASK = {"n_segments": 3, "segment_len": 4, "n_symbols": 4, "n_train": 100, "n_validation": 40, "n_test": 40}
 
 
@@ -491,12 +492,41 @@ def test_divergence_is_named(config):
         train(replace(config, lr=1e30, clip=0.0))
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"eval_every": 5, "patience": 2},
+            "validation loss must stay finite, got nan at step 5; lower lr or raise warmup",
+        ),
+        (
+            {"eval_every": 50, "checkpoint_every": 4},
+            "loss must stay finite, got nan at step 4; lower lr or raise warmup",
+        ),
+        ({"eval_every": 50, "max_steps": 3}, "loss must stay finite, got nan at step 3; lower lr or raise warmup"),
+    ],
+)
+def test_nothing_is_kept_of_what_diverged(config, fields, message):
+    fields = {"log_every": 50, "checkpoint_every": 50} | fields
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        train(replace(config, lr=1e30, clip=0.0, warmup=0, **fields))
+    assert not list(config.run.rglob("*.safetensors")) and not (config.run / "metrics.json").exists()
+
+
+def test_data_that_were_moved(config, tmp_path):
+    train(replace(config, task="listops", task_options=LISTOPS, data_dir=tmp_path / "data", steps=4))
+    first = evaluate(config.run)
+    (tmp_path / "data").rename(tmp_path / "moved")
+    assert evaluate(config.run, data_dir=tmp_path / "moved") == first
+    assert not (tmp_path / "data").exists()
+
+
 def test_no_gpu(config):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    with pytest.raises(ValueError, match=r"device and precision must suit a CPU, got 'cuda' and 'no'"):
+    with pytest.raises(ValueError, match=r"^device must be 'cpu' where PyTorch finds no GPU, got 'cuda'$"):
         train(replace(config, device="cuda"))
-    with pytest.raises(ValueError, match=r"device and precision must suit a CPU, got 'auto' and 'fp16'"):
+    with pytest.raises(ValueError, match=r"^precision must be 'no' or 'bf16' on a CPU, got 'fp16'$"):
         train(replace(config, device="auto", precision="fp16"))
     with pytest.raises(ValueError, match=r"^device must be 'cpu' where PyTorch finds no GPU, got 'cuda:0'$"):
         evaluate(config.run, device="cuda:0")
