@@ -69,6 +69,11 @@ class Variant:
             scaled[name] = int(value) if isinstance(getattr(network, name), int) else value
         return dataclasses.replace(network, **self.set, **scaled)
 
+    def changes(self, network: ModelConfig) -> bool:
+        """Whether the variant is another model, or has less input."""
+        before, after = (dataclasses.replace(n, retention=n.timescales) for n in (network, self.apply(network)))
+        return before != after or self.input != 1
+
 
 def _rule(name: str, rule: str, retention: str | None = None) -> Variant:
     return Variant(name, {"memory_update": rule, "retention": retention})
@@ -108,7 +113,7 @@ VARIANTS = {"models": (), "ablations": ABLATIONS, "memory": MEMORY, "deviation":
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentConfig:
-    """Which runs make up an experiment."""
+    """Train models, or variants of one, on tasks by their recipes, with several seeds; tables of their accuracy."""
 
     tasks: tuple[str, ...] = ("listops", "pathfinder32", "image", "text", "retrieval")
     """Folders of recipes."""
@@ -137,6 +142,14 @@ class ExperimentConfig:
     max_seconds: float | None = None
     """Stop after so many seconds, in the middle of a run if need be; the same command goes on."""
 
+    def __post_init__(self) -> None:
+        for name in ("tasks", "models", "seeds"):
+            values = getattr(self, name)
+            if name == "models" and not values and self.study != "models":
+                continue  # the variants alone
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name} must be at least one, each once, got {', '.join(map(str, values)) or 'none'}")
+
     def runs(self) -> Iterator["Run"]:
         """All runs, the first seed of everything first."""
         known = [variant.name for variant in VARIANTS[self.study]]
@@ -151,7 +164,7 @@ class ExperimentConfig:
                 yield run
 
     def _run(self, task: str, model: str, variant: Variant | None, seed: int) -> "Run | None":
-        """The run, or None where the variant has no meaning for the task."""
+        """The run, or None where the variant has no meaning for the task, or is the model itself and has no result."""
         path = self.recipes / task / f"{model}.toml"
         if not path.is_file():
             raise ValueError(f"recipes must have a file for every task and model, got no {path}")
@@ -169,9 +182,11 @@ class ExperimentConfig:
             d_ff = min(load_recipe(other).network.d_ff for other in sorted(path.parent.glob("*.toml")))
             network, names = dataclasses.replace(network, d_ff=d_ff), [*names, tables.UNMATCHED]
         name = "--".join([model, *names])
-        folder = self.work / task / f"{name}-s{seed}"
+        result, folder = self.results / task / f"{name}-s{seed}.json", self.work / task / f"{name}-s{seed}"
+        if variant is not None and not variant.changes(recipe.network) and not result.exists():
+            return None
         train_config = dataclasses.replace(recipe, run=folder, network=network, task_options=options)
-        return Run(task, model, "--".join(names), self.results / task / f"{name}-s{seed}.json", train_config)
+        return Run(task, model, "--".join(names), result, train_config)
 
 
 @dataclass(frozen=True)
@@ -360,9 +375,10 @@ def render_experiments(folder: Path | str) -> Path:
     """Write ``README.md`` with a table for every task, and where Matplotlib is installed a chart each; its path."""
     folder = Path(folder)
     results = load_results(folder)
-    text = f"# Measured accuracy: {folder.name}\n\n{PROSE}\n{tables.accuracy_tables(results)}"
+    tasks = dict.fromkeys(result["task"] for result in results)
+    text = f"# Test accuracy on {', '.join(tasks)}\n\n{PROSE}\n{tables.accuracy_tables(results)}"
     if find_spec("matplotlib"):
-        for task in dict.fromkeys(result["task"] for result in results):
+        for task in tasks:
             found = [result for result in results if result["task"] == task]
             for kind, part in tables.parts(found).items():
                 published = {} if kind == "variants" else tables.published_of(task)

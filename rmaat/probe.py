@@ -153,10 +153,10 @@ class ProbeCell:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeConfig:
-    """Which cells a probe has: every combination that means something.
+    """Train every memory rule to recall one marked symbol and test it by the symbol's segment, at T and beyond.
 
-    A learned rule or `replace` follows no curve, so it has one cell per norm, learning rate and seed; `population`
-    exists for relax and consolidate.
+    There is a cell for every combination that means something. A learned rule or `replace` follows no curve, so it has
+    one cell per norm, learning rate and seed; `population` exists for relax and consolidate.
     """
 
     out: Path = Path("benchmarks/results/recall")
@@ -176,9 +176,18 @@ class ProbeConfig:
     curve_folder: Path | None = None
     """Folder of curve files; by default the packaged ones."""
     cell: ProbeCell = ProbeCell()
-    """Everything that all cells share."""
+    """Everything that all cells share; what the options above list is left as it is."""
     max_seconds: float | None = None
     """Begin no further cell after so many seconds; the probe can be continued."""
+
+    def __post_init__(self) -> None:
+        for axis in (*tables.AXES, "lr", "seed"):
+            if (got := getattr(self.cell, axis)) != getattr(ProbeCell, axis):
+                raise ValueError(f"cell.{axis} must be left out, got {got!r}; choose it by --{axis}s")
+        for name in ("rules", "retentions", "norms", "lrs", "seeds"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name} must be at least one, each once, got {', '.join(map(str, values)) or 'none'}")
 
     def cells(self) -> Iterator[ProbeCell]:
         """All cells; those of the first learning rate and seed come first."""

@@ -117,6 +117,26 @@ def test_less_input_is_only_for_tasks_with_such_an_option(config):
     assert run.train.task_options["max_len"] == 2000
 
 
+def test_variants_that_are_the_model_itself_are_not_trained_but_kept(config):
+    study = replace(config, study="ablations", models=(), variants=("relax", "relax-population", "post-norm"))
+    assert [run.variant for run in study.runs()] == ["relax"]
+    path = config.results / "recall" / "rmaat--post-norm-s0.json"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert [run.variant for run in study.runs()] == ["relax", "post-norm"]
+    memory = replace(config, study="memory", models=(), tasks=("listops",), recipes=RECIPES)
+    assert "memory-16" not in [run.variant for run in memory.runs()]
+
+
+@pytest.mark.parametrize("change", [{"seeds": (0, 0)}, {"seeds": ()}, {"models": ()}, {"tasks": ()}])
+def test_each_choice_is_made_at_least_once_and_no_more(config, change):
+    ((name, values),) = change.items()
+    with pytest.raises(
+        ValueError, match=rf"^{name} must be at least one, each once, got {'0, 0' if values else 'none'}$"
+    ):
+        replace(config, **change)
+
+
 def test_unknown_variants_and_missing_recipes_are_named(config):
     with pytest.raises(ValueError, match=r"^variants must be of the study models \(\), got 'no-P'$"):
         list(replace(config, variants=("no-P",)).runs())
@@ -134,6 +154,7 @@ def test_runs_once_and_renders(config, in_process):
     assert run_experiments(config, lines.append) == results and len(lines) == 4
     assert load_results(config.results) == results
     text = (config.results / "README.md").read_text()
+    assert text.startswith("# Test accuracy on recall\n")
     assert "| rmaat |" in text and "always the commonest class" in text and (config.results / "recall.svg").exists()
 
 

@@ -42,6 +42,15 @@ def test_the_grid_has_every_meaningful_combination_once():
     assert not any(cell.retention == "population" for cell in cells if cell.rule not in ("relax", "consolidate"))
 
 
+def test_axes_are_chosen_by_their_own_options():
+    with pytest.raises(ValueError, match=r"^cell.rule must be left out, got 'gated'; choose it by --rules$"):
+        ProbeConfig(cell=ProbeCell(lr=0.1, rule="gated"))
+    with pytest.raises(ValueError, match=r"^cell.seed must be left out, got 9; choose it by --seeds$"):
+        ProbeConfig(cell=ProbeCell(seed=9))
+    with pytest.raises(ValueError, match=r"^seeds must be at least one, each once, got 0, 0$"):
+        ProbeConfig(seeds=(0, 0))
+
+
 def test_names_tell_cells_apart():
     assert replace(TINY, pooling="memory").name != TINY.name
     assert replace(TINY, seed=1).name != TINY.name
