@@ -30,7 +30,7 @@ from astro_sim.files import write_text
 PARTS = ("calcium", "astrocytes", "release", "gliotransmission", "plasticity")
 KINDS = ("relative", "absolute", "range")
 LONGEST = ("V17", "V28", "V29", "V18", "V26", "V24", "V25", "V27", "V21", "V11")  # started first
-HEADER = "| target | what | published or closed form | simulated | deviation | tolerance | pass |"
+HEADER = "| target | what | published or closed form | computed | deviation | tolerance | pass |"
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,15 @@ class Target:
 
 @dataclass(frozen=True)
 class Check:
-    """A target and what was simulated."""
+    """A target and what was computed."""
 
     target: Target
-    simulated: float
+    computed: float
 
     @property
     def deviation(self) -> float:
-        """Simulated less target, over the target where it is relative; distance from the range where that is given."""
-        value, found = self.target.value, self.simulated
+        """Computed less target, over the target where it is relative; distance from the range where that is given."""
+        value, found = self.target.value, self.computed
         if self.target.kind == "range":
             return max(value[0] - found, 0.0) or min(value[1] - found, 0.0)
         return (found - value) / abs(value) if self.target.kind == "relative" else found - value
@@ -82,7 +82,7 @@ class Check:
     def passed(self) -> bool:
         """False for NaN too."""
         if self.target.kind == "range":
-            return bool(self.target.value[0] <= self.simulated <= self.target.value[1])
+            return bool(self.target.value[0] <= self.computed <= self.target.value[1])
         return bool(abs(self.deviation) <= self.target.tolerance)
 
     def row(self) -> str:
@@ -98,7 +98,7 @@ class Check:
             value, tolerance = f"{target.value:.6g}", f"{target.tolerance:.4g} abs."
             deviation = f"{self.deviation:.1g}"
         mark = "yes" if self.passed else "**NO**"
-        return f"| {target.id} | {target.name} | {value} | {self.simulated:.6g} | {deviation} | {tolerance} | {mark} |"
+        return f"| {target.id} | {target.name} | {value} | {self.computed:.6g} | {deviation} | {tolerance} | {mark} |"
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ TARGET = Target(id="V0", what="a", source="b", note="", name="c", value=2.0, kin
 
 
 @pytest.mark.parametrize(
-    ("changes", "simulated", "deviation", "passed"),
+    ("changes", "computed", "deviation", "passed"),
     [
         ({}, 2.15, 0.075, True),
         ({}, 1.7, -0.15, False),
@@ -130,8 +130,8 @@ TARGET = Target(id="V0", what="a", source="b", note="", name="c", value=2.0, kin
         ({"kind": "range", "value": [1, 4]}, 0.5, 0.5, False),
     ],
 )
-def test_deviation_and_verdict(changes, simulated, deviation, passed):
-    check = Check(dataclasses.replace(TARGET, **changes), simulated)
+def test_deviation_and_verdict(changes, computed, deviation, passed):
+    check = Check(dataclasses.replace(TARGET, **changes), computed)
     assert check.deviation == pytest.approx(deviation)
     assert check.passed is passed
     assert ("**NO**" in check.row()) is not passed
