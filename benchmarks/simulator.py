@@ -1,13 +1,10 @@
-"""What the simulator costs beyond bare Brian2, and what vectorising a sweep saves.
+"""What the simulator costs beyond bare Brian2.
 
     python benchmarks/simulator.py [--file benchmarks/results/simulator.md]
 
-1. G-ChI, 10 000 astrocytes under Poisson spikes, rk4 at 1 ms: `simulate` against a plain Brian2 script of the same
-   equations. Building and running are told apart by running each for two lengths: what an additional second costs is
-   running, the rest is building.
-2. Tripartite synapses without plasticity: 1000 presynaptic rates in one run against 100, and against one run per rate.
-
-Everything is C++ standalone, wall-clock, on one core but for the compiler.
+G-ChI, 10 000 astrocytes under Poisson spikes, rk4 at 1 ms: `simulate` against a plain Brian2 script of the same
+equations. Building and running are told apart by running each for two lengths: what an additional second costs is
+running, the rest is building. Everything is C++ standalone, wall-clock, on one core but for the compiler.
 """
 
 import argparse
@@ -25,15 +22,13 @@ from brian2 import Hz, mmolar, ms, second, umolar
 from brian2.devices import reset_device
 
 from astro_sim.building import on_grid
-from astro_sim.models import GChI, TripartiteSynapses
+from astro_sim.models import GChI
 from astro_sim.parameters import AM
-from astro_sim.protocols import Poisson, log_rates
+from astro_sim.protocols import Poisson
 from astro_sim.simulation import simulate
 
 N_ASTROCYTES = 10_000
 SHORT_S, LONG_S = 1.0, 61.0
-SWEEP_SHORT_S, SWEEP_LONG_S = 10.0, 310.0
-SEPARATE = 3  # runs of one rate that are timed; 1000 of them are extrapolated
 
 # Stimberg et al. 2019, figure 2, deterministic and without the exogenous flow.
 BARE = """
@@ -111,32 +106,16 @@ def bare(length_s: float) -> np.ndarray:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def sweep(n_rates: int) -> Callable[[float], None]:
-    """A run of so many rates, as a function of its length."""
-    rates = log_rates(0.1 * Hz, 100 * Hz, n_rates)
-
-    def run(length_s: float) -> None:
-        simulate(
-            TripartiteSynapses(plasticity=None),
-            Poisson(rate=rates, length=length_s * second),
-            record=["r_S", "C"],
-            record_every=1 * second,
-            target="cpp_standalone",
-        )
-
-    return run
-
-
 def timed(run: Callable[[float], object], length_s: float) -> float:
     begin = time.perf_counter()
     run(length_s)
     return time.perf_counter() - begin
 
 
-def building_and_running(run: Callable[[float], object], short_s: float, long_s: float) -> tuple[float, float]:
-    """Seconds of building, and seconds of running for ``long_s``; the best of two each, against other load."""
-    short, long = (min(timed(run, length) for _ in range(2)) for length in (short_s, long_s))
-    running = (long - short) * long_s / (long_s - short_s)
+def building_and_running(run: Callable[[float], object]) -> tuple[float, float]:
+    """Seconds of building, and seconds of running for ``LONG_S``; the best of two each, against other load."""
+    short, long = (min(timed(run, length) for _ in range(2)) for length in (SHORT_S, LONG_S))
+    running = (long - short) * LONG_S / (LONG_S - SHORT_S)
     return long - running, running
 
 
@@ -149,14 +128,14 @@ def machine() -> str:
 
 
 def g_chi_table() -> list[str]:
-    """Part 1."""
+    """Building and running of the bare script, of the same equations, and of the default."""
     rows, running = [], {}
     for name, run in (
         ("bare Brian2 script, 1 ms", bare),
         ("simulate, same equations, 1 ms", ours),
         ("simulate, default (receptor in closed form, 10 ms)", ours_by_default),
     ):
-        build, running[name] = building_and_running(run, SHORT_S, LONG_S)
+        build, running[name] = building_and_running(run)
         rows.append(f"| {name} | {build:.1f} | {running[name]:.1f} |")
     plain, same, default = running.values()
     deviation = np.abs(ours(SHORT_S) - bare(SHORT_S)).max()
@@ -172,33 +151,9 @@ def g_chi_table() -> list[str]:
     ]
 
 
-def sweep_table() -> list[str]:
-    """Part 2."""
-    lengths = SWEEP_SHORT_S, SWEEP_LONG_S
-    build_100, hundred = building_and_running(sweep(100), *lengths)
-    build_1000, thousand = building_and_running(sweep(1000), *lengths)
-    alone = sum(timed(sweep(1), SWEEP_LONG_S) for _ in range(SEPARATE)) / SEPARATE
-    total = build_1000 + thousand
-    allowed = 12 * hundred + build_100
-    return [
-        f"## Presynaptic rates in one run, {SWEEP_LONG_S:g} s each",
-        "",
-        "| rates | building (s) | running (s) | total (s) |",
-        "|---|---|---|---|",
-        f"| 100 in one run | {build_100:.1f} | {hundred:.2f} | {build_100 + hundred:.1f} |",
-        f"| 1000 in one run | {build_1000:.1f} | {thousand:.2f} | {total:.1f} |",
-        f"| 1 (mean of {SEPARATE} runs) | | | {alone:.1f} |",
-        f"| 1000 one by one, extrapolated from {SEPARATE} | | | {1000 * alone:.0f} |",
-        "",
-        f"1000 rates run for {thousand / hundred:.1f} times as long as 100; in total {total:.1f} s against "
-        f"{allowed:.1f} s, which is 1.2 times 10 times the running time of 100 plus one build. One run is "
-        f"{1000 * alone / total:.0f} times faster than 1000.",
-    ]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--file", type=Path, help="also write the tables here")
+    parser.add_argument("--file", type=Path, help="also write the table here")
     arguments = parser.parse_args()
     head = [
         "# What the simulator costs",
@@ -207,7 +162,7 @@ def main() -> None:
         "best of two. Building is what does not grow with the simulated time.",
         "",
     ]
-    text = "\n".join([*head, *g_chi_table(), "", *sweep_table()]) + "\n"
+    text = "\n".join([*head, *g_chi_table()]) + "\n"
     print(text)
     if arguments.file:
         arguments.file.parent.mkdir(parents=True, exist_ok=True)

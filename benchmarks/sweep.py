@@ -43,6 +43,11 @@ def main() -> None:
     alone = sum(seconds(1) for _ in range(SEPARATE)) / SEPARATE
     table = "\n".join(
         [
+            "# What a sweep costs",
+            "",
+            "`python benchmarks/sweep.py --file benchmarks/results/sweep.md`: rates of a Poisson input onto tripartite "
+            "synapses without plasticity, 20 s each.",
+            "",
             f"{platform.machine()}, {os.cpu_count()} cores under a load of {os.getloadavg()[1]:.0f}, "
             f"Python {platform.python_version()}, C++ standalone, build included",
             "",
