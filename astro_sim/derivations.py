@@ -38,11 +38,10 @@ from astro_sim.experiments import (
     SpatialExperiment,
 )
 from astro_sim.fitting import fit_form, prepare
-from astro_sim.forms import FORMS, RISING
+from astro_sim.forms import FORMS, NOT_FALLING, RISING
 from astro_sim.provenance import provenance
 from astro_sim.recording import Recording
 
-NOT_FALLING = [name for name in FORMS if not name.endswith("_decay")]
 TIME, RATE, CALCIUM = Axis("t", "s"), Axis("nu", "Hz"), Axis("C", "uM")
 
 

@@ -15,7 +15,7 @@ exponential_decay      amplitude * exp(-x / length)                             
 gaussian_decay         amplitude * exp(-(x / length)**2 / 2)                                diffusion at a fixed time
 ====================== ==================================================================== =========================
 
-The reader of curve files has its own copy of the formulas (``rmaat/curves.py``); a test holds both against each other.
+The reader of curve files has its own copy of the formulas (``rmaat/forms.py``); a test holds both against each other.
 """
 
 from collections.abc import Callable
@@ -222,3 +222,4 @@ FORMS = {
     )
 }
 RISING = tuple(name for name, form in FORMS.items() if form.rises)
+NOT_FALLING = tuple(name for name in FORMS if not name.endswith("_decay"))

@@ -247,21 +247,6 @@ def simulate_macro(
     return _recording(*monitors, parameters, protocol, where, {"seed": seed, "dt_s": float(dt)})
 
 
-def cycle_ends(recording: xr.Dataset, variable: str = "p_l") -> tuple[np.ndarray, np.ndarray]:
-    """The course of a process variable sampled at cycle ends: what memory retention is derived from.
-
-    Returns
-    -------
-    times : ndarray, shape (n_cycles + 1,), in s
-        0 and the end of every cycle.
-    values : ndarray, shape (n_cycles + 1, n_synapses)
-    """
-    cycle_s, n_cycles = recording.attrs["cycle_s"], recording.attrs["n_cycles"]
-    ends = cycle_s * np.arange(n_cycles + 1)
-    sampled = recording[variable].sel(time=ends, method="nearest", tolerance=1e-6 * cycle_s)
-    return ends, sampled.transpose("time", "synapse").values
-
-
 def _recording(neurons, synapses, parameters, protocol, where: Layout, settings: dict) -> xr.Dataset:
     """Monitors to a dataset with units and provenance."""
     recording = xr.Dataset(

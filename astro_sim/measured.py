@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from astro_sim.curves import Axis, Curve, fit_curve
-from astro_sim.forms import FORMS
+from astro_sim.forms import NOT_FALLING
 
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -68,14 +68,13 @@ def fit_csv(
     options |= {"--baseline": (baseline, 0.0)}
     given = [word for option, (value, usual) in options.items() if value != usual for word in (option, f"{value}")]
     given += ["--extrapolate"] if extrapolate else []
-    falling = ("exponential_decay", "gaussian_decay")
     try:
         curve = fit_curve(
             time * SECONDS[time_unit],
             response - baseline,
             sem,
             form=form,
-            among=[candidate for candidate in FORMS if candidate not in falling],
+            among=NOT_FALLING,
             because="a course of plasticity rises" if form == "auto" else "",
             name=name,
             x_axis=Axis("t", "s"),

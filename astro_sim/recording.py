@@ -108,25 +108,6 @@ def to_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def collect(settings: Any, build: Any, monitors: dict[str, Any], target: str) -> Recording:
-    """Read the monitors into a dataset with units and provenance."""
-    variables = {}
-    for name, item in build.recordable.items():
-        values = np.asarray(getattr(monitors[item.dim], item.attribute + "_")).T * item.factor
-        variables[name] = ((("time", item.dim)), values, {"units": item.unit})
-    steps = max((len(monitor.t_) for monitor in monitors.values()), default=0)
-    time = np.round(np.arange(steps) * settings.record_every_s, 12)
-    coordinates = {"time": ("time", time, {"units": "s"})}
-    for item in build.recordable.values():
-        coordinates[item.dim] = np.arange(item.n)
-    for event, owner in (("release", "astrocyte"), ("spike", "neuron")):
-        if f"{event}_monitor" in build.groups:
-            monitor = build.groups[f"{event}_monitor"]
-            variables[f"{event}_time"] = (event, np.asarray(monitor.t_), {"units": "s"})
-            variables[f"{event}_{owner}"] = (event, np.asarray(monitor.i), {"units": "1"})
-    return xr.Dataset(variables, coordinates, provenance(settings, build, target))
-
-
 def provenance(settings: Any, build: Any, target: str) -> dict[str, Any]:
     """Where a recording comes from: every parameter, the protocol, steps, versions, and a hash of the equations."""
     versions = {name: importlib.metadata.version(name) for name in ("astro-rmaat", "brian2", "numpy")}
@@ -153,4 +134,3 @@ def provenance(settings: Any, build: Any, target: str) -> dict[str, Any]:
         "versions": to_json(versions),
         "equations_sha256": hashlib.sha256("\n".join(build.code).encode()).hexdigest(),
     }
-

@@ -48,6 +48,7 @@ from typing import Any
 
 import brian2 as b2
 import numpy as np
+import xarray as xr
 from brian2 import second
 from brian2.devices.device import reset_device
 from tqdm.auto import tqdm
@@ -56,7 +57,7 @@ from astro_sim.assembly import assemble
 from astro_sim.building import Build
 from astro_sim.drive import Protocol
 from astro_sim.models import Astrocytes
-from astro_sim.recording import Recording, collect, load_recording, save_recording
+from astro_sim.recording import Recording, load_recording, provenance, save_recording
 from astro_sim.settings import Settings, check_settings
 
 __all__ = ["TARGETS", "Recording", "load_recording", "save_recording", "simulate"]
@@ -260,3 +261,22 @@ def report(progress: bool, target: str) -> dict[str, Any]:
             bar.close()
 
     return {"report": update, "report_period": 1 * second}
+
+
+def collect(settings: Settings, build: Build, monitors: dict[str, b2.StateMonitor], target: str) -> Recording:
+    """Read the monitors into a dataset with units and provenance."""
+    variables = {}
+    for name, item in build.recordable.items():
+        values = np.asarray(getattr(monitors[item.dim], item.attribute + "_")).T * item.factor
+        variables[name] = ((("time", item.dim)), values, {"units": item.unit})
+    steps = max((len(monitor.t_) for monitor in monitors.values()), default=0)
+    time = np.round(np.arange(steps) * settings.record_every_s, 12)
+    coordinates = {"time": ("time", time, {"units": "s"})}
+    for item in build.recordable.values():
+        coordinates[item.dim] = np.arange(item.n)
+    for event, owner in (("release", "astrocyte"), ("spike", "neuron")):
+        if f"{event}_monitor" in build.groups:
+            monitor = build.groups[f"{event}_monitor"]
+            variables[f"{event}_time"] = (event, np.asarray(monitor.t_), {"units": "s"})
+            variables[f"{event}_{owner}"] = (event, np.asarray(monitor.i), {"units": "1"})
+    return xr.Dataset(variables, coordinates, provenance(settings, build, target))

@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 STYLE = Path(__file__).with_name("style.mplstyle")
 # In the order of the style, but not as C0, C1, ...: those are looked up when a figure is drawn, outside of the style.
 BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
-BLACK = "#000000"
 GREY = "0.55"
 SYMBOLS = {
     "rho": r"$\rho$",

@@ -45,6 +45,7 @@ from tqdm import tqdm
 
 from astro_sim.batches import SETTINGS, STRUCTURAL, Batch, changed, is_element, model_axes, run_batches, split
 from astro_sim.drive import Protocol
+from astro_sim.files import write_text
 from astro_sim.models import Astrocytes
 from astro_sim.quantities import check_count
 from astro_sim.recording import Recording, RecordingFileError, describe, load_recording, save_recording, to_json
@@ -237,7 +238,7 @@ def run_sweep(
             missing.append([batch for batch, done in zip(build, found, strict=True) if not done])
             parts |= {condition: part for done in found for condition, part in done.items()}
         parts |= _run(sweep, folder, missing, n_jobs, client, progress)
-        _write(folder / "manifest.json", json.dumps(manifest(folder), indent=1))
+        write_text(folder / "manifest.json", json.dumps(manifest(folder), indent=1))
     return assemble(sweep, parts)
 
 
@@ -316,13 +317,6 @@ def _save(folder: Path, batch: Batch, parts: dict[int, Recording]) -> None:
             raise
 
 
-def _write(path: Path, text: str) -> None:
-    """A text file, whole or not at all."""
-    partial = path.with_name(f".{path.name}-partial")
-    partial.write_text(text)
-    partial.replace(path)
-
-
 @contextmanager
 def _locked(folder: Path):
     """Keep a second process out; the lock goes with the process, however it ends."""
@@ -345,7 +339,7 @@ def _claim(sweep: Sweep, folder: Path) -> None:
     if other:
         raise ValueError(f"folder must hold the same sweep, got another one in {folder}; use a new folder")
     axes = {path: describe(values) for path, values in sweep.axes.items()}
-    _write(note, to_json({"fingerprint": sweep.fingerprint(), "axes": axes, "repeats": sweep.repeats}))
+    write_text(note, to_json({"fingerprint": sweep.fingerprint(), "axes": axes, "repeats": sweep.repeats}))
     for partial in folder.glob(".partial-*"):
         shutil.rmtree(partial)
 

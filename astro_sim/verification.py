@@ -26,6 +26,7 @@ from astro_sim.experiments import Experiment
 from astro_sim.fitting import fit_form, prepare
 from astro_sim.forms import FORMS
 from astro_sim.provenance import STANDARD
+from astro_sim.recording import flatten
 
 SAME_DRAWS, OTHER_DRAWS = 0.05, 3.0  # allowed difference of a parameter, in standard errors
 OF_MANY = {True: SAME_DRAWS, False: 5 * np.sqrt(2)}  # the same where there are many values: one may be far off
@@ -154,7 +155,7 @@ def compare(file: Curve, again: Curve) -> list[Comparison]:
 
 def _compare_noted(file: Curve, again: Curve, tolerance: float) -> list[Comparison]:
     """What is noted beside the fit: within `tolerance` of its standard errors, all six digits where it has none."""
-    mine, other = (_flat({key: curve.fit[key] for key in NOTED if key in curve.fit}) for curve in (file, again))
+    mine, other = (flatten({key: curve.fit[key] for key in NOTED if key in curve.fit}) for curve in (file, again))
     errors = dict(_errors(again))
     return [
         Comparison(
@@ -191,20 +192,12 @@ def _near(mine: Any, other: Any, error: Any) -> bool:
 
 def _compare_origins(file: dict[str, Any], again: dict[str, Any]) -> list[Comparison]:
     """Every recorded value of model and run, except those that say on what it ran."""
-    mine, other = (_flat({k: v for k, v in o.items() if k not in ("target", "versions")}) for o in (file, again))
+    mine, other = (flatten({k: v for k, v in o.items() if k not in ("target", "versions")}) for o in (file, again))
     names = [*mine, *(name for name in other if name not in mine)]
     return [
         Comparison(name, str(mine.get(name)), str(other.get(name)), _equal(mine.get(name), other.get(name)))
         for name in names
     ]
-
-
-def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        nested = isinstance(value, dict) and "unit" not in value
-        flat |= _flat(value, f"{prefix}{key}.") if nested else {prefix + key: value}
-    return flat
 
 
 def _equal(mine: Any, other: Any) -> bool:
