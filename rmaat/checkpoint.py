@@ -94,7 +94,7 @@ class RunFolder:
             self._compare(read_json(path), json.loads(text), ignore)
         if not self.writes:
             return
-        for leftover in (path for pattern in LEFTOVERS for path in self.path.glob(pattern)):
+        for leftover in [found for pattern in LEFTOVERS for found in self.path.glob(pattern)]:
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         if not path.exists():
             self._copy_curves(curves)

@@ -277,7 +277,7 @@ def run_experiments(config: ExperimentConfig, report: Callable[[str], None] | No
             result = _in_fresh_process(run, left)
         except (ValueError, RuntimeError) as error:  # among them a process that was killed
             failed.append(name)
-            say(f"{name}: failed, {error}")
+            say(f"{name}: failed, {' '.join(str(error).split())}")
             continue
         if result is None:
             say(f"{name}: stopped for want of time; the same command goes on")
