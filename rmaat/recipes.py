@@ -1,5 +1,7 @@
 """Recipes: how a model is trained on a task, as a TOML file with the fields of :class:`rmaat.train.TrainConfig`.
 
+Such as::
+
     task = "listops"
     model = "rmaat"
     steps = 5000
