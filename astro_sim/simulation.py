@@ -251,9 +251,9 @@ def report(progress: bool, target: str) -> dict[str, Any]:
     if not progress:
         return {}
     if target == "cpp_standalone":
-        line = r'std::cerr << int(100 * completed) << " % simulated after " << int(elapsed) << " s\n" << std::flush;'
+        line = r'std::cerr << int(100 * completed) << "% simulated after " << int(elapsed) << " s\n" << std::flush;'
         return {"report": line, "report_period": 5 * second}
-    bar = tqdm(total=100, bar_format="{percentage:3.0f} % |{bar}| {elapsed}<{remaining}", file=sys.stderr)
+    bar = tqdm(total=100, bar_format="{percentage:3.0f}% |{bar}| {elapsed}<{remaining}", file=sys.stderr)
 
     def update(elapsed: Any, completed: float, start: Any, duration: Any) -> None:
         bar.update(round(100 * completed) - bar.n)

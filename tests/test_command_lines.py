@@ -180,7 +180,7 @@ def test_a_cell_cycles_where_nothing_else_is_said(model, capsys, tmp_path):
     status, out, err = run(astro_sim_main.main, capsys, *words)
     lowest, highest = map(float, re.search(r"^C +uM .* ([\d.]+) +([\d.]+)$", out, re.MULTILINE).groups())
     assert status == 0 and highest > 10 * lowest
-    assert "100 % |" in err and "300.001" not in err
+    assert "100% |" in err and "300.001" not in err
 
 
 @pytest.mark.parametrize("parameter", ["release.U_0__star", "gliotransmission.alpha", "astrocyte.calcium.O_P", "noise"])
