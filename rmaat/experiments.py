@@ -18,7 +18,7 @@ import os
 import platform
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -317,7 +317,7 @@ def carry_out(run: Run, seconds: float | None = None) -> dict[str, Any] | None:
 
     A run folder that is finished, or is of other settings, is removed first: the run has no result, so it is repeated.
     """
-    config = dataclasses.replace(run.train, **({} if seconds is None else {"time_budget_s": seconds}))
+    config = run.train if seconds is None else dataclasses.replace(run.train, time_budget_s=seconds)
     state = config.run / "last" / "loop.json"
     if state.exists() and read_json(state).get("finished"):
         shutil.rmtree(config.run)
@@ -386,7 +386,7 @@ def render_experiments(folder: Path | str) -> Path:
     return write_text(folder / "README.md", text.replace("\n\n\n", "\n\n"))
 
 
-def _chart(folder: Path, name: str, results: list[dict[str, Any]], published: Mapping[str, float]) -> str:
+def _chart(folder: Path, name: str, results: Sequence[Mapping[str, Any]], published: Mapping[str, float]) -> str:
     """Draw the accuracies, in the order of the table, into ``FOLDER/NAME``; the Markdown that shows them."""
     from rmaat.plotting import panels, plot_accuracy, save_figure
 
