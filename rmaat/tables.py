@@ -48,7 +48,7 @@ def accuracy_tables(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def parts(results: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """What a task's results have to be shown apart, by kind; kinds without results are left out.
+    """A task's results by the table that they stand in; tables without results are left out.
 
     "" has the models; "unmatched" those with one d_ff for all, the word dropped from their variants; "variants" a
     model's variants, and the model itself beside them.
