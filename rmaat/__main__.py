@@ -83,14 +83,16 @@ class Evaluate:
     """Exit with status 1 unless accuracy exceeds the majority-class rate by this many percentage points."""
     device: str = "cpu"
     """Where to compute."""
+    data_dir: Path | None = None
+    """Where the task's files lie, if not where they were in training."""
 
     def run(self) -> int:
         from rmaat.checkpoint import add_metrics
         from rmaat.evaluate import evaluate
 
-        own = evaluate(self.run_directory, self.split, device=self.device)
+        own = evaluate(self.run_directory, self.split, device=self.device, data_dir=self.data_dir)
         baselines = [
-            evaluate(path.parent, self.split, device=self.device)
+            evaluate(path.parent, self.split, device=self.device, data_dir=self.data_dir)
             for path in sorted(self.run_directory.glob("baselines/*/config.json"))
         ]
         gain = 100 * (own["accuracy"] - own["majority_rate"])
@@ -240,7 +242,7 @@ commands:
   bench {"|".join(GROUPS["bench"])}   retention probe, Long Range Arena, timings as ratios
 
 `rmaat COMMAND --help` describes a command."""
-EXPECTED = (ValueError, TypeError, OSError, RuntimeError)
+EXPECTED = (ValueError, TypeError, OSError, RuntimeError, MemoryError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -302,30 +302,30 @@ def _check_types(config: object) -> None:
     hints = get_type_hints(type(config))
     for item in dataclasses.fields(config):
         value, hint = getattr(config, item.name), hints[item.name]
-        if not _fits(value, hint):
-            raise ValueError(f"{item.name} must be {_described(hint)}, got {value!r}")
+        if not fits(value, hint):
+            raise ValueError(f"{item.name} must be {described(hint)}, got {value!r}")
 
 
-def _fits(value: object, hint: object) -> bool:
+def fits(value: object, hint: object) -> bool:
     """Whether a value has the type of an annotation; JSON and TOML have lists for tuples and strings for paths."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (UnionType, Union):
-        return any(_fits(value, part) for part in parts)
+        return any(fits(value, part) for part in parts)
     if origin is Literal:
         return True  # _choices
     if origin is tuple:
-        return isinstance(value, tuple | list) and len(value) == len(parts) and all(map(_fits, value, parts))
+        return isinstance(value, tuple | list) and len(value) == len(parts) and all(map(fits, value, parts))
     if hint in (int, float):
         return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
     return isinstance(value, str | Path if hint is Path else origin or hint)
 
 
-def _described(hint: object) -> str:
+def described(hint: object) -> str:
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (UnionType, Union):
-        return " or ".join(_described(part) for part in parts)
+        return " or ".join(described(part) for part in parts)
     if origin is tuple:
-        return f"{len(parts)} values, each {_described(parts[0])}"
+        return f"{len(parts)} values, each {described(parts[0])}"
     return TYPES.get(origin or hint) or ("None" if hint is type(None) else f"a {hint.__name__}")
 
 

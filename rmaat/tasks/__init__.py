@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rmaat.config import described, fits
+
 from .dataset import IGNORED, SPLITS, Split, Task, TaskError
 from .images import load_digits, load_image
 from .listops import load_listops
@@ -76,10 +78,11 @@ def load_task(
         signature.bind(None, seed=seed, progress=progress, **options)
     except TypeError as error:
         raise TaskError(f"options of {name} must be options of its loader, {error}") from error
+    if not isinstance(seed, int) or seed < 0:
+        raise TaskError(f"seed must be an integer of at least 0, got {seed!r}")
     for option, value in options.items():
-        kind = type(signature.parameters[option].default)
-        if kind in (int, bool) and type(value) is not kind:
-            raise TaskError(f"{option} must be {'an integer' if kind is int else 'True or False'}, got {value!r}")
+        if not fits(value, hint := signature.parameters[option].annotation):
+            raise TaskError(f"{option} must be {described(hint)}, got {value!r}")
     return TASKS[name](None if data_dir is None else Path(data_dir), seed=seed, progress=progress, **options)
 
 

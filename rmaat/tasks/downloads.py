@@ -1,13 +1,14 @@
 """Finding official files in a data folder, and unpacking the archives they come in, whole or not at all."""
 
+import fcntl
 import gzip
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 
 from .dataset import TaskError
 
@@ -19,7 +20,8 @@ ARCHIVES = {
     "text": "aclImdb_v1.tar.gz",
     "image": "cifar-10-binary.tar.gz",
 }
-PLACES = {  # where each task's files may lie, relative to the data folder or to lra_release/lra_release in it
+ROOTS = ("", "lra_release", "lra_release/lra_release")  # of the places, relative to the data folder
+PLACES = {  # where each task's files may lie
     "listops": ("listops-1000", "listops"),
     "retrieval": ("tsv_data", "aan"),
     "pathfinder": ("", "pathfinder"),
@@ -35,13 +37,19 @@ MARKS = {  # what shows that it is the right folder
 }
 
 
+class MissingError(TaskError):
+    """A task's files are not there; what is there may be whole."""
+
+
 def find(task: str, data_dir: Path | None) -> Path:
     """The folder with a task's official files, unpacking its archive first if only that is there.
 
     Raises
     ------
     TaskError
-        If neither is there, or the archive is damaged.
+        If neither is there (`MissingError`), or the archive is damaged.
+    OSError
+        If it cannot be unpacked there.
     """
     if data_dir is None or not Path(data_dir).is_dir():
         raise TaskError(f"data_dir must be a folder with the files of {task}, got {data_dir}")
@@ -49,23 +57,53 @@ def find(task: str, data_dir: Path | None) -> Path:
     if (found := look(task, data_dir)) is not None:
         return found
     archive = data_dir / ARCHIVES[task]
-    if archive.exists():
-        unpack(archive, data_dir)
-        if (found := look(task, data_dir)) is not None:
-            return found
-    wanted = " or ".join(f"{place or 'pathfinder32'}/" for place in PLACES[task])
-    raise TaskError(
-        f"{data_dir} must hold {wanted} or {archive.name} for {task}, got neither; `rmaat data check` helps"
-    )
+    if not archive.exists():
+        raise MissingError(
+            f"{data_dir} must hold {_wanted(task)} or {archive.name} for {task}, got neither; `rmaat data check` helps"
+        )
+    with _alone(data_dir):
+        if look(task, data_dir) is None:  # another process may have unpacked it meanwhile
+            unpack(archive, data_dir)
+    if (found := look(task, data_dir)) is None:
+        raise lacking(task, archive)
+    return found
 
 
 def look(task: str, data_dir: Path) -> Path | None:
     """The folder with a task's official files, if it is there."""
-    for root in (data_dir, data_dir / "lra_release", data_dir / "lra_release" / "lra_release"):
-        for place in PLACES[task]:
-            if (root / place).is_dir() and next((root / place).glob(MARKS[task]), None):
-                return root / place
+    for place in _places(task):
+        if (data_dir / place).is_dir() and next((data_dir / place).glob(MARKS[task]), None):
+            return data_dir / place
     return None
+
+
+def lacking(task: str, archive: Path) -> MissingError:
+    """The error of a whole archive without a task's files."""
+    return MissingError(f"{archive} must hold {_wanted(task)} for {task}, got an archive without it; get the full one")
+
+
+def _wanted(task: str) -> str:
+    return " or ".join(f"{place or 'pathfinder32'}/" for place in PLACES[task])
+
+
+def _places(task: str) -> list[PurePosixPath]:
+    return [PurePosixPath(root, place) for root in ROOTS for place in PLACES[task]]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process unpacks in `folder`; the lock goes with the process, however it ends."""
+    path = folder / ".unpacking.lock"
+    try:
+        lock = path.open("w")
+    except OSError as error:
+        raise OSError(f"{folder} must be writable to unpack an archive there, got {error.strerror}") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -74,27 +112,35 @@ def unpack(archive: Path, folder: Path) -> None:
     Raises
     ------
     TaskError
-        If the archive is cut off or no archive.
+        If the archive is cut off or no archive, or what it holds is there already.
     OSError
         If the disk is full.
     """
-    staging = Path(tempfile.mkdtemp(dir=folder, prefix=".unpacking-"))
+    staging = folder / ".unpacking"
+    shutil.rmtree(staging, ignore_errors=True)  # what a killed process left
+    staging.mkdir()
     try:
         with _opened(archive) as tar:
             try:
-                tar.extractall(staging, filter="data")
+                tar.extractall(staging, filter=lambda member, place: _admit(member, place, archive, folder))
             except gzip.BadGzipFile:
                 raise
             except OSError as error:
                 reason = error.strerror or error
                 raise OSError(f"{folder} must have room for {archive.name}, got {reason}; nothing was kept") from error
-        for entry in staging.iterdir():
-            if (folder / entry.name).exists():
-                raise TaskError(f"{folder / entry.name} must not exist yet to unpack {archive.name}; move it away")
         for entry in list(staging.iterdir()):
             entry.rename(folder / entry.name)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _admit(member: tarfile.TarInfo, place: Path | str, archive: Path, folder: Path) -> tarfile.TarInfo:
+    """The member as it may be unpacked, unless it would leave the folder or meet what is there."""
+    member = tarfile.data_filter(member, place)
+    for top in PurePosixPath(member.name).parts[:1]:
+        if (folder / top).exists():
+            raise TaskError(f"{folder / top} must not exist yet to unpack {archive.name}; move it away")
+    return member
 
 
 @contextmanager
@@ -114,16 +160,22 @@ def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
         raise TaskError(f"{archive} must be a whole archive, got {error} in {size} bytes; download it again") from error
 
 
-def verify(archive: Path) -> int:
-    """Read an archive to its end and return how many members it has.
+def verify(archive: Path) -> tuple[int, set[str]]:
+    """Read an archive to its end and return how many members it has, and of which tasks.
 
     Raises
     ------
     TaskError
-        If it is cut off or no archive.
+        If it could not be unpacked beside itself: it is cut off, no archive, or what it holds is there already.
     """
+    n_members, missing = 0, {task for task, name in ARCHIVES.items() if name == archive.name}
+    tasks: set[str] = set()
     with _opened(archive) as tar:
-        return sum(1 for _ in tar)
+        for member in tar:
+            name = str(PurePosixPath(_admit(member, archive.parent, archive, archive.parent).name))
+            found = {t for t in missing if any(fnmatchcase(name, f"{place / MARKS[t]}*") for place in _places(t))}
+            n_members, tasks, missing = n_members + 1, tasks | found, missing - found
+    return n_members, tasks
 
 
 def require(path: Path, what: str) -> Path:
@@ -135,7 +187,7 @@ def require(path: Path, what: str) -> Path:
         Otherwise.
     """
     if not path.exists():
-        raise TaskError(f"{path} must exist ({what}), got no such file")
+        raise MissingError(f"{path} must exist ({what}), got no such file")
     if path.is_file() and path.stat().st_size == 0:
         raise TaskError(f"{path} must hold {what}, got an empty file")
     return path

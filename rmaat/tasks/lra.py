@@ -102,6 +102,8 @@ def read_listops_file(path: Path) -> Split:
                 raise TaskError(f"{path}:{number} must hold ListOps tokens only, got {word!r}")
             sequences.append(buffer[:n].copy())
             targets.append(target)
+    if not sequences:
+        raise TaskError(f"{path} must hold at least one expression behind its header, got none")
     split = ragged(sequences, targets, dtype=np.uint8)
     values = np.empty(len(split), np.int64)
     evaluate_into(split.tokens, split.offsets, values)

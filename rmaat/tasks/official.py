@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from .dataset import TaskError
-from .downloads import ARCHIVES, find, look, require, verify
+from .downloads import ARCHIVES, MissingError, find, lacking, look, require, verify
 from .images import CIFAR_RECORD
 from .lra import LISTOPS, read_metadata
 from .text import AAN
@@ -13,11 +14,16 @@ from .text import AAN
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of `check`: a task, whether its files can be used, and a sentence."""
+    """One line of `check`: a task, whether its files are "ok", "missing" or "damaged", and a sentence."""
 
     task: str
-    ok: bool
+    state: str
     message: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the files can be used."""
+        return self.state == "ok"
 
 
 def check(data_dir: Path) -> list[Finding]:
@@ -28,18 +34,37 @@ def check(data_dir: Path) -> list[Finding]:
     data_dir = Path(data_dir)
     if not data_dir.is_dir():
         raise TaskError(f"data_dir must be a folder, got {data_dir}")
-    findings = []
+    verified, findings = cache(_verified), []  # an archive of several tasks is read once
     for task, count in _COUNTS.items():
+        archive = data_dir / ARCHIVES[task]
         try:
-            archive = data_dir / ARCHIVES[task]
             if look(task, data_dir) is None and archive.exists():
-                message = f"{archive} is whole ({verify(archive)} members); loading the task unpacks it"
+                message = _unpackable(task, archive, verified(archive))
             else:
                 message = count(find(task, data_dir))
-            findings.append(Finding(task, True, message))
+            findings.append(Finding(task, "ok", message))
+        except MissingError as error:
+            findings.append(Finding(task, "missing", str(error)))
         except (TaskError, OSError) as error:
-            findings.append(Finding(task, False, str(error)))
+            findings.append(Finding(task, "damaged", str(error)))
     return findings
+
+
+def _verified(archive: Path) -> tuple[int, set[str]] | TaskError | OSError:
+    try:
+        return verify(archive)
+    except (TaskError, OSError) as error:
+        return error
+
+
+def _unpackable(task: str, archive: Path, verified: tuple[int, set[str]] | TaskError | OSError) -> str:
+    """What loading the task will do with its archive, or the error that it will end with."""
+    if isinstance(verified, Exception):
+        raise verified
+    n_members, tasks = verified
+    if task not in tasks:
+        raise lacking(task, archive)
+    return f"{archive} is whole ({n_members} members); loading the task unpacks it"
 
 
 def _lines(path: Path) -> int:

@@ -52,13 +52,15 @@ def load_segment_task(
         raise TaskError(f"twins must be False for {name}, got True; only recall has them")
     if min(sizes := (n_train, n_validation, n_test)) < 1:
         raise TaskError(f"n_train, n_validation and n_test must be at least 1, got {sizes}")
+    vocab_size, vocabulary, n_classes = _vocabulary(name, n_symbols, twins)
+    if vocab_size > 2**16:
+        raise TaskError(f"n_symbols must give a vocabulary of at most {2**16}, got {n_symbols}, of {vocab_size} tokens")
     splits = []
     for i, n in enumerate(sizes):
         rng = np.random.default_rng([seed, i])
         where = rng.integers(0, candidates, n) if segment is None else np.full(n, segment)
         more = {"copy": (n_copied,), "recall": (twins,)}.get(name, ())
         splits.append(DRAW[name](rng, where, n_segments, segment_len, n_symbols, *more))
-    vocab_size, vocabulary, n_classes = _vocabulary(name, n_symbols, twins)
     options = {"n_segments": n_segments, "segment_len": segment_len, "n_symbols": n_symbols, "segment": segment}
     return make_task(
         name,

@@ -97,11 +97,11 @@ def _read_folder(folder: Path, split: str, max_len: int) -> Split:
     sequences, labels = [], []
     for label, name in enumerate(("neg", "pos")):
         place = require(folder / split / name, "a folder of reviews")
-        for path in sorted(place.glob("*.txt"), key=_id):
-            sequences.append(to_tokens(path.read_bytes(), max_len))
-            labels.append(label)
-    if not sequences:
-        raise TaskError(f"{folder / split} must hold reviews in neg/*.txt and pos/*.txt, got none")
+        paths = sorted(place.glob("*.txt"), key=_id)
+        if not paths:
+            raise TaskError(f"{place} must hold reviews, <id>_<rating>.txt, got none; unpack the archive again")
+        sequences += [to_tokens(path.read_bytes(), max_len) for path in paths]
+        labels += [label] * len(paths)
     return ragged(sequences, labels)
 
 

@@ -84,7 +84,7 @@ def test_listops_files_that_are_none(tmp_path):
         read_listops_file(tmp_path / "listops-1000" / "basic_train.tsv")
     for name in ("basic_train.tsv", "basic_val.tsv", "basic_test.tsv"):
         (tmp_path / "listops-1000" / name).write_bytes(b"Source\tTarget\r\n")
-    with pytest.raises(TaskError, match=r"the train split of listops must hold at least one sample, got none"):
+    with pytest.raises(TaskError, match=r"basic_train.tsv must hold at least one expression behind its header"):
         load_task("listops-release", tmp_path)
     with pytest.raises(TaskError, match=r"data_dir must be a folder with the files of listops, got None"):
         load_task("listops-release")
@@ -203,6 +203,13 @@ def test_text_options(imdb):
             load_task(name, imdb, max_len=length)
     (imdb / "aclImdb" / "test" / "pos" / "x_1.txt").write_text("?")
     with pytest.raises(TaskError, match=r"x_1.txt must be named <id>_<rating>.txt, got x_1.txt"):
+        load_task("text", imdb)
+
+
+def test_a_label_without_reviews(imdb):
+    for path in (imdb / "aclImdb" / "test" / "pos").glob("*.txt"):
+        path.unlink()
+    with pytest.raises(TaskError, match=r"test/pos must hold reviews, <id>_<rating>.txt, got none; unpack the archive"):
         load_task("text", imdb)
 
 
