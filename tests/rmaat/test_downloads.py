@@ -1,4 +1,4 @@
-"""Archives of official files: unpacked whole or not at all, by one process at a time; `check` says what loading does."""
+"""Archives are unpacked whole or not at all, by one process at a time; `check` says what loading does."""
 
 import subprocess
 import sys

@@ -365,14 +365,15 @@ def test_half_downloaded_archive(tmp_path, cifar, share, mode):
 def test_archive_cut_between_two_members(tmp_path, mode):
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(bytes(512))
-    path = tmp_path / "cifar-10-binary.tar.gz"
+    path = tmp_path / "download" / "cifar-10-binary.tar.gz"
+    path.parent.mkdir()
     with tarfile.open(tmp_path / "whole.tar", "w") as tar:
         tar.add(tmp_path / "a", "a")
         tar.add(tmp_path / "b", "b")
     content = (tmp_path / "whole.tar").read_bytes()[: 2 * 1024]  # header and content of each, no end mark
     path.write_bytes(gzip.compress(content) if mode == "w:gz" else content)
     with pytest.raises(TaskError, match=r"must be a whole archive, got no end mark in \d+ bytes; download it again"):
-        load_task("image", tmp_path)
+        load_task("image", path.parent)
 
 
 @pytest.mark.parametrize("at", [-6, -2])  # in the check sum, in the size
