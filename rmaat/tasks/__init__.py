@@ -78,12 +78,15 @@ def load_task(
         signature.bind(None, seed=seed, progress=progress, **options)
     except TypeError as error:
         raise TaskError(f"options of {name} must be options of its loader, {error}") from error
-    if not isinstance(seed, int) or seed < 0:
+    if not fits(seed, int) or seed < 0:
         raise TaskError(f"seed must be an integer of at least 0, got {seed!r}")
     for option, value in options.items():
         if not fits(value, hint := signature.parameters[option].annotation):
             raise TaskError(f"{option} must be {described(hint)}, got {value!r}")
-    return TASKS[name](None if data_dir is None else Path(data_dir), seed=seed, progress=progress, **options)
+    try:
+        return TASKS[name](None if data_dir is None else Path(data_dir), seed=seed, progress=progress, **options)
+    except MemoryError as error:
+        raise TaskError(f"{name} must fit into memory, got options {options}; ask for fewer samples") from error
 
 
 __all__ = ["IGNORED", "SPLITS", "TASKS", "Split", "Task", "TaskError", "load_task"]

@@ -82,6 +82,8 @@ def test_chosen_segment_and_seeds():
         ("recall", {"segment": True}, "segment must be an integer or None, got True"),
         ("recall", {"n_symbols": 70_000}, "n_symbols must give a vocabulary of at most 65536, got 70000, of 70002 tok"),
         ("recall", {"seed": -1}, "seed must be an integer of at least 0, got -1"),
+        ("recall", {"seed": True}, "seed must be an integer of at least 0, got True"),
+        ("recall", {"n_train": 10**15}, "recall must fit into memory, got options .*; ask for fewer samples"),
         ("recal", {}, "task must be one of listops, .*got 'recal'"),
     ],
 )
