@@ -6,6 +6,8 @@ batch when it is needed.
 
 import hashlib
 import json
+import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -217,7 +219,7 @@ def content_hash(splits: Sequence[Split]) -> str:
 
 
 def cached(folder: Path | None, name: str, options: Mapping[str, Any], build: Callable[[], Task]) -> Task:
-    """The task from `folder` if it was built with the same options before, else built and kept there.
+    """The task from `folder` if it was built with the same options before, else built and kept there if that can be.
 
     The file's name carries a hash of the options; the content's hash is in the card and is checked on reading.
 
@@ -226,7 +228,7 @@ def cached(folder: Path | None, name: str, options: Mapping[str, Any], build: Ca
     TaskError
         If the cached file is damaged.
     OSError
-        If it cannot be written; nothing half-written stays.
+        If the disk is full; nothing half-written stays.
     """
     if folder is None:
         return build()
@@ -234,9 +236,23 @@ def cached(folder: Path | None, name: str, options: Mapping[str, Any], build: Ca
     path = Path(folder) / f"{name}-{key}.npz"
     if path.exists():
         return load_task_file(path)
+    reason = _unwritable(path.parent)
     task = build()
-    save_task_file(path, task)
+    if reason is None:
+        save_task_file(path, task)
+    else:
+        warnings.warn(f"{folder} must be writable to keep {name}, got {reason}; it is built anew each time", stacklevel=2)
     return task
+
+
+def _unwritable(folder: Path) -> str | None:
+    """Why no file can be written here."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def save_task_file(path: Path, task: Task) -> None:

@@ -31,7 +31,7 @@ PLACES = {  # where each task's files may lie
 MARKS = {  # what shows that it is the right folder
     "listops": "basic_train.tsv",
     "retrieval": "new_aan_pairs.train.tsv",
-    "pathfinder": "pathfinder*/curv_*/metadata",
+    "pathfinder": "pathfinder*/curv_*/metadata",  # a task of one size and difficulty looks for its own
     "text": "train*",
     "image": "*.bin",
 }
@@ -41,8 +41,12 @@ class MissingError(TaskError):
     """A task's files are not there; what is there may be whole."""
 
 
-def find(task: str, data_dir: Path | None) -> Path:
+def find(task: str, data_dir: Path | None, mark: str | None = None) -> Path:
     """The folder with a task's official files, unpacking its archive first if only that is there.
+
+    Parameters
+    ----------
+    mark : what shows that it is the right folder; None: the task's of `MARKS`.
 
     Raises
     ------
@@ -54,36 +58,36 @@ def find(task: str, data_dir: Path | None) -> Path:
     if data_dir is None or not Path(data_dir).is_dir():
         raise TaskError(f"data_dir must be a folder with the files of {task}, got {data_dir}")
     data_dir = Path(data_dir)
-    if (found := look(task, data_dir)) is not None:
+    if (found := look(task, data_dir, mark)) is not None:
         return found
     archive = data_dir / ARCHIVES[task]
     if not archive.exists():
-        raise MissingError(
-            f"{data_dir} must hold {_wanted(task)} or {archive.name} for {task}, got neither; `rmaat data check` helps"
-        )
+        wanted = f"{_wanted(task, mark)} or {archive.name}"
+        raise MissingError(f"{data_dir} must hold {wanted} for {task}, got neither; `rmaat data check` helps")
     with _alone(data_dir):
-        if look(task, data_dir) is None:  # another process may have unpacked it meanwhile
+        if look(task, data_dir, mark) is None:  # another process may have unpacked it meanwhile
             unpack(archive, data_dir)
-    if (found := look(task, data_dir)) is None:
-        raise lacking(task, archive)
+    if (found := look(task, data_dir, mark)) is None:
+        raise lacking(task, archive, mark)
     return found
 
 
-def look(task: str, data_dir: Path) -> Path | None:
+def look(task: str, data_dir: Path, mark: str | None = None) -> Path | None:
     """The folder with a task's official files, if it is there."""
     for place in _places(task):
-        if (data_dir / place).is_dir() and next((data_dir / place).glob(MARKS[task]), None):
+        if (data_dir / place).is_dir() and next((data_dir / place).glob(mark or MARKS[task]), None):
             return data_dir / place
     return None
 
 
-def lacking(task: str, archive: Path) -> MissingError:
+def lacking(task: str, archive: Path, mark: str | None = None) -> MissingError:
     """The error of a whole archive without a task's files."""
-    return MissingError(f"{archive} must hold {_wanted(task)} for {task}, got an archive without it; get the full one")
+    wanted = _wanted(task, mark)
+    return MissingError(f"{archive} must hold {wanted} for {task}, got an archive without it; get the full one")
 
 
-def _wanted(task: str) -> str:
-    return " or ".join(f"{place or 'pathfinder32'}/" for place in PLACES[task])
+def _wanted(task: str, mark: str | None) -> str:
+    return " or ".join(f"{PurePosixPath(place, mark or MARKS[task]).parent}/" for place in PLACES[task])
 
 
 def _places(task: str) -> list[PurePosixPath]:

@@ -150,23 +150,25 @@ def load_pathfinder_release(
     out, as in the LRA.
     """
     lra_parameters(size, difficulty)
-    folder = find("pathfinder", data_dir) / f"pathfinder{size}" / SUBSETS[difficulty]
-    rows = list(read_metadata(folder))
+    subset = f"pathfinder{size}/{SUBSETS[difficulty]}"
+    folder = find("pathfinder", data_dir, f"{subset}/metadata") / subset
+    rows = [(path, label, _n_bytes(path)) for path, label in read_metadata(folder)]
 
     def build() -> Task:
-        images, labels, empty = _read_images(folder, rows, size, progress)
+        images, labels, empty = _read_images(rows, size, progress)
         order = np.random.default_rng(seed).permutation(len(images))
         parts = np.split(order, [round(0.8 * len(images)), round(0.9 * len(images))])
         return pathfinder_task(
             [image_split(images[part], labels[part]) for part in parts],
             size=size,
-            source=f"LRA release, pathfinder{size}/{folder.name}; {empty} empty images left out",
+            source=f"LRA release, {subset}; {empty} empty images left out",
             split=f"80 / 10 / 10 % of the images sorted by metadata file and line, drawn with seed {seed}",
             options={"seed": seed, "difficulty": difficulty},
         )
 
-    digest = hashlib.sha256(repr([(str(path.relative_to(folder)), label) for path, label in rows]).encode()).hexdigest()
-    return cached(data_dir, f"pathfinder{size}-release", {"seed": seed, "metadata": digest}, build)
+    files = [(str(path.relative_to(folder)), *more) for path, *more in rows]
+    digest = hashlib.sha256(repr(files).encode()).hexdigest()
+    return cached(data_dir, f"pathfinder{size}-release", {"seed": seed, "files": digest}, build)
 
 
 def read_metadata(folder: Path) -> Iterator[tuple[Path, int]]:
@@ -200,23 +202,27 @@ def _metadata_fields(path: Path) -> list[list[str]]:
         except UnicodeDecodeError as error:
             raise TaskError(f"{path} must be text or a NumPy array, got {error}") from error
     try:
-        return [[str(field) for field in row] for row in np.load(path, allow_pickle=False)]
+        return np.load(path, allow_pickle=False).astype(str).tolist()
     except (ValueError, EOFError, TypeError) as error:
         raise TaskError(f"{path} must be an array of strings, got {error}") from error
 
 
+def _n_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        *_, subset, _, k, _ = path.parts
+        raise TaskError(f"{path} must exist, as {subset}/metadata/{k}.npy lists it, got no file") from None
+
+
 def _read_images(
-    folder: Path, rows: list[tuple[Path, int]], size: int, progress: bool
+    rows: list[tuple[Path, int, int]], size: int, progress: bool
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Grey images, labels, and how many empty files were left out."""
     images, labels = np.empty((len(rows), size, size), np.uint8), np.empty(len(rows), np.int64)
     n = 0
-    for path, label in tqdm(rows, desc=f"Pathfinder {size}", unit="image", disable=not progress):
-        if not path.exists():
-            raise TaskError(
-                f"{path} must exist, as {folder.name}/metadata/{path.parent.name}.npy lists it, got no file"
-            )
-        if path.stat().st_size == 0:
+    for path, label, n_bytes in tqdm(rows, desc=f"Pathfinder {size}", unit="image", disable=not progress):
+        if n_bytes == 0:
             continue
         try:
             with Image.open(path) as image:

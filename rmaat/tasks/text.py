@@ -27,19 +27,16 @@ def check_max_len(max_len: int) -> None:
         raise TaskError(f"max_len must be at least 1, got {max_len}")
 
 
-def rows(path: Path, n_columns: int, *, ended: bool = False) -> Iterator[tuple[int, list[bytes]]]:
+def rows(path: Path, n_columns: int) -> Iterator[tuple[int, list[bytes]]]:
     """Line numbers and columns of a TSV file without header or quoting.
 
     Raises
     ------
     TaskError
-        Naming file and line, where a line has another number of columns or, if `ended`, no line end.
+        Naming file and line, where a line has another number of columns.
     """
     with require(path, "tab-separated lines").open("rb") as file:
         for number, line in enumerate(file, start=1):
-            if ended and not line.endswith(b"\n"):
-                got = "none behind the last line; if it was cut off, unpack the archive again, else add one"
-                raise TaskError(f"{path}:{number} must have a line end, as the release's files do, got {got}")
             columns = line.rstrip(b"\r\n").split(b"\t")
             if len(columns) != n_columns:
                 raise TaskError(f"{path}:{number} must have {n_columns} tab-separated columns, got {len(columns)}")
@@ -143,7 +140,7 @@ def load_retrieval(data_dir: Path | None, *, max_len: int = 4000, seed: int = 0,
 
 
 def _read_pairs(path: Path, max_len: int) -> Split:
-    pairs = ((to_label(path, number, columns[0]), columns[3:]) for number, columns in rows(path, 5, ended=True))
+    pairs = ((to_label(path, number, columns[0]), columns[3:]) for number, columns in rows(path, 5))
     return _labelled(pairs, 2, max_len)
 
 
