@@ -236,12 +236,12 @@ def cached(folder: Path | None, name: str, options: Mapping[str, Any], build: Ca
     path = Path(folder) / f"{name}-{key}.npz"
     if path.exists():
         return load_task_file(path)
-    reason = _unwritable(path.parent)
+    if (reason := _unwritable(path.parent)) is not None:
+        message = f"{folder} must be writable to keep {name}, got {reason}; it is built anew each time"
+        warnings.warn(message, stacklevel=2)
+        return build()
     task = build()
-    if reason is None:
-        save_task_file(path, task)
-    else:
-        warnings.warn(f"{folder} must be writable to keep {name}, got {reason}; it is built anew each time", stacklevel=2)
+    save_task_file(path, task)
     return task
 
 

@@ -152,7 +152,7 @@ def load_pathfinder_release(
     lra_parameters(size, difficulty)
     subset = f"pathfinder{size}/{SUBSETS[difficulty]}"
     folder = find("pathfinder", data_dir, f"{subset}/metadata") / subset
-    rows = [(path, label, _n_bytes(path)) for path, label in read_metadata(folder)]
+    rows = [(path, label, _n_bytes(folder, path)) for path, label in list(read_metadata(folder))]
 
     def build() -> Task:
         images, labels, empty = _read_images(rows, size, progress)
@@ -207,17 +207,15 @@ def _metadata_fields(path: Path) -> list[list[str]]:
         raise TaskError(f"{path} must be an array of strings, got {error}") from error
 
 
-def _n_bytes(path: Path) -> int:
+def _n_bytes(folder: Path, path: Path) -> int:
     try:
         return path.stat().st_size
     except FileNotFoundError:
-        *_, subset, _, k, _ = path.parts
-        raise TaskError(f"{path} must exist, as {subset}/metadata/{k}.npy lists it, got no file") from None
+        listed = f"{folder.name}/metadata/{path.parent.name}.npy"
+        raise TaskError(f"{path} must exist, as {listed} lists it, got no file") from None
 
 
-def _read_images(
-    rows: list[tuple[Path, int, int]], size: int, progress: bool
-) -> tuple[np.ndarray, np.ndarray, int]:
+def _read_images(rows: list[tuple[Path, int, int]], size: int, progress: bool) -> tuple[np.ndarray, np.ndarray, int]:
     """Grey images, labels, and how many empty files were left out."""
     images, labels = np.empty((len(rows), size, size), np.uint8), np.empty(len(rows), np.int64)
     n = 0

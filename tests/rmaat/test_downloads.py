@@ -63,8 +63,8 @@ def test_two_processes_unpack_at_once(archive, monkeypatch):
     """Both have seen that there is nothing yet."""
     look, both, own = downloads.look, threading.Barrier(2), threading.local()
 
-    def look_together(task, data_dir):
-        found = look(task, data_dir)
+    def look_together(*place):
+        found = look(*place)
         if not hasattr(own, "looked"):
             own.looked = both.wait(10)
         return found

@@ -132,6 +132,46 @@ def test_pathfinder_leaves_empty_images_out(tmp_path, pathfinder):
     assert sum(card["samples"].values()) == 19 and "1 empty images left out" in card["source"]
 
 
+def test_pathfinder_metadata_as_bytes(tmp_path, pathfinder):
+    before = load_task("pathfinder32-release", tmp_path).card
+    for path in (pathfinder / "metadata").iterdir():
+        np.save(path, np.array([line.split(" ") for line in path.read_text().splitlines()], dtype="S"))
+    assert load_task("pathfinder32-release", tmp_path).card == before
+
+
+def test_pathfinder_image_cut_after_it_was_kept(tmp_path, pathfinder):
+    load_task("pathfinder32-release", tmp_path)
+    image = pathfinder / "imgs" / "0" / "sample_3.png"
+    image.write_bytes(image.read_bytes()[:-40])
+    with pytest.raises(TaskError, match=r"sample_3.png must be a PNG image, got"):
+        load_task("pathfinder32-release", tmp_path)
+
+
+def test_pathfinder_sizes_in_two_places(tmp_path, pathfinder):
+    """Each size and difficulty is found where it is."""
+    other = tmp_path / "lra_release" / "lra_release" / "pathfinder64" / "curv_contour_length_14"
+    write_release(other, Pathfinder(LRA[64]), 10)
+    assert load_task("pathfinder64-release", tmp_path).max_len == 64**2
+    wanted = r"pathfinder64/curv_baseline/ or pathfinder/pathfinder64/curv_baseline/ or lra_release.gz for pathfinder"
+    with pytest.raises(TaskError, match=f"must hold {wanted}, got neither"):
+        load_task("pathfinder64-release", tmp_path, difficulty="easy")
+
+
+def test_pathfinder_in_a_folder_that_is_read_only(tmp_path, pathfinder, monkeypatch):
+    expected = load_task("pathfinder32-release", tmp_path).card
+    for path in tmp_path.glob("*.npz"):
+        path.unlink()
+
+    def read_only(**options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", read_only)  # root may write anywhere
+    message = r"must be writable to keep pathfinder32-release, got Permission denied; it is built anew each time"
+    with pytest.warns(UserWarning, match=message):
+        assert load_task("pathfinder32-release", tmp_path).card == expected
+    assert not list(tmp_path.glob("*.npz"))
+
+
 def test_pathfinder_damage(tmp_path, pathfinder):
     image, metadata = pathfinder / "imgs" / "0" / "sample_3.png", pathfinder / "metadata" / "0.npy"
     whole = image.read_bytes()
