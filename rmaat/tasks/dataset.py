@@ -9,7 +9,7 @@ import json
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,12 @@ SPLITS = ("train", "validation", "test")
 
 class TaskError(ValueError):
     """A task's data are missing, damaged, or asked for in a way that cannot be served."""
+
+
+def check_sizes(**sizes: int) -> None:
+    """Refuse the smallest of these, by name, if it is below 1."""
+    if sizes[smallest := min(sizes, key=sizes.__getitem__)] < 1:
+        raise TaskError(f"{smallest} must be at least 1, got {sizes[smallest]}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,8 +199,8 @@ def make_task(
     `card` gives what cannot: source, split (how it was made), vocabulary, and the options that were used.
     """
     named = dict(zip(SPLITS, splits, strict=True))
-    if missing := [split for split, samples in named.items() if len(samples) == 0]:
-        raise TaskError(f"the {missing[0]} split of {name} must hold at least one sample, got none")
+    sizes = {"n_classes": n_classes, "vocab_size": vocab_size, "max_len": max_len}
+    task = Task(name=name, kind=kind, **named, **sizes, card={})  # which checks the splits before they are counted
     counted = {
         "samples": {split: len(samples) for split, samples in named.items()},
         "lengths": {
@@ -205,8 +211,7 @@ def make_task(
         "content_sha256": content_hash(splits),
     }
     full = {"task": name, "kind": kind, "n_classes": n_classes, "vocab_size": vocab_size, **card, **counted}
-    sizes = {"n_classes": n_classes, "vocab_size": vocab_size, "max_len": max_len}
-    return Task(name=name, kind=kind, **named, **sizes, card=json.loads(json.dumps(full)))
+    return replace(task, card=json.loads(json.dumps(full)))
 
 
 def content_hash(splits: Sequence[Split]) -> str:

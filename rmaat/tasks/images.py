@@ -22,9 +22,10 @@ def image_split(images: np.ndarray, labels: np.ndarray, *, values: str = "tokens
     if values not in ("tokens", "real"):
         raise TaskError(f"values must be 'tokens' or 'real', got {values!r}")
     flat = images.reshape(-1)
-    tokens = flat.astype(np.uint16) + np.uint16(1)
     if values == "real":
         tokens = ((flat / np.float32(255) - np.float32(MEAN)) / np.float32(SD)).astype(np.float32)
+    else:
+        tokens = np.add(flat, 1, dtype=np.uint16)
     offsets = np.arange(len(images) + 1) * int(np.prod(images.shape[1:]))
     return Split(tokens=tokens, offsets=offsets, labels=np.asarray(labels, dtype=np.int64))
 

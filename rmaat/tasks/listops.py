@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from tqdm.auto import tqdm
 
-from .dataset import Split, Task, TaskError, cached, make_task, ragged
+from .dataset import Split, Task, TaskError, cached, check_sizes, make_task, ragged
 
 VOCABULARY = ("<pad>", *"0123456789", "[MIN", "[MAX", "[MED", "[SM", "]")
 FIRST_DIGIT, MIN, MAX, MED, SM, END = 1, 11, 12, 13, 14, 15
@@ -235,8 +235,7 @@ def load_listops(
     """
     bounds = {"min_length": min_length, "max_length": max_length, "max_depth": max_depth, "max_args": max_args}
     sizes = {"n_train": n_train, "n_validation": n_validation, "n_test": n_test}
-    if (smallest := min(sizes, key=sizes.__getitem__)) and sizes[smallest] < 1:
-        raise TaskError(f"{smallest} must be at least 1, got {sizes[smallest]}")
+    check_sizes(**sizes)
 
     def build() -> Task:
         trees, acceptance = generate(sum(sizes.values()), seed=seed, **bounds, progress=progress)

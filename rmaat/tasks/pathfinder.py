@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 from ..files import replacing
 from .contours import draw_contours
 from .dashes import DashShape, make_stamps
-from .dataset import Split, Task, TaskError, cached, make_task
+from .dataset import Split, Task, TaskError, cached, check_sizes, make_task
 from .images import image_split
 
 GENERATOR = 1  # raise when a change of the generator changes what a seed draws
@@ -148,8 +148,7 @@ def load_pathfinder(
     """Pathfinder, generated; kept in `data_dir` when one is given. Size 128 is Path-X."""
     parameters = lra_parameters(size, difficulty)
     sizes = {"n_train": n_train, "n_validation": n_validation, "n_test": n_test}
-    if sizes[smallest := min(sizes, key=sizes.__getitem__)] < 1:
-        raise TaskError(f"{smallest} must be at least 1, got {sizes[smallest]}")
+    check_sizes(**sizes)
 
     def build() -> Task:
         n, source = sum(sizes.values()), Pathfinder(parameters, seed)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import IGNORED, Split, Task, TaskError, make_task
+from .dataset import IGNORED, Split, Task, TaskError, check_sizes, make_task
 
 
 def load_segment_task(
@@ -50,13 +50,12 @@ def load_segment_task(
     _check(name, n_segments, segment_len, n_symbols, segment, candidates, n_copied)
     if twins and name != "recall":
         raise TaskError(f"twins must be False for {name}, got True; only recall has them")
-    if min(sizes := (n_train, n_validation, n_test)) < 1:
-        raise TaskError(f"n_train, n_validation and n_test must be at least 1, got {sizes}")
+    check_sizes(n_train=n_train, n_validation=n_validation, n_test=n_test)
     vocab_size, vocabulary, n_classes = _vocabulary(name, n_symbols, twins)
     if vocab_size > 2**16:
         raise TaskError(f"n_symbols must give a vocabulary of at most {2**16}, got {n_symbols}, of {vocab_size} tokens")
     splits = []
-    for i, n in enumerate(sizes):
+    for i, n in enumerate((n_train, n_validation, n_test)):
         rng = np.random.default_rng([seed, i])
         where = rng.integers(0, candidates, n) if segment is None else np.full(n, segment)
         more = {"copy": (n_copied,), "recall": (twins,)}.get(name, ())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import Split, Task, TaskError, make_task, ragged
+from .dataset import Split, Task, TaskError, check_sizes, make_task, ragged
 from .downloads import find, require
 
 BYTES = "0 padding, 1 + byte 0..255"
@@ -19,12 +19,6 @@ AAN = {"train": "new_aan_pairs.train.tsv", "validation": "new_aan_pairs.eval.tsv
 def to_tokens(text: bytes, max_len: int) -> np.ndarray:
     """The first `max_len` bytes, each + 1; an empty text becomes one space, so that no sequence is empty."""
     return np.frombuffer(text[:max_len] or b" ", dtype=np.uint8).astype(np.uint16) + 1
-
-
-def check_max_len(max_len: int) -> None:
-    """Refuse what keeps nothing of a text."""
-    if max_len < 1:
-        raise TaskError(f"max_len must be at least 1, got {max_len}")
 
 
 def rows(path: Path, n_columns: int) -> Iterator[tuple[int, list[bytes]]]:
@@ -67,7 +61,7 @@ def load_text(
     validation : share of the training reviews held out for validation; "test" for the LRA's habit of validating on the
         test set.
     """
-    check_max_len(max_len)
+    check_sizes(max_len=max_len)
     if validation != "test" and not (isinstance(validation, float) and 0 < validation < 1):
         raise TaskError(f"validation must be a share between 0 and 1 or 'test', got {validation!r}")
     folder = find("text", data_dir)
@@ -124,7 +118,7 @@ def load_retrieval(data_dir: Path | None, *, max_len: int = 4000, seed: int = 0,
     Whether two papers are linked by citation, from two documents of at most `max_len` bytes each (kind "match").
     `seed` is not used: the splits are the release's.
     """
-    check_max_len(max_len)
+    check_sizes(max_len=max_len)
     folder = find("retrieval", data_dir)
     splits = [_read_pairs(folder / name, max_len) for name in AAN.values()]
     return make_task(

@@ -77,7 +77,7 @@ def test_chosen_segment_and_seeds():
         ("needle", {"n_symbols": 5}, "n_symbols must be at least n_segments - 1 = 7 for needle, got 5"),
         ("copy", {"n_copied": 8}, "n_copied must be 1..segment_len - 1 = 7, got 8"),
         ("recall", {"n_segments": 1}, "n_segments, segment_len and n_symbols must be at least 2, got 1, 8 and 8"),
-        ("recall", {"n_test": 0}, "n_train, n_validation and n_test must be at least 1"),
+        ("recall", {"n_test": 0}, "n_test must be at least 1, got 0"),
         ("recall", {"segment": 1.5}, "segment must be an integer or None, got 1.5"),
         ("recall", {"segment": True}, "segment must be an integer or None, got True"),
         ("recall", {"n_symbols": 70_000}, "n_symbols must give a vocabulary of at most 65536, got 70000, of 70002 tok"),
