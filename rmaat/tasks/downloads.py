@@ -140,7 +140,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 def _admit(member: tarfile.TarInfo, place: Path | str, archive: Path, folder: Path) -> tarfile.TarInfo:
     """The member as it may be unpacked, unless it would leave the folder or meet what is there."""
-    member = tarfile.data_filter(member, place)
+    member = tarfile.data_filter(member, str(place))
     for top in PurePosixPath(member.name).parts[:1]:
         if (folder / top).exists():
             raise TaskError(f"{folder / top} must not exist yet to unpack {archive.name}; move it away")
