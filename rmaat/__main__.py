@@ -57,7 +57,7 @@ class CheckData:
 
         findings = check(self.folder)
         for finding in findings:
-            print(f"{'ok     ' if finding.ok else 'missing'}  {finding.task:<12} {finding.message}")
+            print(f"{finding.state:<7}  {finding.task:<12} {finding.message}")
         return 0 if any(finding.ok for finding in findings) else 1
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 import tomllib
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -237,8 +238,8 @@ def test_committed_results_are_of_todays_recipes(folder, models):
     recipes, results = RECIPES.parent / folder, RECIPES.parent / "results" / folder
     there = set(results.glob("*/*.json"))
     places = {"tasks": tuple({path.parent.name for path in there}), "recipes": recipes, "results": results}
-    for study in VARIANTS:
-        config = ExperimentConfig(models=models, study=study, **places)
+    for study, unmatched in product(VARIANTS, (False, True)):
+        config = ExperimentConfig(models=models, study=study, unmatched=unmatched, **places)
         there -= {run.path for run in config.runs() if run.result() is not None}
     assert not there
 
