@@ -75,6 +75,9 @@ def test_only_needed_curves_are_needed(curves):
     bare = {"alpha": 0.3, "position_scale": 0.1}
     RMAAT(ModelConfig(**SMALL, **bare, memory_update="replace"), {})
     RMAAT(ModelConfig(**SMALL, attention="softmax", memory_update="gated"), {})
+
+
+def test_missing_and_wrong_curves_are_refused(curves):
     with pytest.raises(ValueError, match="curves must hold 'stp_calcium' for alpha, got none; or override it"):
         RMAAT(ModelConfig(**SMALL), {})
     with pytest.raises(ValueError, match=r"curves must be a dict of names to curves, got str; load_curves\(folder\)"):
