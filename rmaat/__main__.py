@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import Positional, arg
 
-from rmaat import bench, experiments, probe, tables
+from rmaat import bench, experiments, probe_grid, tables
 from rmaat.files import read_json
 from rmaat.train import TrainConfig
 
@@ -147,11 +147,11 @@ class Report:
         return 0
 
 
-class Recall(probe.ProbeConfig):
+class Recall(probe_grid.ProbeConfig):
     """Train every memory rule to recall one marked symbol and test it by the symbol's segment, at T and beyond."""
 
     def run(self) -> int:
-        probe.run_probe(self, _say)
+        probe_grid.run_probe(self, _say)
         _say((self.out / "recall.md").read_text())
         return 0
 

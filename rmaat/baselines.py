@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from rmaat.attention import SoftmaxAttention
 from rmaat.block import Block, start_small
 from rmaat.config import PAPER, ModelConfig
+from rmaat.constants import Constants
 from rmaat.curves import Curve
 from rmaat.model import RMAAT
 
@@ -63,6 +64,11 @@ def model_config(name: str, config: ModelConfig) -> ModelConfig:
     changes = {"preset": "default", "retention": None, "relaxation_rate": None, "cached_memories": False}
     config = replace(config, backprop=backprop, attention=attention, memory_update=rule, **changes)
     return _unsegmented(config) if name in UNSEGMENTED else config
+
+
+def curves_read(name: str, config: ModelConfig, curves: Mapping[str, Curve] | None = None) -> dict[str, Curve]:
+    """The curves among `curves` (None: the packaged ones) that the model called `name` reads, by name."""
+    return Constants.resolve(model_config(name, config), curves).curves
 
 
 def _unsegmented(config: ModelConfig) -> ModelConfig:

@@ -27,7 +27,7 @@ from rmaat.attention import AstromorphicAttention, SoftmaxAttention
 from rmaat.baselines import build_model, match_parameters
 from rmaat.config import ModelConfig
 from rmaat.curves import Curve
-from rmaat.experiments import machine
+from rmaat.device import processor_name
 
 CONSTANTS = {"alpha": 0.25, "position_scale": 0.1, "relaxation_rate": 0.3}  # they change no timing; no curve is needed
 
@@ -283,7 +283,7 @@ def _rows(
 
 def _context(config: BenchConfig) -> dict[str, Any]:
     names = ("repeats", "dtype", "d_model", "n_heads", "n_layers", "n_memory", "batch_size")
-    device = torch.cuda.get_device_name() if config.device == "cuda" else f"{machine()}, 1 thread"
+    device = torch.cuda.get_device_name() if config.device == "cuda" else f"{processor_name()}, 1 thread"
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     versions = {"torch": torch.__version__, "python": platform.python_version()}
     return {"device": device, "load": load, **versions, **{name: asdict(config)[name] for name in names}}

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from rmaat.curves import Curve
-from rmaat.files import read_json, write_tensors, write_text
+from rmaat.files import cannot_write, read_json, write_tensors, write_text
 
 LEFTOVERS = (".model-*", ".*.json.*", "last/.*.json.*", ".log.jsonl.*", "last/.*.safetensors.*", "curves/.*.toml.*")
 
@@ -209,8 +209,7 @@ class RunFolder:
                 if self._log.write(line) < len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError as error:
-                path = self.path / "log.jsonl"
-                raise OSError(f"{path} must be writable, on a disk with room, got {error.strerror or error}") from error
+                raise OSError(cannot_write(self.path / "log.jsonl", error)) from error
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)

@@ -4,10 +4,6 @@ A run is a recipe ``RECIPES/<task>/<model>.toml``, a seed and possibly a variant
 asks about. Its result is one JSON file ``RESULTS/<task>/<model>[--<variant>]-s<seed>.json``. A run that has one is
 done; a run that was killed goes on from its last checkpoint in ``WORK``; so the runner may be stopped at any time and
 results may come from several machines. To repeat a run, delete its result; one of other settings or curves is refused.
-
-Studies: `models` compares models; `ablations` takes RMAAT apart; `memory` sweeps the number of memory tokens;
-`deviation` scales what the astrocytes set (a, alpha, position scale) away from its simulated value. The paper's "fewer
-segments" is less input, for tasks that have max_len as an option; the same input in longer segments stands beside it.
 """
 
 import dataclasses
@@ -15,100 +11,29 @@ import hashlib
 import json
 import multiprocessing
 import os
-import platform
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
 from rmaat import tables
-from rmaat.baselines import build_model, count_parameters, model_config
+from rmaat.baselines import build_model, count_parameters, curves_read
 from rmaat.checkpoint import OtherRunError, curve_hashes
 from rmaat.config import ModelConfig, TrainConfig
-from rmaat.constants import Constants
 from rmaat.curves import load_curves
+from rmaat.device import processor_name
 from rmaat.evaluate import draw_curves
 from rmaat.files import read_json, write_text
 from rmaat.recipes import load_recipe
+from rmaat.results import read_result, render_experiments
+from rmaat.studies import VARIANTS, Variant
 from rmaat.train import WITHOUT_EFFECT, train
-
-PROSE = """\
-Test accuracy of the checkpoint that is best on the validation split, mean ± standard deviation over seeds; steps and
-devices as stated. Rows in italics are not measured here: always answering the commonest class, and published numbers,
-which come from other data pipelines, budgets and hardware. RMAAT is not the state of the art on the Long Range Arena:
-S4, S5, LRU and Mega stand 16 to 19 points above its published five-task average. "segments" are those that the shortest
-and the longest test sequence fill. On a CPU "peak MB" is the process's largest resident set, libraries included.
-"s/step" is wall-clock time, in which other runs may have shared the machine: `rmaat bench speed` compares speeds.
-"""
-
-NEEDED = "task model variant seed accuracy majority_rate steps parameters parameters_of_R segments".split()
-NEEDED += "seconds_per_step peak_bytes device settings".split()
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A change of a model, some fields of its ModelConfig set and others multiplied, or of the longest input."""
-
-    name: str
-    set: Mapping[str, Any] = field(default_factory=dict)
-    scale: Mapping[str, float] = field(default_factory=dict)
-    input: float = 1.0
-
-    def apply(self, network: ModelConfig) -> ModelConfig:
-        """`network` with the change."""
-        scaled = {}
-        for name, factor in self.scale.items():
-            value = factor * getattr(network, name)
-            scaled[name] = int(value) if isinstance(getattr(network, name), int) else value
-        return dataclasses.replace(network, **self.set, **scaled)
-
-    def changes(self, network: ModelConfig) -> bool:
-        """Whether the variant is another model, or has less input."""
-        before, after = (dataclasses.replace(n, retention=n.timescales) for n in (network, self.apply(network)))
-        return before != after or self.input != 1
-
-
-def _rule(name: str, rule: str, retention: str | None = None) -> Variant:
-    return Variant(name, {"memory_update": rule, "retention": retention})
-
-
-ABLATIONS = (
-    _rule("no-retention", "replace", "single"),
-    Variant("bptt", {"backprop": "bptt"}),
-    Variant("segments-twice-as-long", scale={"segment_len": 2}),
-    Variant("segments-four-times-as-long", scale={"segment_len": 4}),
-    Variant("half-the-input", input=0.5),
-    Variant("quarter-of-the-input", input=0.25),
-    Variant("no-H_astro", {"position": "none"}),
-    Variant("no-H_neuron", {"neuron": False}),
-    Variant("no-P", {"feedback": False}),
-    Variant("alpha-1", {"alpha": 1.0}),
-    Variant("free-R", {"position": "free"}),
-    _rule("scale", "scale", "single"),
-    _rule("consolidate", "consolidate", "single"),
-    _rule("consolidate-population", "consolidate", "population"),
-    _rule("relax", "relax", "single"),
-    _rule("relax-population", "relax", "population"),
-    _rule("gated", "gated", "single"),
-    _rule("attend", "attend", "single"),
-    Variant("post-norm", {"norm": "post"}),
-    Variant("pre-norm", {"norm": "pre"}),
-)
-MEMORY = tuple(Variant(f"memory-{n}", {"n_memory": n}) for n in (4, 8, 16, 32, 64))
-FACTORS = (0.25, 0.5, 2.0, 4.0)
-DEVIATION = (
-    *(Variant(f"a-x{factor:g}", scale={"seconds_per_segment": factor}) for factor in FACTORS),
-    *(Variant(f"alpha-{alpha:g}", {"alpha": alpha}) for alpha in (0.1, 0.25, 0.5, 1.0)),
-    *(Variant(f"scale-x{factor:g}", scale={"cells_per_token": factor}) for factor in FACTORS),
-)
-VARIANTS = {"models": (), "ablations": ABLATIONS, "memory": MEMORY, "deviation": DEVIATION}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,8 +139,7 @@ class Run:
     @cached_property
     def curve_hashes(self) -> dict[str, str]:
         """Hashes of the curves that the model reads, by name."""
-        network = model_config(self.train.model, self.train.network)
-        return curve_hashes(Constants.resolve(network, load_curves(self.train.curves)).curves)
+        return curve_hashes(curves_read(self.train.model, self.train.network, load_curves(self.train.curves)))
 
     def result(self) -> dict[str, Any] | None:
         """The run's result, if it has one; fields that TrainConfig and ModelConfig have got since do not count.
@@ -351,7 +275,7 @@ def carry_out(run: Run, seconds: float | None = None) -> dict[str, Any] | None:
         "seconds_per_step": seconds / steps,
         "peak_bytes": metrics["peak_bytes"],
         "device": metrics["device"],
-        "machine": machine(),
+        "machine": processor_name(),
         "precision": metrics["precision"],
         "torch": metrics["torch"],
         "segments": [-(-lengths[end] // model.config.segment_len) for end in ("min", "max")],
@@ -359,66 +283,3 @@ def carry_out(run: Run, seconds: float | None = None) -> dict[str, Any] | None:
         "settings": run.settings,
         "curves": record["curves"],
     }
-
-
-def machine() -> str:
-    """The processor, as the operating system names it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
-
-
-def render_experiments(folder: Path | str) -> Path:
-    """Write ``README.md`` with a table for every task, and where Matplotlib is installed a chart each; its path."""
-    folder = Path(folder)
-    results = load_results(folder)
-    tasks = dict.fromkeys(result["task"] for result in results)
-    text = f"# Test accuracy on {', '.join(tasks)}\n\n{PROSE}\n{tables.accuracy_tables(results)}"
-    if find_spec("matplotlib"):
-        for task in tasks:
-            found = [result for result in results if result["task"] == task]
-            for kind, part in tables.parts(found).items():
-                published = {} if kind == "variants" else tables.published_of(task)
-                text += _chart(folder, f"{task}-{kind}".strip("-"), part, published)
-    return write_text(folder / "README.md", text.replace("\n\n\n", "\n\n"))
-
-
-def _chart(folder: Path, name: str, results: Sequence[Mapping[str, Any]], published: Mapping[str, float]) -> str:
-    """Draw the accuracies, in the order of the table, into ``FOLDER/NAME``; the Markdown that shows them."""
-    from rmaat.plotting import panels, plot_accuracy, save_figure
-
-    groups = tables.ranked(results).items()
-    several = len({result["model"] for result in results}) > 1
-    bars = {
-        f"{model} ({variant})" if variant and several else variant or model: [result["accuracy"] for result in seeds]
-        for (model, variant), seeds in groups
-    }
-    ax = panels(size=(4.5, 1.4 + 0.17 * (len(bars) + len(published))))
-    plot_accuracy(bars, published, max(result["majority_rate"] for result in results), ax=ax)
-    caption = f"Test accuracy, every seed a point: {name}."
-    caption += " Published numbers are of other authors' runs." if published else ""
-    save_figure(ax.figure, folder / name, caption)
-    return f"\n![Accuracy: {name}]({name}.svg)\n"
-
-
-def load_results(folder: Path | str) -> list[dict[str, Any]]:
-    """All results below a folder."""
-    return [read_result(path) for path in sorted(Path(folder).glob("*/*.json"))]
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """Read one result.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged or lacks something that the tables show.
-    """
-    result = read_json(path)
-    missing = [name for name in NEEDED if name not in result]
-    if missing or not result["settings"]:
-        raise ValueError(f"{path} must hold a whole result, got no {(missing or ['settings'])[0]}; delete it")
-    return result

@@ -30,12 +30,15 @@ def replacing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
         os.replace(name, path)
         name = None
     except OSError as error:
-        raise OSError(
-            f"{path} must be writable, on a disk with room, got {error.strerror or error}; nothing was kept of it"
-        ) from error
+        raise OSError(f"{cannot_write(path, error)}; nothing was kept of it") from error
     finally:
         if name is not None:
             Path(name).unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> str:
+    """The sentence that names the file and the reason."""
+    return f"{path} must be writable, on a disk with room, got {error.strerror or error}"
 
 
 def write_text(path: Path, text: str) -> Path:

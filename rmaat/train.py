@@ -13,8 +13,6 @@ finished, metrics.json.
 """
 
 import math
-import resource
-import sys
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -30,6 +28,7 @@ from tqdm.auto import tqdm
 from rmaat.baselines import build_model
 from rmaat.checkpoint import Loop, RunFolder
 from rmaat.config import ModelConfig, TrainConfig
+from rmaat.device import device_name, peak_memory
 from rmaat.evaluate import count_hits, draw_curves, loss_and_hits, require_device, to_batch
 from rmaat.files import read_tensors
 from rmaat.optimiser import lr_factor, parameter_groups, step_seed
@@ -289,25 +288,10 @@ class _Leg:
                 "steps": loop.step,
                 "parameters": sum(parameter.numel() for parameter in self.bare.parameters()),
                 "seconds": {"train": seconds, "evaluate": self.seconds - seconds},
-                "peak_bytes": peak_bytes(accelerator.device),
+                "peak_bytes": peak_memory(accelerator.device),
                 "device": device_name(accelerator.device),
                 "processes": accelerator.num_processes,
                 "precision": config.precision,
                 "torch": torch.__version__,
             }
         )
-
-
-def peak_bytes(device: torch.device) -> int:
-    """Most memory allocated on a GPU, or the process's largest resident set on a CPU, in bytes."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def device_name(device: torch.device) -> str:
-    """The GPU's name, or "cpu" with the number of threads."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads"

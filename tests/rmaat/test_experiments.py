@@ -16,16 +16,10 @@ import pytest
 from rmaat import tables
 from rmaat.baselines import NAMES, build_model, count_parameters
 from rmaat.config import ModelConfig
-from rmaat.experiments import (
-    VARIANTS,
-    ExperimentConfig,
-    Variant,
-    carry_out,
-    load_results,
-    render_experiments,
-    run_experiments,
-)
+from rmaat.experiments import ExperimentConfig, carry_out, run_experiments
 from rmaat.recipes import load_recipe
+from rmaat.results import load_results, render_experiments
+from rmaat.studies import VARIANTS, Variant
 
 RECIPES = Path(__file__).parents[2] / "benchmarks" / "lra"
 SEGMENTS = {"listops": 8, "text": 8, "retrieval": 8, "image": 2, "pathfinder32": 4}  # of a document, for retrieval

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from rmaat import tables
-from rmaat.probe import ProbeCell, ProbeConfig, accuracy_by_segment, analytic_weights, load_cells, run_cell, run_probe
+from rmaat.probe import ProbeCell, accuracy_by_segment, analytic_weights, run_cell
+from rmaat.probe_grid import ProbeConfig, load_cells, run_probe
 from rmaat.tasks import TaskError, load_task
 
 TINY = ProbeCell(n_segments=2, stretch=2, segment_len=4, d_model=16, n_layers=1, n_memory=2, steps=3, batch_size=8)
