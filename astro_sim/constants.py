@@ -51,7 +51,7 @@ def scaled(tables: Mapping[str, Any], factors: Factors, repeats: int) -> dict[st
     changed = {}
     for name, table in tables.items():
         own = symbols({name: table})
-        base = _values(table)
+        base = table.quantities()
         arrays = {
             symbol: b2.Quantity(np.repeat(factor, repeats) * float(base[symbol]), dim=b2.get_dimensions(base[symbol]))
             for symbol, factor in factors.items()
@@ -61,16 +61,11 @@ def scaled(tables: Mapping[str, Any], factors: Factors, repeats: int) -> dict[st
     return changed
 
 
-def _values(table: Any) -> dict[str, b2.Quantity]:
-    tables = table.tables() if hasattr(table, "tables") else [table]
-    return {symbol: value for part in tables for symbol, value in part.quantities().items()}
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Repeated(Protocol):
-    """The spikes of another protocol for every one of ``n_sets`` sets of elements: common random numbers."""
+    """The spikes of a rate sweep for every one of ``n_sets`` sets of elements: common random numbers."""
 
-    protocol: Protocol
+    protocol: RateSweep
     n_sets: int
 
     @property
@@ -81,7 +76,7 @@ class Repeated(Protocol):
     def duration(self) -> b2.Quantity:
         return self.protocol.duration
 
-    def pre(self, n: int, seed: int) -> Spikes:
+    def pre(self, n: int, seed: int) -> Spikes | None:
         each = n // self.n_sets
         return side_by_side([self.protocol.pre(each, seed)] * self.n_sets, each)
 
@@ -166,7 +161,8 @@ class Constant:
         """Least and largest logarithm of the factor; a probability stays below 1, with the same ratio of the two."""
         high = np.log1p(spread)
         if symbol in AT_MOST_ONE:
-            value = next(_values(table)[symbol] for table in self.published.values() if symbol in _values(table))
+            tables = (table.quantities() for table in self.published.values())
+            value = next(table[symbol] for table in tables if symbol in table)
             high = min(high, -np.log(float(value)))
         return high - 2 * np.log1p(spread), high
 

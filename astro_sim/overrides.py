@@ -86,6 +86,4 @@ def symbols(tables: Mapping[str, Any]) -> list[str]:
 
 
 def _quantities(table: Table | AstrocyteParameters | None) -> dict[str, b2.Quantity]:
-    if isinstance(table, AstrocyteParameters):
-        return {symbol: value for part in table.tables() for symbol, value in part.quantities().items()}
     return {} if table is None else table.quantities()

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, get_args, get_type_hints
 
+import brian2 as b2
 import numpy as np
 
 from astro_sim.quantities import (
@@ -240,6 +241,10 @@ class AstrocyteParameters:
         candidates = (getattr(self, field.name) for field in dataclasses.fields(self))
         return [value for value in candidates if isinstance(value, Table)]
 
+    def quantities(self) -> dict[str, b2.Quantity]:
+        """Map symbol to value, over all tables."""
+        return {symbol: value for table in self.tables() for symbol, value in table.quantities().items()}
+
 
 def meanings(table: Table) -> dict[str, str]:
     """Symbol -> what it means, as the comment beside its field says."""
@@ -277,7 +282,7 @@ def variant(parameters: Any, *, source: str, **changes: Any) -> Any:
     unknown = set(changes) - symbols
     if unknown:
         raise ValueError(f"{min(unknown)} must be a symbol of {parameters.name!r}, one of {sorted(symbols)}")
-    replaced = {}
+    replaced: dict[str, Any] = {}
     for field in dataclasses.fields(parameters):
         table = getattr(parameters, field.name)
         if isinstance(table, Table):
