@@ -3,7 +3,6 @@
 Add --debug to any command to see the traceback of an error."""
 
 import contextlib
-import functools
 import io
 import logging
 import os
@@ -150,7 +149,7 @@ class Presets:
         from astro_sim.tables import meanings
 
         synapse = {"release": RELEASE, "gliotransmission": GLIOTRANSMISSION}
-        kinds = {"astrocyte": PRESETS, "synapse": synapse, "plasticity": PLASTICITY}
+        kinds: dict[str, dict[str, Any]] = {"astrocyte": PRESETS, "synapse": synapse, "plasticity": PLASTICITY}
         if self.name is None:
             for kind, presets in kinds.items():
                 for name, preset in presets.items():
@@ -296,8 +295,8 @@ class Fit:
 
         if Path(self.name).name != self.name:
             raise ValueError(f"name must be a word without a path, got {self.name!r}; the folder is --out")
-        options = {"form": self.form, "name": self.name, "time_unit": self.time_unit, "baseline": self.baseline}
-        curve = fit_csv(self.data, extrapolate=self.extrapolate, **options)
+        options = {"form": self.form, "name": self.name, "time_unit": self.time_unit}
+        curve = fit_csv(self.data, baseline=self.baseline, extrapolate=self.extrapolate, **options)
         print(curve.report())
         print(write_curve(curve, self.out / f"{self.name}.toml"))
         return 0
@@ -342,7 +341,9 @@ class SweepRates:
         axes = {"protocol.rate": log_rates(low * Hz, high * Hz, n)}
         if self.parameter is not None:
             *tables, symbol = self.parameter.split(".")
-            owner = functools.reduce(lambda table, name: getattr(table, name, None), tables, model)
+            owner: Any = model
+            for name in tables:
+                owner = getattr(owner, name, None)
             value = owner.quantities().get(symbol) if isinstance(owner, Checked) else None
             if value is None:
                 raise ValueError(f"parameter must be a quantity such as release.U_0__star, got {self.parameter!r}")

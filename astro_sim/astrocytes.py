@@ -48,7 +48,7 @@ def astrocyte_values(build: Build, n: int) -> tuple[Values, bool]:
     missing = {"F_ex", "I_Theta", "omega_I"} - set(values.scalars | values.arrays)
     if exogenous and missing:
         what = "stim must be 0 for" if bias is None else "protocol must not bring an IP3 pulse to"
-        raise ValueError(f"{what} the astrocyte {model.astrocyte.name!r}, whose source gives no {min(missing)}")
+        raise ValueError(f"{what} the astrocyte {build.model.astrocyte.name!r}, whose source gives no {min(missing)}")
     return values, exogenous
 
 

@@ -79,7 +79,8 @@ class Joined(Protocol):
 def changed(thing: Any, path: str, value: Any) -> Any:
     """A copy of nested dataclasses with the field at ``path`` (such as ``release.U_0__star``) replaced."""
     name, _, rest = path.partition(".")
-    if not dataclasses.is_dataclass(thing) or name not in {field.name for field in dataclasses.fields(thing)}:
+    fields = {field.name for field in dataclasses.fields(thing)} if dataclasses.is_dataclass(thing) else set()
+    if name not in fields:
         raise ValueError(f"axes must name fields of model or protocol, got {path!r} for a {type(thing).__name__}")
     new = changed(getattr(thing, name), rest, value) if rest else value
     own = {"source": THIS_STUDY} if hasattr(thing, "source") else {}
@@ -104,8 +105,9 @@ def at(sweep, conditions, per_condition: int | None) -> dict[str, Any]:
     model, protocol, settings = sweep.model, sweep.protocol, dict(sweep.settings)
     for path, values in sweep.axes.items():
         chosen = [values[sweep.position(condition, path)] for condition in conditions]
-        element = per_condition is not None and path in sweep.element_axes
-        value = np.repeat(b2.Quantity(chosen), per_condition) if element else chosen[0]
+        value = chosen[0]
+        if per_condition is not None and path in sweep.element_axes:
+            value = np.repeat(b2.Quantity(chosen), per_condition)
         if path in SETTINGS:
             settings[path] = value
         elif path.startswith("protocol."):
@@ -166,12 +168,12 @@ def _by_repeat(part: Recording, dim: str, repeats: int, cells: int) -> Recording
     """Elements to (repeat, cell), or to repeat alone where each has one cell."""
     if cells == 1:
         return part.rename({dim: "repeat"})
-    shaped = {}
+    shaped: dict[Any, Any] = {}
     for name, data in part.data_vars.items():
+        shaped[name] = data
         if dim in data.dims:
             values = data.transpose("time", dim).values.reshape(-1, repeats, cells)
-            data = (("time", "repeat", "cell"), values, data.attrs)
-        shaped[name] = data
+            shaped[name] = (("time", "repeat", "cell"), values, data.attrs)
     return part.drop_vars([name for name in part.data_vars if dim in part[name].dims]).assign(shaped)
 
 
@@ -224,7 +226,7 @@ def _run_build(sweep, batches: list[Batch], n_jobs: int) -> Iterator[tuple[Batch
 def _settings(call: dict[str, Any]):
     """The checked arguments of a batch."""
     names = ("model", "protocol", "duration", "seed", "dt", "astrocyte_dt", "record_every")
-    return check_settings(*(call.get(name) for name in names), call.get("initial", "fixed_point"))
+    return check_settings(**{name: call.get(name) for name in names}, initial=call.get("initial", "fixed_point"))
 
 
 def model_axes(sweep) -> list[str]:

@@ -88,7 +88,7 @@ def sizes(model: Any, protocol: Protocol) -> tuple[int, int]:
         return 0, agree(
             "astrocytes", 1, model.n_fixed(), protocol.n_elements, *lengths([model, *model.astrocyte_tables()])
         )
-    index = None if model.astrocyte_index is None else len(model.astrocyte_index)
+    index = model.astrocyte_index
     synapse_arrays = lengths([model.release, model.plasticity]) + lengths([model.gliotransmission], SYNAPSE_SIDE)
     fallback = 1000 if model.plasticity is not None else 1
     n_astrocyte_arrays = lengths([model, *model.astrocyte_tables()])
@@ -99,9 +99,8 @@ def sizes(model: Any, protocol: Protocol) -> tuple[int, int]:
             *n_astrocyte_arrays,
         )  # fmt: skip
         return n, n
-    n_synapses = agree("synapses", fallback, model.n_synapses, index, protocol.n_elements, *synapse_arrays)
-    covering = int(model.astrocyte_index.max()) + 1
-    return n_synapses, agree("astrocytes", covering, model.n_fixed(), *n_astrocyte_arrays)
+    n_synapses = agree("synapses", fallback, model.n_synapses, len(index), protocol.n_elements, *synapse_arrays)
+    return n_synapses, agree("astrocytes", int(index.max()) + 1, model.n_fixed(), *n_astrocyte_arrays)
 
 
 def on_grid(spikes: Spikes, dt_s: float, end_s: float) -> Spikes:

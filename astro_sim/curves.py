@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import tomlkit
+from numpy.typing import ArrayLike
 from tomlkit.exceptions import TOMLKitError
 
 from astro_sim.files import write_text
@@ -175,11 +176,11 @@ def _layout(table: dict[str, Any], one_line: bool = False) -> Any:
 
 
 def fit_curve(
-    x: object,
-    y: object = None,
-    sem: object = None,
+    x: ArrayLike,
+    y: ArrayLike | None = None,
+    sem: ArrayLike | None = None,
     *,
-    ensemble: object = None,
+    ensemble: ArrayLike | None = None,
     correlated: bool = True,
     form: str = "auto",
     among: Iterable[str] | None = None,
@@ -251,7 +252,7 @@ def fit_curve(
     )  # fmt: skip
 
 
-def _bootstrap(chosen: Fit, x: object, ensemble: object, correlated: bool, n: int, seed: int) -> dict[str, Any]:
+def _bootstrap(chosen: Fit, x: ArrayLike, ensemble: ArrayLike, correlated: bool, n: int, seed: int) -> dict[str, Any]:
     members = np.asarray(ensemble, dtype=np.float64)
     stderr, ci95 = bootstrap_fit(chosen, np.asarray(x, dtype=np.float64), members, correlated, n, seed)
     return {

@@ -99,7 +99,7 @@ def return_map(h, I, C_star, p, step_s: float = STEP_S) -> np.ndarray:
         back = below & (state[0] >= section)
         done = back
         if step % 500 == 0:  # drop what has come to rest elsewhere
-            done = back | (np.abs(calcium_rates(*state, level, p)).max(axis=0) < 1e-7)
+            done = back | (np.abs(calcium_rates(state[0], state[1], level, p)).max(axis=0) < 1e-7)
         if done.any():
             landed = _land(state[:, back], step * step_s, level[back], section[back], p)
             result[:, active[back]] = [*landed, lowest[back], highest[back]]
@@ -126,7 +126,8 @@ def cycles_around(I, C_star, h_star, p, n_section: int = 24) -> Cycles:
     growth = return_map(start, I[:, None], C_star[:, None], p, COARSE_STEP_S)[0] - start
     row, column = np.nonzero(growth[:, :-1] * growth[:, 1:] < 0)
     if not row.size:
-        return Cycles(*(np.empty(0) for _ in range(4)), np.empty(0, dtype=bool))
+        none = np.empty(0)
+        return Cycles(none, none, none, none, none.astype(bool))
     root = find_root(
         lambda h, level, section: return_map(h, level, section, p)[0] - h,
         (start[row, column], start[row, column + 1]),
@@ -139,7 +140,8 @@ def cycles_around(I, C_star, h_star, p, n_section: int = 24) -> Cycles:
     # a cycle around several fixed points is found from each of them: keep it once
     again = (np.diff(table[0]) == 0) & (np.diff(table[3]) < SAME_CYCLE)
     table = table[:, np.concatenate([[True], ~again])]
-    return Cycles(*table[:4], table[4].astype(bool))
+    levels, period, low, high, grows = table
+    return Cycles(levels, period, low, high, grows.astype(bool))
 
 
 def largest_growth(I, C_star, h_star, p) -> float:

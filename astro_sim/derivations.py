@@ -22,6 +22,7 @@ M. Z. A. Mia, M. Bal, A. Sengupta (2026), RMAAT, arXiv:2601.00426: what the cons
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -99,8 +100,8 @@ def derive_ltp(
     steady = theory.efficacy_dynamics(experiment.tables()["plasticity"], experiment.burst_rate_hz)
     closed_form = {
         "of": "constant release, no cubic term",
-        "amplitude": six(steady.rho_bar),
-        "tau": six(steady.tau_eff * experiment.cycle_s / experiment.burst_s),
+        "amplitude": six(float(steady.rho_bar)),
+        "tau": six(float(steady.tau_eff) * experiment.cycle_s / experiment.burst_s),
     }
     return _finished(curve, "ltp", experiment, recording, closed_form=closed_form)
 
@@ -335,7 +336,7 @@ def derive_ltp_macro(
     return _finished(curve, "ltp_macro", experiment, recording, closed_form=closed_form)
 
 
-DERIVATIONS = {
+DERIVATIONS: dict[str, Callable[..., Curve]] = {
     "ltp": derive_ltp,
     "ltp_population": derive_ltp_population,
     "stp_calcium": derive_stp_calcium,
@@ -360,9 +361,7 @@ def _exponent(rates: np.ndarray, calcium: np.ndarray) -> float:
     return fit_form(FORMS["power_law"], prepare(rates, calcium)).theta[1]
 
 
-def _finished(
-    curve: Curve, derivation: str, experiment: Experiment, recording: Recording, **beside: dict[str, Any]
-) -> Curve:
+def _finished(curve: Curve, derivation: str, experiment: Experiment, recording: Recording, **beside: Any) -> Curve:
     """The curve with its provenance, and with what is noted beside the fit."""
     origin = provenance(curve.name, derivation, experiment, recording)
     return dataclasses.replace(curve, fit=curve.fit | beside, provenance=origin)

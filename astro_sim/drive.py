@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,12 +49,13 @@ def ragged(trains: list[np.ndarray]) -> Spikes:
     return Spikes(np.repeat(np.arange(len(trains)), counts), np.concatenate([np.empty(0), *trains]))
 
 
-def side_by_side(parts: list[Spikes | None], each: int) -> Spikes | None:
+def side_by_side(parts: Sequence[Spikes | None], each: int) -> Spikes | None:
     """Spikes of blocks of ``each`` elements as those of one population."""
-    if parts[0] is None:
+    blocks = [(k * each, part) for k, part in enumerate(parts) if part is not None]
+    if not blocks:
         return None
-    index = np.concatenate([part.index + k * each for k, part in enumerate(parts)])
-    return Spikes(index, np.concatenate([part.time_s for part in parts]))
+    index = np.concatenate([first + part.index for first, part in blocks])
+    return Spikes(index, np.concatenate([part.time_s for _, part in blocks]))
 
 
 def spread(value: Any, n: int) -> np.ndarray:

@@ -114,7 +114,8 @@ def cycles(calcium, I, n_section: int = 24) -> Cycles:
         # every cycle surrounds a fixed point that is not a saddle
         points = [point for point in fixed_points(li_rinzel(calcium, level)) if point.kind != "saddle"]
         centres += [(level, point["C"], point["h"]) for point in points]
-    return cycles_around(*np.array(centres).T, micromolar_seconds(calcium), n_section)
+    I, C, h = np.array(centres).T
+    return cycles_around(I, C, h, micromolar_seconds(calcium), n_section)
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,8 @@ def bifurcation_diagram(calcium, *, I_range=(0.0, 1.5), n_cycles: int = 60, n_gr
     pairs = [(min(start.I, fold.I), max(start.I, fold.I)) for start, fold in folds]
     spread = [point.I for point in points] or [low, high]
     margin = (max(spread) - min(spread)) / 10
-    levels = np.unique(np.linspace(*np.clip([min(spread) - margin, max(spread) + margin], low, high), n_cycles))
+    first, last = np.clip([min(spread) - margin, max(spread) + margin], low, high)
+    levels = np.unique(np.linspace(first, last, n_cycles))
     inside = (I >= low) & (I <= high)
     return BifurcationDiagram(
         I=I[inside],

@@ -42,7 +42,7 @@ STEP_S = 0.08
 FIRST_SPIKE_S = 1.0
 BURST_S = 5.0  # of pairs, at the start of each segment of 50 s
 N_SEGMENTS = 8
-PIPETTE = FM.ip3.F_ex  # flow to and from the pipette: strong enough to hold a cell of either preset
+PIPETTE = FM.quantities()["F_ex"]  # flow to and from the pipette: strong enough to hold a cell of either preset
 SYNAPSE = variant(RELEASE, source=THIS_STUDY, U_0__star=0.3)  # may be turned up and down, as in TripartiteSynapses
 LIMITS = {"ip3": (0.0, 1.5), "rate_hz": (0.1, 10.0), "alpha": (0.0, 1.0), "coupling": (0.0, 0.5)}
 
@@ -187,7 +187,8 @@ def solve(settings: Settings) -> Course:
     binding = p.O_N * synapse.p.rho_c * synapse.p.Y_T / synapse.p.Omega_c  # of a full release
     spikes = np.arange(FIRST_SPIKE_S, settings.duration_s, 1 / settings.rate_hz)
     grid = STEP_S * np.arange(math.ceil(settings.duration_s / STEP_S - 1e-6) + 1)
-    states, released, releases, now = [cells], [], [], 0.0
+    states, releases, now = [cells], [], 0.0
+    released: list[float] = []
     for end in sorted({*grid[1:].tolist(), *spikes.tolist()}):
         before = cells[0][0]
         cells = _step(cells, end - now, *constants)
@@ -237,7 +238,8 @@ def draw(settings: Settings, figure: Figure | None = None) -> Figure:
     """Draw calcium, phase plane, release and retention of one setting, onto an earlier `figure` if given."""
     course = solve(settings)
     if figure is None:
-        figure = Figure(figsize=(8.4, 5.2), dpi=110, layout="none")  # a layout engine would take half of the time
+        figure = Figure(figsize=(8.4, 5.2), dpi=110)
+        figure.set_layout_engine("none")  # a layout engine would take half of the time
         figure.subplots(2, 2, gridspec_kw={"left": 0.06, "right": 0.985, "bottom": 0.085, "top": 0.94, "hspace": 0.42})
     for ax in figure.axes:  # ax.clear() would make every tick and its label again
         for artist in (*ax.lines, *ax.collections, *ax.patches, *ax.texts):

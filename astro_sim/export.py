@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from joblib import Parallel, delayed
 
@@ -98,7 +99,7 @@ def experiments(
 
 
 def _sized(experiment: Experiment, n_synapses: int | None, seed: int | None) -> Experiment:
-    changes = {} if seed is None else {"seed": seed}
+    changes: dict[str, Any] = {} if seed is None else {"seed": seed}
     if n_synapses is not None and hasattr(experiment, "n_synapses"):
         changes["n_synapses"] = n_synapses
         if isinstance(experiment, Rates):

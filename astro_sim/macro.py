@@ -244,11 +244,12 @@ def simulate_macro(
     network.run(protocol.duration, namespace={})
     for monitor in monitors:  # the last state, at t = duration itself
         monitor.record_single_timestep()
-    return _recording(*monitors, parameters, protocol, where, {"seed": seed, "dt_s": float(dt)})
+    return _recording(monitors, parameters, protocol, where, {"seed": seed, "dt_s": float(dt)})
 
 
-def _recording(neurons, synapses, parameters, protocol, where: Layout, settings: dict) -> xr.Dataset:
+def _recording(monitors, parameters, protocol, where: Layout, settings: dict) -> xr.Dataset:
     """Monitors to a dataset with units and provenance."""
+    neurons, synapses = monitors
     recording = xr.Dataset(
         {
             "x": (("time", "neuron"), neurons.x.T),

@@ -64,8 +64,8 @@ def fit_csv(
     if time_unit not in SECONDS:
         raise ValueError(f"time_unit must be one of {', '.join(SECONDS)}, got {time_unit!r}")
     time, response, sem = _columns(path)
-    options = {"--form": (form, "auto"), "--name": (name, "ltp"), "--time-unit": (time_unit, "s")}
-    options |= {"--baseline": (baseline, 0.0)}
+    options: dict[str, tuple[object, object]] = {"--form": (form, "auto"), "--name": (name, "ltp")}
+    options |= {"--time-unit": (time_unit, "s"), "--baseline": (baseline, 0.0)}
     given = [word for option, (value, usual) in options.items() if value != usual for word in (option, f"{value}")]
     given += ["--extrapolate"] if extrapolate else []
     try:
@@ -121,7 +121,7 @@ def _columns(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
             f"{','.join(header) or 'nothing'}; add {' and '.join(missing)}"
         )
     wanted = {column: header.index(column) for column in ("time", "response", "sem") if column in header}
-    table = {column: [] for column in wanted}
+    table: dict[str, list[float]] = {column: [] for column in wanted}
     for number, row in rows:
         if len(row) != len(header):
             raise ValueError(f"{path}, line {number}: row must have {len(header)} columns, got {len(row)}")

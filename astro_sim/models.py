@@ -37,9 +37,10 @@ class Astrocytes(Checked):
     """Base of the astrocyte models.
 
     ``noise`` multiplies the fluctuations of the IP3 receptors' gate: 0 is deterministic, 1 the published channel noise.
+    ``astrocyte`` may be ``None`` in `TripartiteSynapses` only.
     """
 
-    astrocyte: AstrocyteParameters = FM
+    astrocyte: AstrocyteParameters | None = FM
     noise: Number = 0.0
     n_astrocytes: int | None = None
     needs: ClassVar[tuple[str, ...]] = ("calcium",)
@@ -48,6 +49,8 @@ class Astrocytes(Checked):
         super().__post_init__()
         name = type(self).__name__
         check_classes(self, AstrocyteParameters, Table, Topology)
+        if self.astrocyte is None:
+            raise TypeError(f"{name}.astrocyte must be AstrocyteParameters, got None; see get_preset")
         for table in self.needs:
             if getattr(self.astrocyte, table) is None:
                 raise ValueError(f"{name}.astrocyte must have a table {table!r}, got preset {self.astrocyte.name!r}")
@@ -192,7 +195,7 @@ class TripartiteSynapses(ChI):
             )
         if self.release is None and self.plasticity is None:
             raise ValueError("TripartiteSynapses must have release or plasticity, got neither")
-        if self.needs_receptor and self.astrocyte.receptor is None:
+        if self.astrocyte is not None and self.needs_receptor and self.astrocyte.receptor is None:
             raise ValueError(
                 "TripartiteSynapses.astrocyte must have a table 'receptor' where loop='closed', got "
                 f"{self.astrocyte.name!r}; use loop='open'"

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -98,9 +99,10 @@ def plot_raster(spikes, *, ax: Axes | None = None, **line) -> Axes:
     ax = _axes(ax)
     index, time = np.asarray(spikes.index), np.asarray(spikes.time_s)
     n = int(index.max()) + 1 if index.size else 1
-    ax.vlines(time, index - 0.4, index + 0.4, **({"color": "black", "linewidth": 0.6} | line))
+    style: dict[str, Any] = {"color": "black", "linewidth": 0.6} | line
+    ax.vlines(time, index - 0.4, index + 0.4, **style)
     ax.set(xlabel="time (s)", ylabel="element", ylim=(-0.7, n - 0.3))
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="y", integer=True)
     return ax
 
 
@@ -114,7 +116,7 @@ def plot_spread(recording: xr.Dataset, name: str = "I", *, ax: Axes | None = Non
     mesh = ax.pcolormesh(recording["time"].values, np.arange(len(values)), values, rasterized=True, **image)
     ax.figure.colorbar(mesh, ax=ax, label=label(name, data.attrs.get("units", "")))
     ax.set(xlabel="time (s)", ylabel=str(cells))
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="y", integer=True)
     return ax
 
 
@@ -128,7 +130,7 @@ def plot_accumulation(recording: xr.Dataset, name: str = "p_l", *, ax: Axes | No
     for start in ends[:-1:2]:
         ax.axvspan(start, start + recording.attrs["cycle_s"], color="0.94", linewidth=0, zorder=0)
     ax.plot(recording["time"], course, **line)
-    style = {"color": "black", "linestyle": "--", "marker": "o", "linewidth": 0.9, "clip_on": False}
+    style: dict[str, Any] = {"color": "black", "linestyle": "--", "marker": "o", "linewidth": 0.9, "clip_on": False}
     ax.plot(ends, course.sel(time=ends, method="nearest"), label="at cycle ends", **style)
     unit = data.attrs.get("units", "")
     ax.set(xlabel="time (s)", ylabel=label(name, unit), xlim=(0, ends[-1]), ylim=(0, None))
@@ -157,10 +159,11 @@ def plot_protocol(
     ):
         if spikes is not None:
             index, time = (part[spikes.index < n] for part in (spikes.index, spikes.time_s))
-            ax.vlines(time, index + low, index + high, **({"color": color, "linewidth": 0.6, "label": name} | line))
+            style: dict[str, Any] = {"color": color, "linewidth": 0.6, "label": name} | line
+            ax.vlines(time, index + low, index + high, **style)
     end = duration if until_s is None else until_s
     ax.set(xlabel="time (s)", ylabel="element", xlim=(-0.01 * end, end), ylim=(-0.6, n - 0.4))
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="y", integer=True)
     handles, names = ax.get_legend_handles_labels()
     unique = dict(zip(names, handles, strict=True))
     if unique:
@@ -307,8 +310,8 @@ def plot_curve(curve, *, log: str = "", formula: bool = True, ax: Axes | None = 
     (drawn,) = ax.plot(x, y, **({"label": curve.name} | line))
     ax.fill_between(x, y - band, y + band, color=drawn.get_color(), alpha=0.25, linewidth=0)
     samples = curve.samples
-    style = {"fmt": "o", "color": "black", "markersize": 2.5, "linewidth": 0.7, "capsize": 0, "zorder": 1}
-    ax.errorbar(samples["x"], samples["y"], yerr=samples.get("sem"), **style)
+    style: dict[str, Any] = {"fmt": "o", "color": "black", "markersize": 2.5, "linewidth": 0.7, "zorder": 1}
+    ax.errorbar(samples["x"], samples["y"], yerr=samples.get("sem"), capsize=0, **style)
     ax.set(xlabel=label(curve.x.symbol, curve.x.unit), ylabel=label(curve.y.symbol, curve.y.unit))
     _log_scale(ax, log)
     if formula:
@@ -331,10 +334,11 @@ def plot_response(rates, responses, *, curve=None, ylabel: str = "", ax: Axes | 
     responses = np.atleast_2d(np.asarray(responses, dtype=float).T).T
     mean, (low, high) = responses.mean(axis=1), np.quantile(responses, [0.05, 0.95], axis=1)
     spread = np.maximum([mean - low, high - mean], 0)
-    style = {"fmt": "o", "color": "black", "linewidth": 0.7, "label": "simulated, middle 90 %"}
-    ax.errorbar(rates, mean, yerr=spread, **(style | line))
+    style: dict[str, Any] = {"fmt": "o", "color": "black", "linewidth": 0.7, "label": "simulated, middle 90 %"} | line
+    ax.errorbar(rates, mean, yerr=spread, **style)
     if curve is not None:
-        x = np.geomspace(*curve.x_range, 200) if curve.x_range[0] > 0 else np.linspace(*curve.x_range, 200)
+        low, high = curve.x_range
+        x = np.geomspace(low, high, 200) if low > 0 else np.linspace(low, high, 200)
         ax.plot(x, curve(x), color=BLUE, label=curve.form.name.replace("_", " "), zorder=3)
         ax.legend()
     ax.set(xlabel="presynaptic rate (Hz)", ylabel=ylabel)
@@ -358,9 +362,9 @@ def plot_retention(
     ax = _axes(ax)
     for k, total in enumerate(totals):  # the first on top: long texts share their first factors
         increments = np.diff(curve(seconds_per_segment * np.arange(total + 1)))
-        style = {"label": f"$T$ = {total}", "zorder": 3 - k / len(totals)} | line
+        style: dict[str, Any] = {"label": f"$T$ = {total}", "zorder": 3 - k / len(totals)} | line
         ax.plot(np.arange(1, total + 1), increments / increments.sum(), "o-", **style)
     ax.set(xlabel="segment $t$", ylabel="retention factor", ylim=(0, None))
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="x", integer=True)
     ax.legend()
     return ax

@@ -25,7 +25,7 @@ from astro_sim.files import replacing
 Recording = xr.Dataset
 
 # Unit of a described quantity, by its exponents of amount of substance, time and current
-UNITS = {
+UNITS: dict[tuple[float, float, float], str] = {
     (0, 0, 0): "1",
     (1, 0, 0): "uM",
     (1, -1, 0): "uM/s",

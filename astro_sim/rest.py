@@ -67,7 +67,7 @@ def rest(model: Any, k: int, bias: Bias | None) -> tuple[float, float, float] | 
     if not points:
         raise no_rest(k)
     lowest = next((point for point in points if point.stable), None)
-    return lowest and (lowest["C"], lowest["h"], lowest["I"] if level is None else level)
+    return None if lowest is None else (lowest["C"], lowest["h"], lowest["I"] if level is None else level)
 
 
 def astrocyte_state(model: Any, n: int, initial: str, bias: Bias | None) -> dict[str, np.ndarray]:

@@ -265,13 +265,13 @@ def report(progress: bool, target: str) -> dict[str, Any]:
 
 def collect(settings: Settings, build: Build, monitors: dict[str, b2.StateMonitor], target: str) -> Recording:
     """Read the monitors into a dataset with units and provenance."""
-    variables = {}
+    variables: dict[str, Any] = {}
     for name, item in build.recordable.items():
         values = np.asarray(getattr(monitors[item.dim], item.attribute + "_")).T * item.factor
-        variables[name] = ((("time", item.dim)), values, {"units": item.unit})
+        variables[name] = (("time", item.dim), values, {"units": item.unit})
     steps = max((len(monitor.t_) for monitor in monitors.values()), default=0)
     time = np.round(np.arange(steps) * settings.record_every_s, 12)
-    coordinates = {"time": ("time", time, {"units": "s"})}
+    coordinates: dict[str, Any] = {"time": ("time", time, {"units": "s"})}
     for item in build.recordable.values():
         coordinates[item.dim] = np.arange(item.n)
     for event, owner in (("release", "astrocyte"), ("spike", "neuron")):

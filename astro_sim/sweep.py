@@ -232,7 +232,8 @@ def run_sweep(
     folder = Path(folder).resolve()
     with _locked(folder):
         _claim(sweep, folder)
-        parts, missing = {}, []
+        parts: dict[int, Recording] = {}
+        missing: list[list[Batch]] = []
         for build in sweep.builds:
             found = [_load(folder, batch) for batch in build]
             missing.append([batch for batch, done in zip(build, found, strict=True) if not done])

@@ -108,7 +108,7 @@ def nest_astrocyte() -> dict[str, float]:
         initial={"I": 1 * umolar, "C": 1 * umolar, "h": 1.0},
         target="numpy",
     )
-    rows = {}
+    rows: dict[str, float] = {}
     for t in (8.8, 99.9, 100.0):
         state = run.sel(time=t * 1e-3, method="nearest").isel(astrocyte=0)
         rows |= {f"{name} at {t} ms (uM)": float(state[name]) for name in ("I", "C")}

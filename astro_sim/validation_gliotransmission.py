@@ -122,11 +122,10 @@ def three_synapses() -> dict[str, float]:
 def _after_releases(releases_s, until_s: float) -> float:
     """U_0 at `until_s`, by the closed forms of V13 (with the published scheme's bias at 1 ms) and V14."""
     p = GLIOTRANSMISSION
-    Gamma_S, x_A, last = 0.0, 1.0, None
+    Gamma_S, x_A, last = 0.0, 1.0, -np.inf
     for t in releases_s:
-        if last is not None:
-            Gamma_S *= np.exp(-float(p.Omega_G) * (t - last))
-            x_A = 1 - (1 - 0.4 * x_A) * np.exp(-float(p.Omega_A) * (t - last))
+        Gamma_S *= np.exp(-float(p.Omega_G) * (t - last))
+        x_A = 1 - (1 - 0.4 * x_A) * np.exp(-float(p.Omega_A) * (t - last))
         Gamma_S, last = theory.receptors_after_release(p, x_A, Gamma_S, dt_s=1e-3), t
     return float(theory.modulated_probability(RELEASE, p, Gamma_S * np.exp(-float(p.Omega_G) * (until_s - last))))
 

@@ -104,7 +104,7 @@ def poisson_release() -> dict[str, float]:
     sums = [run[name].isel(time=-1) - run[name].isel(time=1) for name in ("released", "n_spikes")]
     released, spikes = (total.values.reshape(-1, repeats).sum(axis=1) for total in sums)
     r = released / spikes
-    rows = {}
+    rows: dict[str, float] = {}
     for rate, found in zip(RATES_11, r, strict=False):
         rows |= {f"{rate:g} Hz, mean field": float(found), f"{rate:g} Hz, example": float(found)}
     deviation = np.abs(r - theory.mean_field_release(RELEASE, rates)[2])

@@ -757,6 +757,7 @@ def test_bad_kinds_of_arguments_give_one_sentence():
     "build, message",
     [
         (lambda: ChI(astrocyte="fm"), "ChI.astrocyte must be AstrocyteParameters, got 'fm'; see get_preset"),
+        (lambda: ChI(astrocyte=None), "ChI.astrocyte must be AstrocyteParameters, got None; see get_preset"),
         (lambda: ChI(topology="ring"), "ChI.topology must be Topology, got 'ring'"),
         (lambda: ChI(coupling=None), "ChI.coupling must be CouplingParameters, got None"),
         (lambda: GChI(release=None), "GChI.release must be ReleaseParameters, got None"),
