@@ -51,6 +51,7 @@ class Simulate:
     """Folder for recording.nc and figures/."""
 
     def run(self) -> int:
+        """Simulate; print a table, write recording and figure; return 0. An option without effect is a ValueError."""
         from astro_sim.plotting import panels, plot_course, save_figure
         from astro_sim.recording import save_recording
         from astro_sim.simulation import simulate
@@ -144,6 +145,7 @@ class Presets:
     """fm, am, ... for an astrocyte; release; gliotransmission; DP, ... for plasticity. Without a name: the list."""
 
     def run(self) -> int:
+        """Print the list, or one set; return 0. An unknown name is a ValueError."""
         from astro_sim.parameters import GLIOTRANSMISSION, PLASTICITY, PRESETS, RELEASE
         from astro_sim.recording import describe
         from astro_sim.tables import meanings
@@ -193,6 +195,7 @@ class Curves:
     """Simulations side by side."""
 
     def run(self) -> int:
+        """Simulate and fit; print and write what comes out; return 0. A wrong option is a ValueError."""
         from time import perf_counter
 
         from tqdm import tqdm
@@ -255,6 +258,7 @@ class Verify:
     """Files side by side."""
 
     def run(self) -> int:
+        """Simulate again and print reports; return 0 when all agree, else 1. A damaged file is a ValueError."""
         from astro_sim.quantities import check_count
         from astro_sim.verification import verify_curves
 
@@ -290,6 +294,7 @@ class Fit:
     """Folder of the curve file."""
 
     def run(self) -> int:
+        """Fit, print the report and write the curve file; return 0. Data that cannot be fitted are a ValueError."""
         from astro_sim.curves import write_curve
         from astro_sim.measured import fit_csv
 
@@ -328,6 +333,7 @@ class SweepRates:
     """Folder of the conditions; an interrupted sweep goes on in it."""
 
     def run(self) -> int:
+        """Run what is missing of the sweep, write ``sweep.nc``; return 0. An unknown parameter is a ValueError."""
         from brian2 import Hz, second
 
         from astro_sim.models import TripartiteSynapses
@@ -377,6 +383,7 @@ class Validate:
     """File for the table; by default VALIDATION.md when all targets are measured."""
 
     def run(self) -> int:
+        """Measure; print and maybe write the table; return 0 when all targets are met, else 1."""
         from astro_sim.validation import validate, write_validation
 
         validation = validate(self.ids or None, n_jobs=self.jobs, progress=True)
@@ -411,6 +418,7 @@ class Sensitivity:
     """Folder for the tables and the figure."""
 
     def run(self) -> int:
+        """Analyse; print the tables, write them and the figure; return 0. A wrong size or spread is a ValueError."""
         from astro_sim.sensitivity import sensitivity, to_markdown, write_sensitivity
 
         results = sensitivity(

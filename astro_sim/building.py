@@ -45,6 +45,7 @@ class Values:
     units: dict[str, str] = field(default_factory=dict)
 
     def add(self, quantities: Mapping[str, b2.Quantity], kinds: Mapping[str, Dimension]) -> None:
+        """Add constants by symbol; ValueError for an array whose length is not ``n``."""
         for symbol, value in quantities.items():
             name = RENAMED.get(symbol, symbol)
             if np.ndim(value) == 0:
@@ -55,9 +56,11 @@ class Values:
                 self.arrays[name], self.units[name] = value, UNITS[kinds[symbol].label]
 
     def declarations(self) -> b2.Equations:
+        """The arrays as constants in the text of a group's equations."""
         return b2.Equations("\n".join(f"{name} : {self.units[name]} (constant)" for name in self.arrays))
 
     def assign(self, group: Any) -> None:
+        """Give the arrays to the group that declares them."""
         for name, value in self.arrays.items():
             setattr(group, name, value)
 

@@ -58,6 +58,7 @@ class FixedPoint:
 
     @property
     def stable(self) -> bool:
+        """Whether every eigenvalue has a negative real part."""
         return bool(np.all(self.eigenvalues.real < 0))
 
     @property

@@ -66,6 +66,7 @@ class LTPExperiment(Experiment):
     """Release probability without gliotransmission; below the threshold 0.375 release facilitates."""
 
     def published(self) -> dict[str, Any]:
+        """Tables of astrocyte, release, gliotransmission and plasticity; ValueError for an unknown set."""
         return {
             "astrocyte": get_preset(self.preset),
             "release": variant(RELEASE, source=THIS_STUDY, U_0__star=self.U_0__star),
@@ -153,6 +154,7 @@ class CalciumExperiment(Rates, Experiment):
     """Fit the response above the resting level instead of the level itself."""
 
     def published(self) -> dict[str, Any]:
+        """Tables of astrocyte and release; ValueError for an unknown preset."""
         return {"astrocyte": get_preset(self.preset), "release": RELEASE}
 
     def simulate(self, target: str = "auto") -> Recording:
@@ -184,6 +186,7 @@ class SpatialExperiment(Experiment):
             raise ValueError(f"farthest must be from 3 to half of n_cells = {self.n_cells}, got {self.farthest}")
 
     def published(self) -> dict[str, Any]:
+        """Tables of astrocyte and coupling; ValueError for an unknown preset."""
         return {"astrocyte": get_preset(self.preset), "coupling": LINEAR}
 
     def simulate(self, target: str = "auto") -> Recording:
@@ -211,6 +214,7 @@ class ReleaseExperiment(Rates, Experiment):
     U_0__star: float = 0.3
 
     def published(self) -> dict[str, Any]:
+        """The table of release."""
         return {"release": variant(RELEASE, source=THIS_STUDY, U_0__star=self.U_0__star)}
 
     def simulate(self, target: str = "auto") -> Recording:
@@ -232,6 +236,7 @@ class MacroExperiment(Experiment):
     """Of "3 x 3 network": A is 3 presynaptic onto 3 postsynaptic neurons, B nine neurons all to all."""
 
     def published(self) -> dict[str, Any]:
+        """The table of the macro-model."""
         return {"macro": MACRO}
 
     def cycle_ends(self) -> np.ndarray:

@@ -33,6 +33,7 @@ def parse_quantity(text: str) -> b2.Quantity:
     """
 
     def value(node: ast.AST) -> Any:
+        """Number or quantity that a part of the expression stands for; ValueError for what is neither."""
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
             return node.value
         if isinstance(node, ast.Name) and node.id in UNITS:

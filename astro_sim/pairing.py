@@ -44,6 +44,7 @@ class ContinuousPairing(Pairing):
         return np.max(self.length)
 
     def pairs(self, n: int, seed: int) -> Spikes:
+        """Pairs of ``n`` elements from 0 to ``length``; ``seed`` is that of Poisson or jittered timing."""
         rng = np.random.default_rng((seed, 0))
         rate, length = spread(self.rate, n), spread(self.length, n)
         return ragged([spike_times(rate[i], length[i], self.timing, rng) for i in range(n)])
@@ -74,6 +75,7 @@ class CycledPairing(Pairing):
         return np.max(self.n_cycles * self.cycle)
 
     def pairs(self, n: int, seed: int) -> Spikes:
+        """Pairs of ``n`` elements, in the burst of each cycle; ``seed`` is that of Poisson or jittered timing."""
         rng = np.random.default_rng((seed, 0))
         rate, cycle, burst = spread(self.rate, n), spread(self.cycle, n), spread(self.burst, n)
         trains = []
@@ -103,6 +105,7 @@ class Tetanus(Pairing):
         return np.max(self.length)
 
     def pairs(self, n: int, seed: int) -> Spikes:
+        """Pairs of ``n`` elements, train after train; nothing is drawn."""
         rate, interval = spread(self.rate, n), spread(self.interval, n)
         pulse, train = np.arange(self.n_pulses), np.arange(self.n_trains)[:, None]
         return ragged([(train * interval[i] + pulse / rate[i]).ravel() for i in range(n)])
@@ -139,6 +142,7 @@ class STDPWindow(Pairing):
 
     @property
     def n_elements(self) -> int:
+        """``repeats`` for each lag."""
         return len(self.lag)
 
     @property
@@ -146,6 +150,7 @@ class STDPWindow(Pairing):
         return np.max(self.n_pairs / self.rate)
 
     def pairs(self, n: int, seed: int) -> Spikes:
+        """Pairs of ``n`` elements, the same for every lag; nothing is drawn."""
         return ragged([np.arange(self.n_pairs) / rate for rate in spread(self.rate, n)])
 
 
@@ -182,6 +187,7 @@ class RetentionAfterInduction(Protocol):
         return self.induction.releases(n)
 
     def bias(self, n: int) -> Bias | None:
+        """IP3 pulse of the induction on ``n`` astrocytes; ValueError where it is periodic or outlasts that."""
         bias = self.induction.bias(n)
         if bias is not None and (bias.period is not None or bias.start + bias.width > self.induction.duration):
             raise ValueError(

@@ -170,6 +170,7 @@ class RateSweep(Protocol):
 
     @property
     def n_elements(self) -> int:
+        """``repeats`` for each rate."""
         return np.size(self.rates) * self.repeats
 
     @property
@@ -284,6 +285,7 @@ class BiasPulse(Protocol):
 
     @property
     def n_elements(self) -> None:
+        """Any number: sources are given by index."""
         return None
 
     @property
@@ -291,6 +293,7 @@ class BiasPulse(Protocol):
         return self.length
 
     def bias(self, n: int) -> Bias:
+        """The pulse on ``n`` astrocytes; ValueError for sources that are not among them."""
         for source in self.sources:
             if not 0 <= source < n:
                 raise ValueError(f"{type(self).__name__}.sources must be astrocyte indices below {n}, got {source}")

@@ -35,6 +35,7 @@ def styled(draw):
 
     @functools.wraps(draw)
     def in_style(*args, **kwargs):
+        """What `draw` returns."""
         with plt.style.context(STYLE):
             drawn = draw(*args, **kwargs)
             interactive = plt.isinteractive()

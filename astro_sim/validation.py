@@ -110,10 +110,12 @@ class Validation:
 
     @property
     def passed(self) -> bool:
+        """Whether every check passed."""
         return all(check.passed for check in self.checks)
 
     @property
     def failures(self) -> tuple[Check, ...]:
+        """The checks that did not pass, in order."""
         return tuple(check for check in self.checks if not check.passed)
 
     def markdown(self) -> str:

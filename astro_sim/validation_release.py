@@ -33,6 +33,7 @@ def bare_synapses(release=RELEASE, gliotransmission=None, update="event", n: int
 
 
 def with_probability(release: ReleaseParameters, U_0) -> ReleaseParameters:
+    """A copy of `release` with the basal release probability `U_0`."""
     return variant(release, source=THIS_STUDY, U_0__star=U_0)
 
 
