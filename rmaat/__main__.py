@@ -125,8 +125,11 @@ class Trace:
     def run(self) -> int:
         from rmaat.trace import trace
 
-        for derived in trace(self.run_directory, n_segments=self.segments):
-            print("\n".join(derived.lines()), end="\n\n")
+        derived = trace(self.run_directory, n_segments=self.segments)
+        for constant in derived:
+            print("\n".join(constant.lines()), end="\n\n")
+        if not derived:
+            print("No constant of this model comes from a curve.")
         return 0
 
 

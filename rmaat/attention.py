@@ -81,6 +81,9 @@ class AstromorphicAttention(nn.Module):
     computed in float32 at least.
     """
 
+    projection: nn.Parameter | None
+    memory_rows: nn.Parameter | None
+
     def __init__(
         self,
         d_model: int,
@@ -120,8 +123,8 @@ class AstromorphicAttention(nn.Module):
         self.n_memory, self.n_write, self.grid = n_memory, n_write, grid
         self.qkv = nn.Linear(d_model, 3 * d_model, bias=False)
         self.out = nn.Linear(d_model, d_model, bias=False) if output else nn.Identity()
-        for linear in (self.qkv, self.out) if output else (self.qkv,):
-            nn.init.normal_(linear.weight, std=d_model**-0.5)
+        for matrix in self.parameters():
+            nn.init.normal_(matrix, std=d_model**-0.5)
         self.register_parameter("projection", self._initial_projection())
         learned = memory_position == "learned" and position != "none" and n_memory + n_write > 0
         rows = torch.randn(n_heads, n_memory + n_write, self.d_head) if learned else None

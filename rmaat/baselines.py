@@ -18,6 +18,7 @@ layers. Models over the whole input have one segment of `max_len` tokens (16 seg
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -60,9 +61,10 @@ def model_config(name: str, config: ModelConfig) -> ModelConfig:
         return replace(config, preset="paper", relaxation_rate=None, **PAPER)
     backprop = "amrb" if name == "memformer" or name.endswith("-amrb") else "bptt"
     attention = {"at": "astromorphic", "linear": "linear", "rlt": "linear"}.get(name.removesuffix("-amrb"), "softmax")
-    rule = "attend" if name == "rate" else "replace"
-    changes = {"preset": "default", "retention": None, "relaxation_rate": None, "cached_memories": False}
-    config = replace(config, backprop=backprop, attention=attention, memory_update=rule, **changes)
+    changes: dict[str, Any] = {"backprop": backprop, "attention": attention}
+    changes |= {"memory_update": "attend" if name == "rate" else "replace", "retention": None}
+    changes |= {"preset": "default", "relaxation_rate": None, "cached_memories": False}
+    config = replace(config, **changes)
     return _unsegmented(config) if name in UNSEGMENTED else config
 
 
@@ -179,7 +181,7 @@ class ReadingBlock(Block):
         self.norm_read = nn.LayerNorm(config.d_model)
         start_small(self.read.out)
 
-    def forward(
+    def forward(  # type: ignore[override]  # a Block but for what it reads
         self,
         x: Float[Tensor, "batch tokens d_model"],
         mask: Bool[Tensor, "batch tokens"] | None,

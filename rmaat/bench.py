@@ -29,7 +29,8 @@ from rmaat.config import ModelConfig
 from rmaat.curves import Curve
 from rmaat.device import processor_name
 
-CONSTANTS = {"alpha": 0.25, "position_scale": 0.1, "relaxation_rate": 0.3}  # they change no timing; no curve is needed
+# they change no timing; no curve is needed
+CONSTANTS: dict[str, Any] = {"alpha": 0.25, "position_scale": 0.1, "relaxation_rate": 0.3}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +172,7 @@ def bench_speed(config: SpeedBench, curves: Mapping[str, Curve] | None = None) -
 
 
 def _network(config: BenchConfig, segment_len: int, length: int) -> ModelConfig:
-    sizes = {name: getattr(config, name) for name in ("d_model", "n_heads", "n_layers", "n_memory")}
+    sizes: dict[str, Any] = {name: getattr(config, name) for name in ("d_model", "n_heads", "n_layers", "n_memory")}
     sizes |= {"vocab_size": 32, "n_classes": 10, "d_ff": 2 * config.d_model, "max_len": length}
     return ModelConfig(segment_len=segment_len, **sizes, **CONSTANTS)
 

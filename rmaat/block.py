@@ -12,6 +12,7 @@ that a block starts near the identity. Otherwise neither norm learns recall over
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -42,18 +43,17 @@ class Dropout(nn.Dropout):
 class Block(nn.Module):
     """One layer: attention and feed-forward network, each with its residual and LayerNorm."""
 
-    def __init__(self, config: ModelConfig, attention: nn.Module):
+    def __init__(self, config: ModelConfig, attention: Any):
         super().__init__()
         self.pre_norm = config.norm == "pre"
         self.attention = attention
         self.norm_attention = nn.LayerNorm(config.d_model)
-        self.feed_forward = nn.Sequential(
-            nn.Linear(config.d_model, config.d_ff), nn.GELU(), nn.Linear(config.d_ff, config.d_model)
-        )
+        last = nn.Linear(config.d_ff, config.d_model)
+        self.feed_forward = nn.Sequential(nn.Linear(config.d_model, config.d_ff), nn.GELU(), last)
         self.norm_feed_forward = nn.LayerNorm(config.d_model)
         self.dropout = Dropout(config.dropout)
         start_small(attention.out)
-        start_small(self.feed_forward[-1])
+        start_small(last)
 
     def forward(
         self,

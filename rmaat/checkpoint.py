@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch import nn
 
 from rmaat.curves import Curve
 from rmaat.files import cannot_write, read_json, write_tensors, write_text
+from rmaat.model import RMAAT
 
 LEFTOVERS = (".model-*", ".*.json.*", "last/.*.json.*", ".log.jsonl.*", "last/.*.safetensors.*", "curves/.*.toml.*")
 
@@ -59,7 +61,8 @@ class RunFolder:
 
     def __init__(self, path: Path, writes: bool = True):
         self.path, self.writes = Path(path), writes
-        self._log, self._board = None, None
+        self._log: FileIO | None = None
+        self._board: Any = None
 
     def open(
         self,
@@ -137,7 +140,8 @@ class RunFolder:
             return None
         try:
             record = json.loads(path.read_text())
-            weights, moments = {}, {}
+            weights: dict[str, torch.Tensor] = {}
+            moments: dict[int, dict[str, torch.Tensor]] = {}
             with safe_open(path.parent / record.pop("tensors"), "pt") as file:
                 for key in file.keys():
                     kind, _, name = key.partition("/")
@@ -170,7 +174,7 @@ class RunFolder:
             if old.name != name:
                 old.unlink()
 
-    def save_best(self, model: nn.Module) -> None:
+    def save_best(self, model: RMAAT) -> None:
         """Write model/, file by file: nothing but the weights changes in the course of a run."""
         if not self.writes:
             return

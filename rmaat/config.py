@@ -8,7 +8,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-PAPER = {  # what preset="paper" requires
+Attention = Literal["astromorphic", "linear", "softmax"]
+Rule = Literal["scale", "consolidate", "relax", "replace", "gated", "attend"]
+Timescales = Literal["single", "population"]
+Norm = Literal["post", "pre"]
+Pooling = Literal["last", "memory", "mean", "each"]
+PAPER: dict[str, Any] = {  # what preset="paper" requires
     "attention": "astromorphic",
     "memory_update": "scale",
     "retention": "single",
@@ -48,17 +53,17 @@ class ModelConfig:
     """Memory tokens; 0 cuts the recurrence."""
     dropout: float = 0.1
     """Dropout of the embedding, of each sub-layer's output and of the head's input."""
-    attention: Literal["astromorphic", "linear", "softmax"] = "astromorphic"
+    attention: Attention = "astromorphic"
     """Linear is astromorphic with alpha = 1, m = 1 and no R: Katharopoulos' attention."""
-    memory_update: Literal["scale", "consolidate", "relax", "replace", "gated", "attend"] | None = None
+    memory_update: Rule | None = None
     """Rule of rmaat.memory; by default relax, in the preset paper scale."""
-    retention: Literal["single", "population"] | None = None
+    retention: Timescales | None = None
     """One course for all memory tokens, or one relaxation rate each; by default population with relax, else single."""
     backprop: Literal["amrb", "bptt"] = "amrb"
     """Replay one segment at a time in the backward pass, or keep the graph of all segments."""
-    norm: Literal["post", "pre"] = "post"
+    norm: Norm = "post"
     """LayerNorm after each residual sum (the paper) or before each sub-layer."""
-    pooling: Literal["last", "memory", "mean", "each"] = "last"
+    pooling: Pooling = "last"
     """What the head reads: last segment's tokens and memory, memory, all tokens, or each segment for itself."""
     task: Literal["classify", "match", "lm"] = "classify"
     """One sequence and a label, two sequences through shared towers and a label, or the next token (causal)."""
@@ -107,7 +112,7 @@ class ModelConfig:
         self._check_combinations()
 
     @property
-    def timescales(self) -> str:
+    def timescales(self) -> Timescales:
         """`retention` with its default filled in: "single" or "population"."""
         if self.retention is not None:
             return self.retention
@@ -298,7 +303,7 @@ def check_number(name: str, value: Any, *, zero: bool = False) -> float:
 TYPES = {bool: "True or False", int: "an integer", float: "a number", Path: "a path", dict: "a table"}
 
 
-def _check_types(config: object) -> None:
+def _check_types(config: Any) -> None:
     hints = get_type_hints(type(config))
     for item in dataclasses.fields(config):
         value, hint = getattr(config, item.name), hints[item.name]
@@ -306,7 +311,7 @@ def _check_types(config: object) -> None:
             raise ValueError(f"{item.name} must be {described(hint)}, got {value!r}")
 
 
-def fits(value: object, hint: object) -> bool:
+def fits(value: object, hint: Any) -> bool:
     """Whether a value has the type of an annotation; JSON and TOML have lists for tuples and strings for paths."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (UnionType, Union):
@@ -320,7 +325,8 @@ def fits(value: object, hint: object) -> bool:
     return isinstance(value, str | Path if hint is Path else origin or hint)
 
 
-def described(hint: object) -> str:
+def described(hint: Any) -> str:
+    """An annotation in words: what a value must be."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (UnionType, Union):
         return " or ".join(described(part) for part in parts)

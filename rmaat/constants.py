@@ -113,7 +113,7 @@ def _position_scale(config: ModelConfig, shelf: _Shelf, origins: dict[str, str])
 
 
 def _retention(config: ModelConfig, shelf: _Shelf, origins: dict[str, str]) -> Retention | None:
-    rule, seconds = config.memory_update, config.seconds_per_segment
+    rule, seconds = str(config.memory_update), config.seconds_per_segment
     if config.n_memory == 0 or rule in ("gated", "attend"):
         return None
     if rule == "replace":

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from rmaat.baselines import build_model
 from rmaat.config import ModelConfig
 from rmaat.curves import load_curves
 from rmaat.files import read_json, read_tensors
+from rmaat.model import RMAAT
 from rmaat.tasks import IGNORED, Split, load_task
 from rmaat.tasks.batching import in_order
 
@@ -53,7 +54,7 @@ def to_batch(split: Split, samples: Any, device: torch.device, length: int | Non
 
 
 @torch.no_grad()
-def count_hits(model: nn.Module, split: Split, *, batch_size: int = 128, rank: int = 0, world: int = 1) -> Tensor:
+def count_hits(model: RMAAT, split: Split, *, batch_size: int = 128, rank: int = 0, world: int = 1) -> Tensor:
     """(summed loss, right answers, answers asked for) over every `world`-th batch of the split; float64, (3,).
 
     The model is put into evaluation mode and back.
@@ -72,7 +73,7 @@ def count_hits(model: nn.Module, split: Split, *, batch_size: int = 128, rank: i
     return totals
 
 
-def load_run(run: Path | str) -> tuple[nn.Module, dict[str, Any]]:
+def load_run(run: Path | str) -> tuple[RMAAT, dict[str, Any]]:
     """The best model of a run directory, in evaluation mode on the CPU, and the run's config.json.
 
     Raises

@@ -102,7 +102,7 @@ class ExperimentConfig:
             if variant.input != 1 and "max_len" not in options:
                 return None
             if variant.input != 1:
-                options["max_len"] = int(variant.input * options["max_len"])
+                options["max_len"] = int(variant.input * float(options["max_len"]))
         if self.unmatched:
             d_ff = min(load_recipe(other).network.d_ff for other in sorted(path.parent.glob("*.toml")))
             network, names = dataclasses.replace(network, d_ff=d_ff), [*names, tables.UNMATCHED]
@@ -230,8 +230,9 @@ def end_with_parent() -> None:
     """
 
     def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
+        if (parent := multiprocessing.parent_process()) is not None:
+            parent.join()
+            os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 

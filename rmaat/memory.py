@@ -29,6 +29,7 @@ arXiv:2306.09459 (RATE's retention valve).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,7 @@ from rmaat.config import check_count, check_number
 from rmaat.curves import Curve
 
 # [(w_k, log S_k(x)), ...] of the forms amplitude * (1 - sum_k w_k S_k(x)), which rise from 0 to a plateau
-LOG_SURVIVALS = {
+LOG_SURVIVALS: dict[str, Callable[..., list[tuple[float, np.ndarray]]]] = {
     "saturating_exponential": lambda x, tau: [(1.0, -x / tau)],
     "stretched_exponential": lambda x, tau, beta: [(1.0, -((x / tau) ** beta))],
     "biexponential": lambda x, weight, tau_fast, tau_slow: [(weight, -x / tau_fast), (1 - weight, -x / tau_slow)],
@@ -181,10 +182,14 @@ class Retention:
 
     def rise(self, start: Int[Tensor, "*shape"], end: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape n"]:
         """p(end) - p(start), up to a factor: of the curve, or of p_j(t) = 1 - exp(-a_j t); n = 1 or n_memory."""
-        if self.rates is None:
+        if self.curve is not None:
             return retention_rise(self.curve, start, end, self.seconds_per_segment)[..., None]
-        start, end, rates = start[..., None], end[..., None], self.rates.cpu()
+        start, end, rates = start[..., None], end[..., None], self._rates()
         return torch.exp(-rates * start) * -torch.expm1(-rates * (end - start))
+
+    def _rates(self) -> Tensor:
+        """a of all memory tokens, on the CPU; without any, as for "replace", the memory relaxes at once."""
+        return torch.tensor([math.inf], device="cpu") if self.rates is None else self.rates.cpu()
 
     def table(self, n_segments: int) -> tuple[Float[Tensor, "n_segments n"], Float[Tensor, "n_segments n"]]:
         """keep and take, t = 1..n_segments; those of "scale" are for T = n_segments."""
@@ -193,7 +198,7 @@ class Retention:
             return self.after(seen)
         rises = self.rise(seen, seen + 1)
         if flat := int((rises <= 0).sum()):
-            course = f"curve {self.curve.name!r}" if self.rates is None else f"relaxation_rate {self.rates.max():g}"
+            course = f"curve {self.curve.name!r}" if self.curve else f"relaxation_rate {self._rates().max():g}"
             raise ValueError(
                 f"{course} must rise in each of {n_segments} segments, got {flat} without a rise; use fewer segments, "
                 "a shorter seconds_per_segment or a smaller relaxation_rate"
@@ -206,8 +211,7 @@ class Retention:
         if self.rule == "consolidate":
             seen = seen.cpu()
             return consolidate_weights(self.rise(torch.zeros_like(seen), seen), self.rise(seen, seen + 1))
-        at_once = torch.tensor([math.inf], device="cpu")
-        keep, take = relax_weights(at_once if self.rule == "replace" else self.rates)
+        keep, take = relax_weights(self._rates())
         return keep.expand(*seen.shape, -1), take.expand(*seen.shape, -1)
 
     def weights(

@@ -6,6 +6,7 @@ both together in logits and gradients. Equations: arXiv:2601.00426 and the docum
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,13 +62,14 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Attention and feed-forward network, each followed by the residual and LayerNorm."""
 
-    def __init__(self, d_model: int, d_ff: int, dropout: float, attention: nn.Module):
+    def __init__(self, d_model: int, d_ff: int, dropout: float, attention: Attention):
         super().__init__()
         self.attention, self.dropout = attention, nn.Dropout(dropout)
-        self.feed_forward = nn.Sequential(nn.Linear(d_model, d_ff), nn.GELU(), nn.Linear(d_ff, d_model))
+        last = nn.Linear(d_ff, d_model)
+        self.feed_forward = nn.Sequential(nn.Linear(d_model, d_ff), nn.GELU(), last)
         self.norm_attention, self.norm_feed_forward = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
-        for last in (attention.out, self.feed_forward[-1]):
-            last.weight.data.mul_(0.1)  # each branch starts small
+        for matrix in (attention.out, last):
+            matrix.weight.data.mul_(0.1)  # each branch starts small
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm_attention(x + self.dropout(self.attention(x)))
@@ -149,7 +151,7 @@ def replay_backward(model: MinimalRMAAT, tokens: Tensor, labels: Tensor) -> Tens
     loss = F.cross_entropy(model.classify(*model.segment(segments[-1], start, *(w[-1] for w in weights))), labels)
     loss.backward()
     after = torch.get_rng_state()
-    gradient = start.grad
+    gradient: Any = start.grad
     for t in reversed(range(len(borders))):
         torch.set_rng_state(generator[t])
         start = borders[t].detach().requires_grad_()

@@ -26,6 +26,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -66,6 +67,10 @@ class RMAAT(nn.Module):
     torch.Size([2, 3])
     """
 
+    memory: nn.Parameter | None
+    sinusoids: Tensor
+    blocks: Any  # an nn.ModuleList, whose elements have no type of their own
+
     def __init__(self, config: ModelConfig, curves: Mapping[str, Curve] | None = None):
         super().__init__()
         if not isinstance(config, ModelConfig):
@@ -94,9 +99,9 @@ class RMAAT(nn.Module):
         c, causal = self.config, self.config.task == "lm"
         if c.attention == "softmax":
             return SoftmaxAttention(c.d_model, c.n_heads, causal=causal)
-        memory_tokens = {"n_memory": c.n_memory, "n_write": c.n_memory if causal else 0}
+        memory_tokens: dict[str, Any] = {"n_memory": c.n_memory, "n_write": c.n_memory if causal else 0}
         if c.attention == "linear":
-            linear = {"alpha": 1.0, "position": "none", "m_scale": 1.0}
+            linear: dict[str, Any] = {"alpha": 1.0, "position": "none", "m_scale": 1.0}
             return AstromorphicAttention(c.d_model, c.n_heads, c.segment_len, causal=causal, **linear, **memory_tokens)
         return AstromorphicAttention(
             c.d_model,
@@ -305,7 +310,7 @@ class RMAAT(nn.Module):
             return summary
         return torch.cat([summary, memory.mean(1)], dim=-1)
 
-    def _logits(self, carry: tuple[Tensor, ...], outputs: list[Tensor | None], count: Tensor) -> Tensor:
+    def _logits(self, carry: tuple[Tensor, ...], outputs: list, count: Tensor) -> Tensor:
         if self.config.task == "lm":
             return self.head(torch.cat(outputs, dim=1))
         if self.config.pooling == "each":
@@ -343,7 +348,8 @@ class RMAAT(nn.Module):
         if cut.tokens.shape[1] != 1:
             raise ValueError(f"segment must have at most {self.config.segment_len} tokens, got {segment.shape[1]}")
         carry = (state.memory, state.summary, *state.cache)
-        carry, output = (self._compiled or type(self)._segment)(self, *cut.at(0), carry, self.shared_tensors(), True)
+        segment_step: Callable = self._compiled or type(self)._segment
+        carry, output = segment_step(self, *cut.at(0), carry, self.shared_tensors(), True)
         count = state.count + cut.mask.sum((1, 2))
         logits = self._logits(carry, [output], count)
         if self.config.task == "lm":

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -33,14 +33,14 @@ N_DRAWS = 200  # of a curve's uncertainty, for its band
 
 
 def styled(draw):
-    """Run a drawing function in the package's style, whatever the user's own; `ax` None gets new axes."""
+    """Run a drawing function in the package's style, whatever the user's own."""
 
     @functools.wraps(draw)
-    def in_style(*args, ax: Axes | None = None, **kwargs):
+    def in_style(*args, **kwargs):
         import matplotlib.pyplot as plt
 
         with plt.style.context(STYLE):
-            drawn = draw(*args, ax=plt.subplots()[1] if ax is None else ax, **kwargs)
+            drawn = draw(*args, **kwargs)
             interactive = plt.isinteractive()
         if interactive:  # a notebook's first figure turns it on, and leaving the style would turn it off again
             plt.ion()
@@ -49,16 +49,19 @@ def styled(draw):
     return in_style
 
 
+def _axes(ax: Axes | None) -> Axes:
+    """`ax`, or new axes."""
+    import matplotlib.pyplot as plt
+
+    return plt.subplots()[1] if ax is None else ax
+
+
+@styled
 def panels(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None, **subplots):
     """New axes in the package's style: one, or an array as `matplotlib.pyplot.subplots` gives it. `size` in inches."""
     import matplotlib.pyplot as plt
 
-    with plt.style.context(STYLE):
-        axes = plt.subplots(rows, columns, figsize=size or (3.4 * columns, 2.5 * rows), **subplots)[1]
-        interactive = plt.isinteractive()
-    if interactive:
-        plt.ion()
-    return axes
+    return plt.subplots(rows, columns, figsize=size or (3.4 * columns, 2.5 * rows), **subplots)[1]
 
 
 def save_figure(figure: Figure, path_stem: str | os.PathLike, caption: str = "") -> tuple[Path, Path]:
@@ -94,6 +97,7 @@ def plot_log(run: str | os.PathLike, *keys: str, ax: Axes | None = None, **line)
     """
     lines = [json.loads(text) for text in (Path(run) / "log.jsonl").read_text().splitlines()]
     keys = keys or tuple(key for key in ("loss", "validation_loss") if any(key in entry for entry in lines))
+    ax = _axes(ax)
     for key in keys:
         points = [(entry["step"], entry[key]) for entry in lines if key in entry]
         if not points:
@@ -124,8 +128,10 @@ def plot_retention(
 ) -> Axes:
     """Retention factors RF(t, T) against segment t, one line per T; bands are the middle 95 % of the curve's draws."""
     draws = curve.sample(N_DRAWS, seed)
+    ax = _axes(ax)
     for k, total in enumerate(totals):  # the first on top: long texts share their first factors
-        t, style = np.arange(1, total + 1), {"label": f"$T$ = {total}", "zorder": 3 - k / len(totals)} | line
+        t = np.arange(1, total + 1)
+        style: dict[str, Any] = {"label": f"$T$ = {total}", "zorder": 3 - k / len(totals)} | line
         (drawn,) = ax.plot(t, retention_factors(curve, total, seconds_per_segment), ".-", **style)
         spread = np.stack([retention_factors(draw, total, seconds_per_segment).numpy() for draw in draws])
         ax.fill_between(t, *np.quantile(spread, [0.025, 0.975], axis=0), color=drawn.get_color(), alpha=0.2, lw=0)
@@ -156,6 +162,7 @@ def plot_memory_flow(
         found = segment_weights(*retention.table(t))
         weights[: found.shape[0], t - 1] = found.mean(1) if token is None else found[:, token]
     image = {"norm": PowerNorm(0.5, 0, 1)} | image
+    ax = _axes(ax)
     drawn = ax.imshow(weights, origin="lower", extent=(0.5, n_segments + 0.5) * 2, **image)
     ax.set(xlabel="memory after segment $t$", ylabel="content of segment $i$", title=retention.rule)
     ax.figure.colorbar(drawn, ax=ax, label="weight")
@@ -173,6 +180,7 @@ def plot_timescales(retention: Retention, *, ax: Axes | None = None, **line) -> 
     """
     if retention.rates is None:
         raise ValueError(f"retention must have relaxation rates, got rule {retention.rule!r} with one course for all")
+    ax = _axes(ax)
     ax.semilogy(np.arange(1, len(retention.rates) + 1), retention.rates, "o", **line)
     ax.set(xlabel="memory token", ylabel="relaxation rate $a$ (per segment)")
     return ax
@@ -199,6 +207,7 @@ def plot_position_kernel(
     rows = torch.nn.functional.normalize(rows if head is None else rows[head : head + 1], dim=-1)
     overlap = (rows @ rows.transpose(1, 2)).mean(0).double().numpy()
     distance = np.arange(n)
+    ax = _axes(ax)
     ax.plot(distance, np.exp(-attention.position_scale * distance), label=r"$P_{pos} = e^{-s|i-j|}$", **line)
     ax.plot(distance, [np.diagonal(overlap, d).mean() for d in distance], label=r"overlap of $\phi(R)$", **line)
     ax.set(xlabel="distance $|i - j|$ (tokens)", ylabel="kernel", ylim=(0, None))
@@ -223,6 +232,7 @@ def plot_recall(
     chance : where the colours begin.
     """
     values = np.array(list(rows.values()), dtype=float)
+    ax = _axes(ax)
     drawn = ax.imshow(values, vmin=chance, vmax=1, aspect="auto", **image)
     for (i, j), value in np.ndenumerate(values):
         number, ink = f"{value:.2f}"[-3:] if value < 0.995 else "1", "w" if value < (1 + chance) / 2 else "k"
@@ -255,12 +265,13 @@ def plot_accuracy(
     """
     names = [*measured, *(f"{name} *" for name in published or {})]
     means = [np.mean(accuracies) for accuracies in measured.values()]
+    ax = _axes(ax)
     ax.barh(range(len(means)), means, color=SKY, label="measured, mean", **bar)
     seeds = [(value, row) for row, accuracies in enumerate(measured.values()) for value in accuracies]
     ax.plot(*zip(*seeds, strict=True), "o", color=BLUE, ms=3, label="each seed")
     if published:
         rows = range(len(means), len(names))
-        grey = {"color": "0.85", "edgecolor": GREY, "hatch": "///", "lw": 0.5}
+        grey: dict[str, Any] = {"color": "0.85", "edgecolor": GREY, "hatch": "///", "lw": 0.5}
         ax.barh(rows, list(published.values()), label="published *", **grey)
     if majority is not None:
         ax.axvline(majority, color=VERMILLION, ls="--", lw=1, label="majority class")

@@ -93,4 +93,4 @@ def load_model(kind: type["RMAAT"], folder: str | Path) -> "RMAAT":
 
 
 def _drawn(curve: Curve, draw: int | None, seed: int | None) -> Curve:
-    return curve if draw is None else curve.sample(draw + 1, seed)[draw]
+    return curve if draw is None or seed is None else curve.sample(draw + 1, seed)[draw]

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,9 +23,10 @@ from torch.nn import functional as F
 from rmaat import tables
 from rmaat.baselines import build_model, curves_read
 from rmaat.checkpoint import curve_hashes
-from rmaat.config import ModelConfig
+from rmaat.config import Attention, ModelConfig, Norm, Pooling, Rule, Timescales
 from rmaat.curves import Curve
 from rmaat.memory import segment_weights
+from rmaat.model import RMAAT
 from rmaat.segments import State
 from rmaat.tasks import Split, load_task
 
@@ -44,11 +45,11 @@ class ProbeCell:
         When a number is out of range; wrong choices are refused by :class:`rmaat.ModelConfig`.
     """
 
-    rule: str = "relax"
+    rule: Rule = "relax"
     """Memory rule, as in ModelConfig.memory_update."""
-    retention: str = "population"
+    retention: Timescales = "population"
     """One course for all memory tokens, or one relaxation rate each."""
-    norm: str = "post"
+    norm: Norm = "post"
     """LayerNorm after each residual sum, or before each sub-layer."""
     curve: str = "ltp_population"
     """Name of the curve file that takes the place of ltp or ltp_population."""
@@ -58,9 +59,9 @@ class ProbeCell:
     """Seed of weights, data and order."""
     model: str = "rmaat"
     """Name of the model: rmaat or a recurrent baseline."""
-    attention: str = "astromorphic"
+    attention: Attention = "astromorphic"
     """As in ModelConfig."""
-    pooling: str = "last"
+    pooling: Pooling = "last"
     """As in ModelConfig."""
     seconds_per_segment: float = 50.0
     """As in ModelConfig."""
@@ -80,7 +81,7 @@ class ProbeCell:
     """Optimiser steps."""
     batch_size: int = 32
     """Samples per step."""
-    start: str = "initial"
+    start: Literal["initial", "carried", "burn_in"] = "initial"
     """Memory before the first segment: initial, or, in every second step of the last 60 %, the one that the step before
     left (carried, the paper's line 14) or that up to (stretch - 1) T segments without a mark lead to (burn_in)."""
 
@@ -147,7 +148,7 @@ def run_cell(cell: ProbeCell, curves: Mapping[str, Curve]) -> dict[str, Any]:
         steps), ``chance``, ``accuracy_at_T`` (a number per segment), ``accuracy_at_stretch``, ``memory_rms`` (after
         each segment at stretch * T), ``diverged``, ``weights`` (:func:`analytic_weights`), ``parameters``, ``seconds``.
     """
-    sizes = {"segment_len": cell.segment_len, "twins": True}
+    sizes: dict[str, Any] = {"segment_len": cell.segment_len, "twins": True}
     task = load_task("recall", seed=cell.seed, n_segments=cell.n_segments, n_test=1024, **sizes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(cell.seed)
@@ -179,7 +180,7 @@ def _square(split: Split) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(split.tokens.reshape(len(split), -1).astype(np.int64)), torch.from_numpy(split.labels)
 
 
-def _train(model: nn.Module, split: Split, cell: ProbeCell) -> tuple[float, bool]:
+def _train(model: RMAAT, split: Split, cell: ProbeCell) -> tuple[float, bool]:
     """Train in place; the accuracy over the last tenth of the steps, and whether the loss stopped being finite."""
     tokens, labels = _square(split)
     optimizer = torch.optim.AdamW(model.parameters(), lr=cell.lr, betas=(0.9, 0.98), weight_decay=0.01)
@@ -209,7 +210,7 @@ def _train(model: nn.Module, split: Split, cell: ProbeCell) -> tuple[float, bool
 
 
 @torch.no_grad()
-def _burn_in(model: nn.Module, cell: ProbeCell, rng: np.random.Generator) -> State:
+def _burn_in(model: RMAAT, cell: ProbeCell, rng: np.random.Generator) -> State:
     """The state after segments of unmarked symbols, as many as a longer test has beyond T at most."""
     n_segments = rng.integers(1, (cell.stretch - 1) * cell.n_segments + 1)
     shape = (cell.batch_size, n_segments * cell.segment_len)
@@ -228,7 +229,7 @@ def accuracy_by_segment(model: nn.Module, split: Split, n_segments: int, batch_s
 
 
 @torch.no_grad()
-def memory_rms(model: nn.Module, split: Split, cell: ProbeCell) -> list[float]:
+def memory_rms(model: RMAAT, split: Split, cell: ProbeCell) -> list[float]:
     """Root mean square of the memory after each segment of 64 samples; [] for a model without a stream."""
     if not hasattr(model, "step"):
         return []

@@ -10,9 +10,10 @@ from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, get_args
 
 from rmaat import tables
+from rmaat.config import Norm, Rule, Timescales
 from rmaat.curves import Curve, load_curves
 from rmaat.files import read_json, write_text
 from rmaat.probe import WITHOUT_CURVE, ProbeCell, run_cell
@@ -41,11 +42,11 @@ class ProbeConfig:
 
     out: Path = Path("benchmarks/results/recall")
     """Folder of the cells' JSON files, the table and the heat map."""
-    rules: tuple[str, ...] = ("scale", "consolidate", "relax", "replace", "gated", "attend")
+    rules: tuple[Rule, ...] = get_args(Rule)
     """Memory rules."""
-    retentions: tuple[str, ...] = ("single", "population")
+    retentions: tuple[Timescales, ...] = get_args(Timescales)
     """Retentions."""
-    norms: tuple[str, ...] = ("post", "pre")
+    norms: tuple[Norm, ...] = get_args(Norm)
     """Norms."""
     curves: tuple[str, ...] = ("ltp",)
     """Curves for the single retention; the population's is ltp_population."""
@@ -74,7 +75,7 @@ class ProbeConfig:
         for lr, seed in product(self.lrs, self.seeds):
             for rule, norm in product(self.rules, self.norms):
                 for retention, curve in _schedules(rule, self.retentions, self.curves):
-                    axes = {"rule": rule, "retention": retention, "norm": norm, "curve": curve}
+                    axes: dict[str, Any] = {"rule": rule, "retention": retention, "norm": norm, "curve": curve}
                     yield replace(self.cell, **axes, lr=lr, seed=seed)
 
 

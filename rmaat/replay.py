@@ -119,7 +119,9 @@ class _Replay(torch.autograd.Function):
         shared = tensors[plan.n_carry : plan.n_carry + plan.n_shared]
         ctx.device = tensors[0].device
         ctx.autocast = _autocast_state(ctx.device)
-        borders, places, outputs, kept = [], [], [], {}
+        borders: list[Tensor] = []
+        kept: dict[int, Tensor] = {}
+        places, outputs = [], []
         with _autocast(ctx.autocast, ctx.device):
             for t in range(plan.n_segments):
                 kept = _moved_once(carry, _to_host if plan.offload else (lambda c: c), kept)
@@ -149,7 +151,8 @@ class _Replay(torch.autograd.Function):
                 "after backward(), and use backprop='bptt' where parameters are swapped (torch.func)"
             )
         saved = ctx.saved_tensors
-        shared, borders, there = saved[: plan.n_shared], saved[plan.n_shared :], {}
+        shared, borders = saved[: plan.n_shared], saved[plan.n_shared :]
+        there: dict[int, Tensor] = {}
         into_carry, into_outputs = grads[: ctx.n_results], grads[ctx.n_results :]
         totals: list[Tensor | None] = [None] * (len(shared) + len(plan.parameters))
         with _restored_rng(ctx.device):
@@ -160,7 +163,8 @@ class _Replay(torch.autograd.Function):
                 into_carry, found = _replay_segment(ctx, t, carry, shared, (*into_carry, into_outputs[t]))
                 for i, grad in enumerate(found):
                     if grad is not None:  # the first is copied: autograd may hand out one tensor twice
-                        totals[i] = grad.clone() if totals[i] is None else totals[i].add_(grad)
+                        total = totals[i]
+                        totals[i] = grad.clone() if total is None else total.add_(grad)
         return (None, *into_carry, *totals)
 
 

@@ -72,8 +72,7 @@ class Segments:
         known = (tuple(flags[:n]), tuple(flags[n : 2 * n]), sum(flags[2 * n :]))
         if retention is None:
             return cls(tokens, mask, valid, None, None, *known)
-        seen = 0 if seen is None else seen[:, None]
-        before = seen + valid.cumsum(1) - valid.long()
+        before = valid.cumsum(1) - valid.long() + (0 if seen is None else seen[:, None])
         total = valid.sum(1) if n_segments is None else torch.full_like(valid[:, 0], n_segments, dtype=torch.long)
         keep, take = retention.weights(before, total, n_segments or steps + n)
         return cls(tokens, mask, valid, keep.to(dtype), take.to(dtype), *known)
@@ -137,15 +136,15 @@ class State:
     cache: tuple[Tensor, ...] = ()
 
 
-def check_state(state: State, batch: int, sizes: tuple[int, int] | None = None) -> None:
+def check_state(state: State, batch: int, sizes: tuple[int, int]) -> None:
     """Raise ValueError unless `state` is one, of so many sequences, and of a model with these (n_memory, d_model)."""
     if not isinstance(state, State):
         raise ValueError(f"state must be what initial_state, step or forward returned, got {type(state).__name__}")
     if state.memory.shape[0] != batch:
         raise ValueError(f"tokens must be {state.memory.shape[0]} sequences like the state, got {batch}")
     got = tuple(state.memory.shape[1:])
-    if sizes is not None and got != tuple(sizes):
-        raise ValueError(f"state must be of a model with (n_memory, d_model) = {tuple(sizes)}, got one with {got}")
+    if got != sizes:
+        raise ValueError(f"state must be of a model with (n_memory, d_model) = {sizes}, got one with {got}")
 
 
 def masked_mean(x: Float[Tensor, "batch n d"], mask: Bool[Tensor, "batch n"] | None) -> Float[Tensor, "batch d"]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rmaat.config import ModelConfig
+from rmaat.config import ModelConfig, Rule, Timescales
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Variant:
 
     def apply(self, network: ModelConfig) -> ModelConfig:
         """`network` with the change."""
-        scaled = {}
+        scaled: dict[str, Any] = {}
         for name, factor in self.scale.items():
             value = factor * getattr(network, name)
             scaled[name] = int(value) if isinstance(getattr(network, name), int) else value
@@ -36,7 +36,7 @@ class Variant:
         return before != after or self.input != 1
 
 
-def _rule(name: str, rule: str, retention: str | None = None) -> Variant:
+def _rule(name: str, rule: Rule, retention: Timescales) -> Variant:
     return Variant(name, {"memory_update": rule, "retention": retention})
 
 

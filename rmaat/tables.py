@@ -53,7 +53,9 @@ def parts(results: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, A
     "" has the models; "unmatched" those with one d_ff for all, the word dropped from their variants; "variants" a
     model's variants, and the model itself beside them.
     """
-    plain, unmatched, studied = [], [], []
+    plain: list[Mapping[str, Any]] = []
+    unmatched: list[Mapping[str, Any]] = []
+    studied: list[Mapping[str, Any]] = []
     for result in results:
         *changes, last = result["variant"].split("--")
         if last == UNMATCHED:
@@ -254,7 +256,8 @@ def bench_table(rows: Sequence[Mapping[str, Any]]) -> str:
     extras |= {"parameters": "parameters", "tokens_per_s": "tokens/s"}
     shown = [name for name in extras if any(name in row for row in rows)]
     ratio = f"time as a ratio to {rows[0]['ratio_to']} (20 % to 80 %)"
-    header = ["contender", *(name.replace("_", " ") for name in cases), "ms", ratio, "peak MB", *map(extras.get, shown)]
+    header = ["contender", *(name.replace("_", " ") for name in cases), "ms", ratio, "peak MB"]
+    header += [extras[name] for name in shown]
     lines = []
     for row in rows:
         ratios = f"{row['ratio']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"

@@ -58,11 +58,10 @@ def trace(run: str | Path, *, n_segments: int | None = None) -> list[Derived]:
     folder = folder / "model" if (folder / "model").is_dir() else folder
     model = RMAAT.from_pretrained(folder)
     provenance = model.provenance(n_segments)
-    values = {
-        "alpha": _alpha(model),
-        "position_scale": _position_scale(model),
-        "retention": _retention(model, provenance["n_segments"] or 8, provenance["extrapolated"]),
-    }
+    values = {"alpha": _alpha(model), "position_scale": _position_scale(model)}
+    if (retention := model.constants.retention) is not None and "retention" in provenance["origins"]:
+        n_segments = provenance["n_segments"] or 8
+        values["retention"] = _retention(retention, n_segments, provenance["extrapolated"])
     return [Derived(name, *_chain(model, origin, *values[name])) for name, origin in provenance["origins"].items()]
 
 
@@ -81,10 +80,9 @@ def _position_scale(model: RMAAT) -> tuple[str, str]:
     return f"position scale = {scale:.4g}{error} per token", "attention: decay of R, the positional term of H_astro"
 
 
-def _retention(model: RMAAT, n_segments: int, extrapolated: bool | None) -> tuple[str, str]:
-    rule, retention = model.config.memory_update, model.constants.retention
+def _retention(retention: Retention, n_segments: int, extrapolated: bool | None) -> tuple[str, str]:
     note = ", extrapolated beyond the observed range" if extrapolated else ""
-    layer = f"memory: rule {rule!r} at the border of every segment"
+    layer = f"memory: rule {retention.rule!r} at the border of every segment"
     if retention.rates is not None:
         rates = retention.rates.tolist()
         listed = (

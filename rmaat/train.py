@@ -17,12 +17,12 @@ import time
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import nn
 from tqdm.auto import tqdm
 
 from rmaat.baselines import build_model
@@ -31,6 +31,7 @@ from rmaat.config import ModelConfig, TrainConfig
 from rmaat.device import device_name, peak_memory
 from rmaat.evaluate import count_hits, draw_curves, loss_and_hits, require_device, to_batch
 from rmaat.files import read_tensors
+from rmaat.model import RMAAT
 from rmaat.optimiser import lr_factor, parameter_groups, step_seed
 from rmaat.tasks import IGNORED, Task, load_task
 from rmaat.tasks.batching import BatchPlan, cut, padded_length
@@ -87,7 +88,7 @@ class _Leg:
         accelerator: Accelerator,
         folder: RunFolder,
         task: Task,
-        model: nn.Module,
+        model: RMAAT,
     ):
         self.config, self.accelerator, self.folder, self.task = config, accelerator, folder, task
         self.bare, self.segment_len = model, model.config.segment_len
@@ -181,7 +182,7 @@ class _Leg:
         """One optimiser step on a batch; this process's share of the loss, and the norm of the gradient."""
         config, accelerator, split = self.config, self.accelerator, self.task.train
         step = self.loop.step + 1
-        course = {"schedule": config.schedule, "warmup": config.warmup, "final": config.final_lr}
+        course: dict[str, Any] = {"schedule": config.schedule, "warmup": config.warmup, "final": config.final_lr}
         for group in self.optimizer.param_groups:
             group["lr"] = config.lr * group["lr_scale"] * lr_factor(step, config.steps, **course)
         torch.manual_seed(step_seed(config.seed, step, accelerator.process_index))
@@ -212,12 +213,12 @@ class _Leg:
 
     def _log(self, bar: tqdm, norm: torch.Tensor) -> None:
         step, since = self.loop.step, self.since_log
-        loss, norm = self._last_loss(), float(norm)
+        loss = self._last_loss()
         seconds = max(since["seconds"], 1e-9)
         rates = {f"{what}_per_s": since[what] / seconds for what in ("samples", "tokens")}
         lr = max(group["lr"] for group in self.optimizer.param_groups)
         self.folder.log(
-            step, epoch=self.loop.epoch, loss=loss, lr=lr, gradient_norm=norm, **rates, seconds=self.seconds
+            step, epoch=self.loop.epoch, loss=loss, lr=lr, gradient_norm=float(norm), **rates, seconds=self.seconds
         )
         self.shown |= {"loss": f"{loss:.3f}", "tokens/s": f"{rates['tokens_per_s']:.0f}"}
         bar.set_postfix(self.shown)

@@ -33,6 +33,12 @@ def test_import_contracts_hold():
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
+def test_types_hold():
+    done = subprocess.run([sys.executable, "-m", "mypy"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.parametrize("package", ["astro_sim", "rmaat"])
 def test_print_and_tyro_appear_only_on_the_command_line(package):
     offenders = [

@@ -199,8 +199,8 @@ def make_task(
     `card` gives what cannot: source, split (how it was made), vocabulary, and the options that were used.
     """
     named = dict(zip(SPLITS, splits, strict=True))
-    sizes = {"n_classes": n_classes, "vocab_size": vocab_size, "max_len": max_len}
-    task = Task(name=name, kind=kind, **named, **sizes, card={})  # which checks the splits before they are counted
+    fields: dict[str, Any] = {"n_classes": n_classes, "vocab_size": vocab_size, "max_len": max_len, **named}
+    task = Task(name=name, kind=kind, **fields, card={})  # which checks the splits before they are counted
     counted = {
         "samples": {split: len(samples) for split, samples in named.items()},
         "lengths": {
@@ -264,7 +264,7 @@ def save_task_file(path: Path, task: Task) -> None:
     """Write a task as one .npz file, whole or not at all."""
     header = {"name": task.name, "kind": task.kind, "n_classes": task.n_classes, "vocab_size": task.vocab_size}
     header |= {"max_len": task.max_len, "card": dict(task.card)}
-    arrays = {"header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)}
+    arrays: dict[str, Any] = {"header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)}
     for name in SPLITS:
         split = task.split(name)
         arrays |= {f"{name}/{part}": getattr(split, part) for part in ("tokens", "offsets", "labels")}
@@ -289,4 +289,4 @@ def load_task_file(path: Path) -> Task:
     card = header.pop("card")
     if (found := content_hash(splits)) != card["content_sha256"]:
         raise TaskError(f"{path} must have the content hash {card['content_sha256'][:12]}, got {found[:12]}; delete it")
-    return Task(**header, **dict(zip(SPLITS, splits, strict=True)), card=card)
+    return Task(**header | dict(zip(SPLITS, splits, strict=True)), card=card)

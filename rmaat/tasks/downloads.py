@@ -150,8 +150,8 @@ def _admit(member: tarfile.TarInfo, place: Path | str, archive: Path, folder: Pa
 @contextmanager
 def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
     """The archive as a stream, to be read to its end; damage becomes one sentence."""
-    with archive.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
+    with archive.open("rb") as start:
+        zipped = start.read(2) == b"\x1f\x8b"
     try:
         with (gzip.open if zipped else open)(archive, "rb") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
             yield tar

@@ -13,6 +13,7 @@ The release's files are read in `lra.py`.
 import hashlib
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -201,7 +202,7 @@ def generate(
             )
             n_accepted, n_drawn = n_accepted + accepted, n_drawn + drawn
             for tree in np.split(tokens[:used].copy(), np.cumsum(lengths[:accepted])[:-1]) if accepted else ():
-                digest = hashlib.blake2b(tree, digest_size=16).digest()
+                digest = hashlib.blake2b(tree.data, digest_size=16).digest()
                 if digest not in seen and len(sequences) < n_samples:
                     seen.add(digest)
                     sequences.append(tree)
@@ -253,7 +254,7 @@ def load_listops(
     return cached(data_dir, "listops", {"generator": GENERATOR, "seed": seed, **bounds, **sizes}, build)
 
 
-def listops_task(splits: list[Split], *, max_len: int, **card: object) -> Task:
+def listops_task(splits: list[Split], *, max_len: int, **card: Any) -> Task:
     """The task of three splits of ListOps expressions."""
     sizes = {"n_classes": 10, "vocab_size": len(VOCABULARY), "max_len": max_len}
     return make_task("listops", "classify", splits, **sizes, vocabulary=list(VOCABULARY), **card)

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -178,7 +179,7 @@ def load_pathfinder(
     return cached(data_dir, f"pathfinder{size}", options, build)
 
 
-def pathfinder_task(splits: list[Split], *, size: int, **card: object) -> Task:
+def pathfinder_task(splits: list[Split], *, size: int, **card: Any) -> Task:
     """The task of three splits of square images."""
     sizes = {"n_classes": 2, "vocab_size": 257, "max_len": size**2}
     return make_task(

@@ -12,7 +12,9 @@ model that does not carry the content of the chosen segment on is at chance. The
   a second mark (n + 2) near the end asks for them: the label at each of the last positions is the next of them.
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,12 +56,12 @@ def load_segment_task(
     vocab_size, vocabulary, n_classes = _vocabulary(name, n_symbols, twins)
     if vocab_size > 2**16:
         raise TaskError(f"n_symbols must give a vocabulary of at most {2**16}, got {n_symbols}, of {vocab_size} tokens")
+    own: dict[str, dict[str, Any]] = {"needle": {}, "copy": {"n_copied": n_copied}, "recall": {"twins": twins}}
     splits = []
     for i, n in enumerate((n_train, n_validation, n_test)):
         rng = np.random.default_rng([seed, i])
         where = rng.integers(0, candidates, n) if segment is None else np.full(n, segment)
-        more = {"copy": (n_copied,), "recall": (twins,)}.get(name, ())
-        splits.append(DRAW[name](rng, where, n_segments, segment_len, n_symbols, *more))
+        splits.append(DRAW[name](rng, where, n_segments, segment_len, n_symbols, **own[name]))
     options = {"n_segments": n_segments, "segment_len": segment_len, "n_symbols": n_symbols, "segment": segment}
     return make_task(
         name,
@@ -69,7 +71,7 @@ def load_segment_task(
         source="drawn at random",
         split=f"independent draws, seed {seed}",
         vocabulary=vocabulary,
-        options=options | {"copy": {"n_copied": n_copied}, "recall": {"twins": twins}}.get(name, {}),
+        options=options | own[name],
     )
 
 
@@ -150,4 +152,4 @@ def _copy(
     return _square(tokens, labels, where)
 
 
-DRAW = {"recall": _recall, "needle": _needle, "copy": _copy}
+DRAW: dict[str, Callable[..., Split]] = {"recall": _recall, "needle": _needle, "copy": _copy}

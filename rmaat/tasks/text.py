@@ -71,9 +71,9 @@ def load_text(
         splits, how = [train, test, test], "the LRA's: validation is the test set"
     else:
         order = np.random.default_rng(seed).permutation(len(train))
-        held_out = max(1, round(validation * len(train)))
+        held_out = max(1, round(float(validation) * len(train)))
         splits = [train.select(np.sort(order[held_out:])), train.select(np.sort(order[:held_out])), test]
-        how = f"{validation:g} of the training reviews held out for validation, drawn with seed {seed}"
+        how = f"{validation} of the training reviews held out for validation, drawn with seed {seed}"
     return make_task(
         "text",
         "classify",

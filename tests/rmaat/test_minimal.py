@@ -72,4 +72,4 @@ def test_the_file_stands_alone():
 
     with open(module.__file__) as file:
         lines = [line for line in file if line.startswith(("import ", "from "))]
-    assert {line.split()[1].split(".")[0] for line in lines} == {"math", "torch"}
+    assert {line.split()[1].split(".")[0] for line in lines} == {"math", "typing", "torch"}

@@ -24,7 +24,6 @@ def test_wrong_kinds_of_tokens_are_named(tokens):
 def test_a_state_of_a_model_of_other_sizes_is_refused():
     counts = torch.zeros(2, dtype=torch.int64)
     state = State(torch.zeros(2, 3, 8), torch.zeros(2, 8), counts, counts)
-    check_state(state, 2)
     check_state(state, 2, (3, 8))
     for n_memory, d_model in ((4, 8), (3, 6)):
         other = dataclasses.replace(state, memory=torch.zeros(2, n_memory, d_model))

@@ -56,6 +56,12 @@ def test_the_paper_preset_lists_the_retention_factors_of_the_longest_input(check
     assert listed == pytest.approx(retention_factors(curves["ltp"], 6).tolist(), abs=6e-4)
 
 
+@pytest.mark.parametrize("rule", ["replace", "gated", "attend"])
+def test_a_rule_without_a_curve_has_no_retention_to_trace(checkpoint, rule):
+    assert {entry.name for entry in trace(checkpoint(memory_update=rule))} == {"alpha", "position_scale"}
+    assert trace(checkpoint(memory_update=rule, attention="softmax")) == []
+
+
 def test_lines_run_from_the_layer_down_to_the_equations(checkpoint):
     lines = trace(checkpoint())[0].lines()
     assert lines[1].startswith("  <- layer") and lines[-1].startswith("  <- equations")
