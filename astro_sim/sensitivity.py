@@ -177,7 +177,8 @@ def analyse(
     problem = _problem(leading, constant, spread)
     X = sobol_sample.sample(problem, n_base, calc_second_order=False, seed=seed)
     Y = _evaluate(constant, leading, X, seed, target)
-    indices = sobol_analysis.analyze(problem, Y, calc_second_order=False, seed=seed)
+    rng = np.random.default_rng(seed)  # SALib would take a seed of 0 for none
+    indices = sobol_analysis.analyze(problem, Y, calc_second_order=False, seed=rng)
     return Sensitivity(
         name=name,
         what=constant.what,

@@ -38,12 +38,15 @@ def test_elasticities_and_indices_of_a_power_law_are_found(known):
     assert result.runs == (4 * 7, 256 * 4)
 
 
-def test_same_seed_same_result_and_nothing_seeded_globally(known):
-    np.random.seed(3)  # noqa: NPY002
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
-    first, second_ = (analyse("known", n_trajectories=3, n_leading=1, n_base=8, seed=5) for _ in range(2))
-    assert np.array_equal(first.elasticity, second_.elasticity) and np.array_equal(first.total, second_.total)
-    assert np.array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+@pytest.mark.parametrize("seed", [0, 5])  # SALib takes a seed of 0 for none
+def test_same_seed_same_result_and_nothing_drawn_globally(known, seed):
+    before = np.random.get_state()  # noqa: NPY002
+    settings = dict(n_trajectories=3, n_leading=2, n_base=8, spread=0.3, seed=seed)
+    first, again = (analyse("known", **settings) for _ in range(2))
+    for name in ("elasticity", "elasticity_ci95", "first", "first_ci95", "total", "total_ci95"):
+        assert np.array_equal(getattr(first, name), getattr(again, name)), name
+    assert np.all(first.first_ci95 > 0) and np.all(first.total_ci95 > 0)
+    np.testing.assert_equal(np.random.get_state(), before)  # noqa: NPY002
 
 
 def test_report_and_figure(known, tmp_path):
