@@ -37,7 +37,8 @@ def _ltp(folder: Path, curves: dict[str, Curve]) -> tuple[Path, Path]:
     recording = folder / "recordings" / "ltp.nc"
     if recording.exists():
         plot_course(load_recording(recording), "rho", color=GREY, ax=course)
-    plot_curve(curves["ltp"], ax=course, label="release-increasing gliotransmission")
+    alone = not VARIANTS.keys() & curves.keys()  # a title with one formula would not be that of all curves
+    plot_curve(curves["ltp"], ax=course, label="release-increasing gliotransmission", formula=alone)
     for name, (words, color) in VARIANTS.items():
         if name in curves:
             plot_curve(curves[name], ax=course, color=color, label=words, formula=False)
@@ -61,10 +62,10 @@ def _population(folder: Path, curves: dict[str, Curve]) -> tuple[Path, Path]:
 
 
 def _calcium(folder: Path, curves: dict[str, Curve]) -> tuple[Path, Path]:
-    ax = panels(size=(4.2, 3.0))
-    if "stp_calcium_full" in curves:
+    ax, alone = panels(size=(4.2, 3.0)), "stp_calcium_full" not in curves
+    if not alone:
         plot_curve(curves["stp_calcium_full"], log="xy", ax=ax, color=GREY, label="Hill, full range", formula=False)
-    plot_curve(curves["stp_calcium"], log="xy", ax=ax, label="power law, below 20 Hz")
+    plot_curve(curves["stp_calcium"], log="xy", ax=ax, label="power law, below 20 Hz", formula=alone)
     ax.legend(loc="lower right")
     exponent, error = curves["stp_calcium"].parameters["exponent"], curves["stp_calcium"].stderr["exponent"]
     caption = (

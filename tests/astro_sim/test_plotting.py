@@ -12,7 +12,7 @@ import xarray as xr
 from matplotlib.colors import to_hex
 from matplotlib.testing.compare import compare_images
 
-from astro_sim import plotting
+from astro_sim import figures, plotting
 from astro_sim.curves import Axis, fit_curve, write_curve
 from astro_sim.cycles import Cycles
 from astro_sim.drive import Spikes
@@ -23,6 +23,7 @@ from astro_sim.rates import li_rinzel
 from astro_sim.style import STYLE
 
 PICTURES = Path(__file__).with_name("pictures")
+ORIGIN = {"kind": "measurement", "command": "c", "source": "s", "versions": {}}
 
 
 @pytest.fixture(autouse=True)
@@ -43,16 +44,16 @@ def recording():
 def ltp():
     t = np.arange(0, 801.0, 50)
     y = 0.55 * (1 - np.exp(-t / 150)) + 0.01 * np.cos(7 * t)
-    origin = {"kind": "measurement", "command": "c", "source": "s", "versions": {}}
     axes = {"x_axis": Axis("t", "s"), "y_axis": Axis("rho", "1")}
-    return fit_curve(t, y, np.full(17, 0.01), name="ltp", provenance=origin, **axes)
+    return fit_curve(t, y, np.full(17, 0.01), name="ltp", provenance=ORIGIN, **axes)
 
 
 @pytest.fixture
 def power_law():
     rate = np.geomspace(0.1, 20, 12)
     y = 0.1 * rate**0.42 * (1 + 0.03 * np.cos(5 * np.arange(12)))
-    return fit_curve(rate, y, name="stp", form="power_law", x_axis=Axis("nu", "Hz"), y_axis=Axis("C", "uM"))
+    axes = {"x_axis": Axis("nu", "Hz"), "y_axis": Axis("C", "uM")}
+    return fit_curve(rate, y, name="stp", form="power_law", provenance=ORIGIN, **axes)
 
 
 @pytest.fixture
@@ -206,6 +207,16 @@ def test_imports_no_simulator():
 def test_unknown_variable(recording):
     with pytest.raises(ValueError, match=r"name must be one of \['C'\], got 'rho'"):
         plotting.plot_course(recording, "rho")
+
+
+@pytest.mark.parametrize("beside", [(), ("ltp_alpha0", "stp_calcium_full")])
+def test_a_formula_is_the_title_of_a_single_curve_only(beside, ltp, power_law, tmp_path, monkeypatch):
+    for name in ("ltp", "stp_calcium", *beside):
+        write_curve(ltp if name.startswith("ltp") else power_law, tmp_path / "curves" / f"{name}.toml")
+    drawn = []
+    monkeypatch.setattr(figures, "save_figure", lambda figure, *_: drawn.append(figure) or (None, None))
+    figures.draw_figures(tmp_path)
+    assert [bool(figure.axes[0].get_title()) for figure in drawn] == [not beside] * 2
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
