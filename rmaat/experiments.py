@@ -199,7 +199,7 @@ def run_experiments(config: ExperimentConfig, report: Callable[[str], None] | No
         say(f"{name}: training")
         try:
             result = _in_fresh_process(run, left)
-        except (ValueError, RuntimeError) as error:  # among them a process that was killed
+        except (ValueError, RuntimeError, OSError) as error:  # among them a process that was killed
             failed.append(name)
             say(f"{name}: failed, {' '.join(str(error).split())}")
             continue

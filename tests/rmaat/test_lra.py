@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rmaat.__main__ import main
 from rmaat.tasks import TaskError, load_task
 from rmaat.tasks.downloads import unpack
 from rmaat.tasks.images import to_grey
@@ -476,6 +477,7 @@ def test_check_of_a_whole_folder(tmp_path, pathfinder, imdb, cifar):
         aan_file(tmp_path, name, "1.0\ta\tb\tx\ty")
     found = {finding.task: finding for finding in check(tmp_path)}
     assert all(finding.ok for finding in found.values()) and len(found) == 5
+    assert main(["data", "check", str(tmp_path)]) == 0
     assert "holds 4 + 2 + 2 rows, the official files have 96000 + 2000 + 2000" in found["listops"].message
     assert "holds 1 + 1 + 1 pairs" in found["retrieval"].message
     assert "holds 40 + 12 reviews" in found["text"].message
@@ -486,6 +488,7 @@ def test_check_of_a_whole_folder(tmp_path, pathfinder, imdb, cifar):
     found = {finding.task: finding for finding in check(tmp_path)}
     assert "must hold the 20 images that its metadata list, got 19" in found["pathfinder"].message
     assert "basic_val.tsv must exist" in found["listops"].message and not found["listops"].ok
+    assert main(["data", "check", str(tmp_path)]) == 1
 
 
 def test_check_of_an_empty_folder(tmp_path):
