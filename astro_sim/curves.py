@@ -223,10 +223,7 @@ def fit_curve(
     ValueError
         For data that cannot be fitted or an unknown form, with what to do.
     """
-    allowed = list(FORMS if among is None else among) if form == "auto" else [form]
-    for candidate in allowed:
-        if candidate not in FORMS:
-            raise ValueError(f"form must be 'auto' or one of {', '.join(FORMS)}, got {candidate!r}")
+    allowed = _candidates(form, among)
     data = prepare(x, y, sem, ensemble, correlated)
     fits, failures = fit_all(data)
     chosen, reason = choose(fits, allowed)
@@ -236,10 +233,7 @@ def fit_curve(
         reason += f" ({because})"
     record = {
         "chosen_by": reason,
-        "weights": ("covariance of the ensemble" if ensemble is not None else "sem") if data.known else "equal",
-        "uncertainty": "least squares, times sqrt(chi2/dof) where that is above 1" if data.known else "least squares",
-        "n_samples": int(data.x.size),
-        **{key: six(value) for key, value in diagnose(chosen, data).items()},
+        **_quality(chosen, data, "covariance of the ensemble" if ensemble is not None else "sem"),
         "bic": {name: six(fit.bic) for name, fit in fits.items()},
         "flaws": {name: fit.flaw for name, fit in fits.items() if fit.flaw},
         "not_fitted": failures,
@@ -250,6 +244,25 @@ def fit_curve(
         chosen, data, name=name, x=x_axis, y=y_axis, x_range=(six(np.min(x)), six(np.max(x))), fit=record,
         provenance=provenance or {}, extrapolate=extrapolate,
     )  # fmt: skip
+
+
+def _candidates(form: str, among: Iterable[str] | None) -> list[str]:
+    """Names of the forms that may be chosen; ValueError for one that there is not."""
+    allowed = list(FORMS if among is None else among) if form == "auto" else [form]
+    for candidate in allowed:
+        if candidate not in FORMS:
+            raise ValueError(f"form must be 'auto' or one of {', '.join(FORMS)}, got {candidate!r}")
+    return allowed
+
+
+def _quality(chosen: Fit, data: Data, weights: str) -> dict[str, Any]:
+    """How the chosen form was fitted, with `weights` where errors are known, and how well."""
+    return {
+        "weights": weights if data.known else "equal",
+        "uncertainty": "least squares, times sqrt(chi2/dof) where that is above 1" if data.known else "least squares",
+        "n_samples": int(data.x.size),
+        **{key: six(value) for key, value in diagnose(chosen, data).items()},
+    }
 
 
 def _bootstrap(chosen: Fit, x: ArrayLike, ensemble: ArrayLike, correlated: bool, n: int, seed: int) -> dict[str, Any]:

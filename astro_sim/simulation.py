@@ -103,7 +103,9 @@ def simulate(
         Of every draw, below 2**32. Spike trains are drawn with NumPy and the same on every target; channel and
         efficacy noise are drawn by the target.
     dt : Quantity, optional
-        Step of spikes and synapses; 1 ms by default. Times of spikes and the delay `D` of plasticity are rounded to it.
+        Step of spikes and synapses; 1 ms by default. Times of spikes and the delay `D` of plasticity are rounded to it:
+        1 ms makes 14 of the 13.7 ms of DP, whose tau_eff for pairs at 1 Hz shortens by 0.6 % (by 3 % for DPD, the most
+        of the published sets); 0.1 ms changes no published delay by more than 0.3 %.
     astrocyte_dt : Quantity, optional
         Step of the astrocytes. By default ``dt`` where that is given, else 10 ms, or 1 ms with the stochastic gate or
         ``update="published"``.

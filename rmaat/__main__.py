@@ -38,6 +38,7 @@ class MakeData:
     """Options of the task, as pairs: --options max_length 600 n_train 20000."""
 
     def run(self) -> int:
+        """Carry out the command; its exit status."""
         from rmaat.tasks import load_task
 
         task = load_task(self.task, self.data_dir, seed=self.seed, progress=True, **(self.options or {}))
@@ -56,6 +57,7 @@ class CheckData:
     """The folder that you downloaded to."""
 
     def run(self) -> int:
+        """Carry out the command; its exit status."""
         from rmaat.tasks.official import check
 
         findings = check(self.folder)
@@ -70,6 +72,7 @@ class ListData:
     """List the tasks by name."""
 
     def run(self) -> int:
+        """Carry out the command; its exit status."""
         from rmaat import tasks
 
         print(f"{tasks.__doc__}\nAll names: {', '.join(tasks.TASKS)}")
@@ -91,6 +94,7 @@ class Evaluate:
     """Where the task's files lie, if not where they were in training."""
 
     def run(self) -> int:
+        """Carry out the command; its exit status."""
         from rmaat.checkpoint import add_metrics
         from rmaat.evaluate import evaluate
 
@@ -127,6 +131,7 @@ class Trace:
     """Number of segments T whose retention factors are shown; by default that of the task's longest input."""
 
     def run(self) -> int:
+        """Carry out the command; its exit status."""
         from rmaat.trace import trace
 
         derived = trace(self.run_directory, n_segments=self.segments)
@@ -146,6 +151,7 @@ class Report:
     """Heading of the page."""
 
     def run(self) -> int:
+        """Carry out the command; its exit status."""
         from rmaat.figures import draw_figures
         from rmaat.report import report
 
@@ -158,6 +164,7 @@ class Recall(probe_grid.ProbeConfig):
     """Train every memory rule to recall one marked symbol and test it by the symbol's segment, at T and beyond."""
 
     def run(self) -> int:
+        """Carry out the command; its exit status."""
         probe_grid.run_probe(self, _say)
         _say((self.out / "recall.md").read_text())
         return 0
@@ -167,6 +174,7 @@ class LongRangeArena(experiments.ExperimentConfig):
     """Train models, or variants of one, on tasks by their recipes, with several seeds; tables of their accuracy."""
 
     def run(self) -> int:
+        """Carry out the command; its exit status."""
         _say(tables.accuracy_tables(experiments.run_experiments(self, _say)))
         return 0
 
@@ -175,6 +183,7 @@ class Attention(bench.AttentionBench):
     """Time and memory of attention alone, forward, and forward with backward, over N tokens."""
 
     def run(self) -> int:
+        """Carry out the command; its exit status."""
         _say(tables.bench_table(bench.bench_attention(self)))
         return 0
 
@@ -183,6 +192,7 @@ class Replay(bench.ReplayBench):
     """Time and memory of a training step with AMRB and with back-propagation through time."""
 
     def run(self) -> int:
+        """Carry out the command; its exit status."""
         _say(tables.bench_table(bench.bench_replay(self)))
         return 0
 
@@ -191,6 +201,7 @@ class Speed(bench.SpeedBench):
     """Time and memory of a training step of every model, with matched parameters."""
 
     def run(self) -> int:
+        """Carry out the command; its exit status."""
         _say(tables.bench_table(bench.bench_speed(self)))
         return 0
 

@@ -143,6 +143,7 @@ class CrossAttention(nn.Module):
         context: Float[Tensor, "batch k d_model"],
         mask: Bool[Tensor, "batch k"] | None = None,
     ) -> Float[Tensor, "batch n d_model"]:
+        """What each token of `x` reads from the valid tokens of `context`."""
         key, value = self.key_value(context).chunk(2, dim=-1)
         allowed = None if mask is None else (mask | ~mask.any(1, keepdim=True))[:, None, None, :]
         read = F.scaled_dot_product_attention(
@@ -160,6 +161,7 @@ class SlotAttention(CrossAttention):
         context: Float[Tensor, "batch k d_model"],
         mask: Bool[Tensor, "batch k"] | None = None,
     ) -> Float[Tensor, "batch n_memory d_model"]:
+        """What each slot of `x` reads from itself and the valid tokens of `context`."""
         query, (own_key, own_value) = self.heads(self.query(x)), self.key_value(x).chunk(2, dim=-1)
         key, value = (self.heads(part) for part in self.key_value(context).chunk(2, dim=-1))
         score = query @ key.transpose(-1, -2)
@@ -187,6 +189,7 @@ class ReadingBlock(Block):
         mask: Bool[Tensor, "batch tokens"] | None,
         memory: Float[Tensor, "batch n_memory d_model"],
     ) -> Float[Tensor, "batch tokens d_model"]:
+        """Outputs of all tokens."""
         x = self.residual(x, self.norm_attention, lambda z: self.attention(z, mask))
         x = self.residual(x, self.norm_read, lambda z: self.read(z, memory))
         return self.residual(x, self.norm_feed_forward, self.feed_forward)
@@ -281,6 +284,7 @@ class StateSpaceLayer(nn.Module):
         mask: Bool[Tensor, "batch tokens"] | None = None,
         phi_r: None = None,
     ) -> Float[Tensor, "batch tokens d_model"]:
+        """Outputs of all tokens; those that are not valid put nothing in."""
         n_tokens = x.shape[1]
         u = (x if mask is None else x * mask[..., None]).transpose(1, 2)
         with torch.autocast(x.device.type, enabled=False):

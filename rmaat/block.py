@@ -32,6 +32,7 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """`x` with a share p of its elements set to 0 and the others scaled by 1 / (1 - p)."""
         if not self.training or self.p == 0 or x.device.type != "cpu" or torch.compiler.is_compiling():
             return super().forward(x)
         words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
@@ -94,6 +95,7 @@ class CachedRead(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor, mask: Tensor | None, memory: Tensor, cache: tuple[Tensor, ...]) -> Tensor:
+        """The memory (batch, n_memory, d_model) that tokens (batch, tokens, d_model) are to read."""
         memories = torch.stack([*cache, memory], dim=1)  # (batch, cached, n_memory, d_model)
         query = self.query(masked_mean(x, mask))
         match = (self.key(memories.mean(2)) @ query.unsqueeze(-1)).squeeze(-1) / query.shape[-1] ** 0.5

@@ -247,6 +247,7 @@ class GatedUpdate(nn.Module):
     def forward(
         self, memory: Float[Tensor, "batch n_memory d_model"], new: Float[Tensor, "batch n_memory d_model"]
     ) -> Float[Tensor, "batch n_memory d_model"]:
+        """The next memory."""
         return torch.lerp(new, memory, torch.sigmoid(self.gate(torch.cat([memory, new], dim=-1))).to(memory.dtype))
 
 
@@ -263,6 +264,7 @@ class AttendUpdate(nn.Module):
     def forward(
         self, memory: Float[Tensor, "batch n_memory d_model"], new: Float[Tensor, "batch n_memory d_model"]
     ) -> Float[Tensor, "batch n_memory d_model"]:
+        """The next memory."""
         def split(x: Tensor) -> Tensor:
             return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
 

@@ -51,6 +51,7 @@ class Attention(nn.Module):
         return F.pad(phi(r), (0, 0, self.n_memory, 0))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Read-out (batch, n, d_model) of a full segment behind its memory tokens."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
         q, k, m = phi(q), phi(k), x.shape[1] ** (1 - self.alpha)
         h = (k + self.positions()).mT @ v / m  # write
@@ -72,6 +73,7 @@ class Block(nn.Module):
             matrix.weight.data.mul_(0.1)  # each branch starts small
 
     def forward(self, x: Tensor) -> Tensor:
+        """Outputs (batch, n, d_model)."""
         y = self.norm_attention(x + self.dropout(self.attention(x)))
         return self.norm_feed_forward(y + self.dropout(self.feed_forward(y)))
 
