@@ -147,8 +147,10 @@ def test_efficacy_stays_between_its_bounds(rate_hz, lag_s):
     assert 0.2 <= theory.change_in_strength(PLASTICITY["DP"], rate_hz, lag_s) <= 1.7
 
 
-def test_delay_matters():
-    """Why the plasticity targets run at 0.1 ms: at 1 ms the delay of DP becomes 14 ms."""
-    rounded = variant(PLASTICITY["DP"], source=THIS_STUDY, D=14 * ms)
-    ratio = theory.efficacy_dynamics(rounded).tau_eff / theory.efficacy_dynamics(PLASTICITY["DP"]).tau_eff
-    assert ratio == pytest.approx(0.9944, abs=1e-4)
+@pytest.mark.parametrize("name, D_ms, expected", [("DP", 14, 0.9944), ("DPD", 5, 0.9700)])
+def test_delay_matters(name, D_ms, expected):
+    """Why the plasticity targets run at 0.1 ms: what rounding to 1 ms does to DP, and to DPD, the worst."""
+    published = PLASTICITY[name]
+    rounded = variant(published, source=THIS_STUDY, D=D_ms * ms)
+    ratio = theory.efficacy_dynamics(rounded).tau_eff / theory.efficacy_dynamics(published).tau_eff
+    assert ratio == pytest.approx(expected, abs=1e-4)
