@@ -46,6 +46,7 @@ curves: .venv/ready
 
 lint: .venv/ready
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check astro_sim rmaat tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

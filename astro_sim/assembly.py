@@ -114,9 +114,7 @@ def synapse_code(model: TripartiteSynapses, noisy: bool) -> tuple[b2.Equations, 
     return equations, on_pre, on_post
 
 
-def connect_synapses(
-    build: Build, n: int, values: Values, equations: b2.Equations, on_pre: str, on_post: str
-) -> Any:
+def connect_synapses(build: Build, n: int, values: Values, equations: b2.Equations, on_pre: str, on_post: str) -> Any:
     """Create the synapses between the spikes of the protocol, in their initial state."""
     model, each = build.model, np.arange(n)
     none = Spikes(np.empty(0, dtype=int), np.empty(0))

@@ -85,9 +85,7 @@ class Protocol(Checked):
             raise ValueError(f"{type(self).__name__}.timing must be one of {TIMINGS}, got {timing!r}")
         lengths = {len(value) for value in self.quantities().values() if np.ndim(value)}
         if len(lengths) > 1:
-            raise ValueError(
-                f"{type(self).__name__} must have arrays of one length, got lengths {sorted(lengths)}"
-            )
+            raise ValueError(f"{type(self).__name__} must have arrays of one length, got lengths {sorted(lengths)}")
 
     @property
     def n_elements(self) -> int | None:

@@ -89,9 +89,7 @@ class LTPExperiment(Experiment):
         model = TripartiteSynapses(n_synapses=self.n_synapses, **tables)
         cycle, burst = self.cycle_s * second, self.burst_s * second
         protocol = CycledPairing(n_cycles=self.n_cycles, cycle=cycle, burst=burst, **rate_and_timing)
-        return simulate(
-            model, protocol, seed=self.seed, record=["rho"], record_every=every_s * second, target=target
-        )
+        return simulate(model, protocol, seed=self.seed, record=["rho"], record_every=every_s * second, target=target)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -187,9 +187,7 @@ def _starts(form: Form, data: Data, low: np.ndarray, high: np.ndarray) -> Iterab
     return np.clip(np.where(timelike, guess * np.array(factors)[:, None], guess), low, high)
 
 
-def _solve(
-    form: Form, data: Data, start: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> OptimizeResult | None:
+def _solve(form: Form, data: Data, start: np.ndarray, low: np.ndarray, high: np.ndarray) -> OptimizeResult | None:
     """One run of ``scipy.optimize.least_squares`` on the transformed scale, None when it meets no finite value."""
     far = 1e9 * max(np.abs(data.y).max(), 1e-300)  # keeps the squares of hopeless trial steps finite
 

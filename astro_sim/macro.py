@@ -81,9 +81,7 @@ class MacroParameters(Table):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.tau_p_l > self.tau_p_s:
-            raise ValueError(
-                f"MacroParameters.tau_p_l must exceed tau_p_s = {self.tau_p_s}, got {self.tau_p_l}"
-            )
+            raise ValueError(f"MacroParameters.tau_p_l must exceed tau_p_s = {self.tau_p_s}, got {self.tau_p_l}")
 
 
 MACRO = MacroParameters(

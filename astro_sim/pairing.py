@@ -165,8 +165,7 @@ class RetentionAfterInduction(Protocol):
         super().__post_init__()
         if not isinstance(self.induction, Protocol) or self.induction.duration is None:
             raise TypeError(
-                "RetentionAfterInduction.induction must be a protocol that ends, got "
-                f"{type(self.induction).__name__}"
+                f"RetentionAfterInduction.induction must be a protocol that ends, got {type(self.induction).__name__}"
             )
 
     @property

@@ -224,9 +224,7 @@ GLIOTRANSMISSION_BOOK = variant(
     Omega_G=1 / (20 * second),
 )
 
-RECTIFYING = CouplingParameters(
-    source=_S19, F=0.09 * umolar / second, I_Theta=0.3 * umolar, omega_I=0.05 * umolar
-)
+RECTIFYING = CouplingParameters(source=_S19, F=0.09 * umolar / second, I_Theta=0.3 * umolar, omega_I=0.05 * umolar)
 LINEAR = CouplingParameters(source=THIS_STUDY, F_lin=0.1 / second)
 
 

@@ -39,9 +39,7 @@ def one_release() -> dict[str, float]:
     found = []
     for update, dt in (("event", 1 * ms), ("published", 1 * ms), ("published", 0.1 * ms)):
         model = bare_synapses(gliotransmission=lasting, update=update, n=1)
-        run = simulate(
-            model, Releases(start=10 * ms), duration=0.5 * second, dt=dt, record=["Gamma_S"], target="numpy"
-        )
+        run = simulate(model, Releases(start=10 * ms), duration=0.5 * second, dt=dt, record=["Gamma_S"], target="numpy")
         found.append(float(run["Gamma_S"].values[-1, 0]))
     error = np.array(found[1:]) - found[0]
     return {

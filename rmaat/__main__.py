@@ -297,9 +297,7 @@ def _run(argv: Sequence[str]) -> int:
         return _parse(tyro.extras.subcommand_cli_from_dict, GROUPS[name], prog=f"rmaat {name}", args=rest).run()
     if name in COMMANDS:
         return _parse(tyro.cli, COMMANDS[name], prog=f"rmaat {name}", args=rest).run()
-    raise ValueError(
-        f"command must be one of train, {', '.join([*GROUPS, *COMMANDS])}, got {name!r}; see rmaat --help"
-    )
+    raise ValueError(f"command must be one of train, {', '.join([*GROUPS, *COMMANDS])}, got {name!r}; see rmaat --help")
 
 
 def _parse(parse: Callable[..., Any], *args: Any, **options: Any) -> Any:

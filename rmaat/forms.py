@@ -56,8 +56,9 @@ FORMS = {
         "amplitude * (1 - weight*exp(-x/tau_fast) - (1-weight)*exp(-x/tau_slow))",
         {"amplitude": "log", "weight": "logit", "tau_fast": "log", "tau_slow": "log"},
         True,
-        lambda x, amplitude, weight, tau_fast, tau_slow: amplitude
-        * -(weight * np.expm1(-x / tau_fast) + (1 - weight) * np.expm1(-x / tau_slow)),
+        lambda x, amplitude, weight, tau_fast, tau_slow: (
+            amplitude * -(weight * np.expm1(-x / tau_fast) + (1 - weight) * np.expm1(-x / tau_slow))
+        ),
     ),
     "hill": Form(
         "base + amplitude * x**n / (half**n + x**n)",

@@ -265,6 +265,7 @@ class AttendUpdate(nn.Module):
         self, memory: Float[Tensor, "batch n_memory d_model"], new: Float[Tensor, "batch n_memory d_model"]
     ) -> Float[Tensor, "batch n_memory d_model"]:
         """The next memory."""
+
         def split(x: Tensor) -> Tensor:
             return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
 

@@ -133,9 +133,7 @@ class RMAAT(nn.Module):
             return nn.Sequential(Dropout(c.dropout), nn.Linear(c.d_model, c.vocab_size))
         width = c.d_model * (2 if c.pooling in ("last", "each") and c.n_memory else 1)
         width *= 4 if c.task == "match" else 1
-        return nn.Sequential(
-            Dropout(c.dropout), nn.Linear(width, c.d_ff), nn.ReLU(), nn.Linear(c.d_ff, c.n_classes)
-        )
+        return nn.Sequential(Dropout(c.dropout), nn.Linear(width, c.d_ff), nn.ReLU(), nn.Linear(c.d_ff, c.n_classes))
 
     def forward(
         self,

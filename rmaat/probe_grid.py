@@ -151,5 +151,3 @@ def load_cells(folder: Path | str) -> list[dict[str, Any]]:
     """The results of all finished cells in a probe's folder."""
     results = [read_json(path) for path in sorted((Path(folder) / "cells").glob("*.json"))]
     return [{**result, "cell": asdict(ProbeCell(**result["cell"]))} for result in results]  # older ones: defaults
-
-

@@ -29,9 +29,7 @@ Carry = tuple[Tensor, ...]
 Step = Callable[[int, Carry, Carry], tuple[Carry, Tensor | None]]
 
 
-def run_segments(
-    step: Step, n_segments: int, carry: Carry, shared: Carry = ()
-) -> tuple[Carry, list[Tensor | None]]:
+def run_segments(step: Step, n_segments: int, carry: Carry, shared: Carry = ()) -> tuple[Carry, list[Tensor | None]]:
     """Run `step` on one segment after the other: what :func:`replay` computes, with the whole graph kept (BPTT)."""
     outputs = []
     for t in range(n_segments):

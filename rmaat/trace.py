@@ -158,6 +158,6 @@ def _amount(value: object) -> str:
 
 def _fit(curve: Curve) -> str:
     values = ", ".join(f"{name} {value:.4g} ± {curve.stderr[name]:.2g}" for name, value in curve.parameters.items())
-    return (
-        f"{curve.form}: {values}; R² {curve.fit['r_squared']:.4f}, n {curve.fit['n_samples']}; {curve.fit['chosen_by']}"
-    )
+    fit = curve.fit
+    quality = f"R² {fit['r_squared']:.4f}, n {fit['n_samples']}"
+    return f"{curve.form}: {values}; {quality}; form chosen by {fit['chosen_by']}"

@@ -230,10 +230,10 @@ def test_fractions_stay_fractions():
         LTP.replace("saturating_exponential", "biexponential")
         .replace("amplitude * (1 - exp(-x / tau))", form.formula)
         .replace(
-            "tau = { value = 120.0, stderr = 6.0, ci95 = [108.0, 133.0], unit = \"s\" }",
-            "weight = { value = 0.9, stderr = 0.3, ci95 = [0.1, 1.0], unit = \"1\" }\n"
-            "tau_fast = { value = 120.0, stderr = 0.0, ci95 = [120.0, 120.0], unit = \"s\" }\n"
-            "tau_slow = { value = 120.0, stderr = 0.0, ci95 = [120.0, 120.0], unit = \"s\" }",
+            'tau = { value = 120.0, stderr = 6.0, ci95 = [108.0, 133.0], unit = "s" }',
+            'weight = { value = 0.9, stderr = 0.3, ci95 = [0.1, 1.0], unit = "1" }\n'
+            'tau_fast = { value = 120.0, stderr = 0.0, ci95 = [120.0, 120.0], unit = "s" }\n'
+            'tau_slow = { value = 120.0, stderr = 0.0, ci95 = [120.0, 120.0], unit = "s" }',
         )
         .replace(
             "[[0.0001, 0.03], [0.03, 36.0]]",

@@ -1,6 +1,5 @@
 """Pathfinder: the port against the original's drawing rules over again, statistics, labels, release layout, speed."""
 
-
 import numpy as np
 import pytest
 from PIL import Image

@@ -390,8 +390,9 @@ def test_saved_bytes_are_flat_in_the_number_of_segments():
 
 
 def run_python(code, *, timeout=300):
+    """What a process of its own prints that runs `SETUP` and then `code`."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-c", SETUP + code]
     result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
     assert result.returncode == 0, result.stderr[-3000:]
     return result.stdout
@@ -417,7 +418,7 @@ tokens = torch.randint(1, 11, (4, 23), generator=torch.Generator().manual_seed(0
 
 @pytest.mark.slow
 def test_ddp_reduces_once_and_equals_one_process(tmp_path):
-    code = SETUP + f"""
+    code = f"""
 def worker(rank, folder):
     dist.init_process_group("gloo", init_method="file://" + folder + "/store", rank=rank, world_size=2)
     model = build(backprop="amrb", dropout=0.0)
@@ -459,7 +460,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_fsdp_is_refused_with_amrb_and_works_with_bptt(tmp_path):
-    code = SETUP + f"""
+    code = f"""
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.device_mesh import init_device_mesh
 dist.init_process_group("gloo", init_method="file://{tmp_path}/store", rank=0, world_size=1)
@@ -486,7 +487,7 @@ def test_compiled_gradients_are_those_of_the_loss(way):
 
     In the direction of the gradient's signs nothing cancels; then a step of 1e-6 is right to about 1e-9.
     """
-    code = SETUP + f"""
+    code = f"""
 model = plain = build()
 {way}
 
@@ -515,7 +516,7 @@ print((above - below) / 2e-6, sum((g * d).sum().item() for g, d in zip(gradients
 
 @pytest.mark.slow
 def test_other_lengths_and_paddings_need_no_other_graph():
-    code = SETUP + """
+    code = """
 from torch._dynamo.utils import counters
 model, plain = build(dropout=0.0, backprop="amrb"), build(dropout=0.0, backprop="amrb")
 model.compile(backend="aot_eager")
@@ -533,7 +534,7 @@ for length in (23, 23, 30, 12, 45):
 
 @pytest.mark.slow
 def test_a_compiled_model_never_goes_on_without_its_graphs():
-    code = SETUP + """
+    code = """
 import copy, pickle, rmaat.model
 model = build(cached_memories=True, backprop="amrb")
 model.compile(backend="eager")
