@@ -16,6 +16,9 @@ S4, S5, LRU and Mega stand 16 to 19 points above its published five-task average
 and the longest test sequence fill. On a CPU "peak MB" is the process's largest resident set, libraries included.
 "s/step" is wall-clock time, in which other runs may have shared the machine: `rmaat bench speed` compares speeds.
 """
+PUBLISHED_PROSE = """\
+Not measured here: what models trained on the whole tasks have to be compared with. RMAAT's row is its authors'.
+"""
 
 NEEDED = "task model variant seed accuracy majority_rate steps parameters parameters_of_R segments".split()
 NEEDED += "seconds_per_step peak_bytes device settings".split()
@@ -42,7 +45,10 @@ def load_results(folder: Path | str) -> list[dict[str, Any]]:
 
 
 def render_experiments(folder: Path | str) -> Path:
-    """Write ``README.md`` with a table for every task, and where Matplotlib is installed a chart each; its path."""
+    """Write ``README.md`` with a table for every task, and where Matplotlib is installed a chart each; its path.
+
+    Where models are compared, all that is published on the Long Range Arena stands at the end.
+    """
     folder = Path(folder)
     results = load_results(folder)
     tasks = dict.fromkeys(result["task"] for result in results)
@@ -53,6 +59,8 @@ def render_experiments(folder: Path | str) -> Path:
             for kind, part in tables.parts(found).items():
                 published = {} if kind == "variants" else tables.published_of(task)
                 text += _chart(folder, f"{task}-{kind}".strip("-"), part, published)
+    if len({result["model"] for result in results}) > 1:
+        text += f"\n## Published on the Long Range Arena\n\n{PUBLISHED_PROSE}\n{tables.published_table()}"
     return write_text(folder / "README.md", text.replace("\n\n\n", "\n\n"))
 
 

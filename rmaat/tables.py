@@ -97,6 +97,19 @@ def _accuracy_table(task: str, results: Sequence[Mapping[str, Any]]) -> str:
     return markdown(header, rows) + ("† trained with settings that differ between seeds.\n" if marked else "")
 
 
+def published_table() -> str:
+    """All published accuracies by task, and their mean where all five tasks are there; the highest mean first."""
+    columns = list(dict.fromkeys(LRA_COLUMN.values()))
+    rows = []
+    for entry in load_published():
+        values = [entry["accuracy"].get(column) for column in columns]
+        mean = None if None in values else float(np.mean(values))
+        cells = ["" if value is None else f"{value:.1f}" for value in (*values, mean)]
+        rows.append((mean or 0, [f"*{entry['name']}* ({entry['source']})", *cells]))
+    ordered = sorted(rows, key=lambda row: -row[0])
+    return markdown(["published, in per cent", *columns, "mean"], [cells for _, cells in ordered])
+
+
 def published_of(task: str, names: Sequence[str] = ("RMT", "RLT", "RMAAT", "S5", "Mega")) -> dict[str, float]:
     """Published accuracies of some models on a task, as shares of 1; {} for tasks outside the Long Range Arena."""
     column = LRA_COLUMN.get(task)

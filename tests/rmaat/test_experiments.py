@@ -340,6 +340,14 @@ def test_published_numbers_have_sources_and_are_per_cent():
         assert entry["source"] and all(10 < value < 100 for value in entry["accuracy"].values())
 
 
+def test_the_published_table_ranks_all_models_by_the_mean_of_five_tasks():
+    lines = tables.published_table().splitlines()
+    assert len(lines) == 2 + len(tables.load_published())
+    place = {name: k for k, line in enumerate(lines) for name in ("S5", "Mega", "RMAAT", "RMT") if f"*{name}*" in line}
+    assert place["Mega"] < place["S5"] < place["RMAAT"] < place["RMT"]
+    assert "| 62.1 | 89.3 | 91.4 | 88.0 | 95.3 | 85.2 |" in lines[place["S5"]]
+
+
 def test_a_variant_scales_integers_to_integers():
     assert isinstance(Variant("x", scale={"segment_len": 2}).apply(ModelConfig(vocab_size=4)).segment_len, int)
 
