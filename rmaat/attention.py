@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rmaat.config import check_count, check_number
+from rmaat.config import check_count, check_grid, check_number
 from rmaat.scans import causal_product, distance_filter, position_kernel
 
 R_RMS = 0.1  # of R at the start
@@ -190,7 +190,7 @@ class AstromorphicAttention(nn.Module):
             All tokens write, but only the first `n_read` read: the result is (batch, n_read, d_model). Not when causal.
         """
         self._check_input(x, mask)
-        _check_n_read(n_read, self.causal)
+        _check_n_read(n_read, x.shape[1], self.causal)
         q, k, v = _project(self.qkv, x, self.n_heads, n_read)
         phi_q, phi_k = phi(q), phi(k)
         phi_r = self.positions() if phi_r is None else phi_r
@@ -312,7 +312,7 @@ class SoftmaxAttention(nn.Module):
     ) -> Float[Tensor, "batch read d_model"]:
         """Softmax attention over the valid tokens, with torch's fused kernel."""
         _check_mask(mask, x)
-        _check_n_read(n_read, self.causal)
+        _check_n_read(n_read, x.shape[1], self.causal)
         q, k, v = _project(self.qkv, x, self.n_heads, n_read)
         allowed = None
         if mask is not None:
@@ -344,9 +344,13 @@ def _check_mask(mask: Tensor | None, x: Tensor) -> None:
         raise ValueError(f"mask must be {tuple(x.shape[:2])} like the tokens, got {tuple(mask.shape)}")
 
 
-def _check_n_read(n_read: int | None, causal: bool) -> None:
-    if n_read is not None and causal:
+def _check_n_read(n_read: int | None, n_tokens: int, causal: bool) -> None:
+    if n_read is None:
+        return
+    if causal:
         raise ValueError(f"n_read must be None in causal attention, got {n_read}; cut the result instead")
+    if not 0 <= n_read <= n_tokens:
+        raise ValueError(f"n_read must be 0 to {n_tokens}, the number of tokens, got {n_read}")
 
 
 def _check_sizes(d_model: int, n_heads: int, n_tokens: int, grid: tuple[int, int] | None) -> None:
@@ -354,5 +358,5 @@ def _check_sizes(d_model: int, n_heads: int, n_tokens: int, grid: tuple[int, int
         check_count(name, value)
     if d_model % n_heads:
         raise ValueError(f"n_heads must divide d_model, got n_heads={n_heads} and d_model={d_model}")
-    if grid is not None and (len(grid) != 2 or min(grid) < 1 or math.prod(grid) != n_tokens):
-        raise ValueError(f"grid must be (rows, columns) with rows * columns = n_tokens = {n_tokens}, got {grid}")
+    if grid is not None:
+        check_grid(grid, "n_tokens", n_tokens)

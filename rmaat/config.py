@@ -18,7 +18,10 @@ PAPER: dict[str, Any] = {  # what preset="paper" requires
     "memory_update": "scale",
     "retention": "single",
     "position": "tied",
+    "neuron": True,
+    "feedback": True,
     "norm": "post",
+    "cached_memories": False,
 }
 
 
@@ -58,7 +61,8 @@ class ModelConfig:
     memory_update: Rule | None = None
     """Rule of rmaat.memory; by default relax, in the preset paper scale."""
     retention: Timescales | None = None
-    """One course for all memory tokens, or one relaxation rate each; by default population with relax, else single."""
+    """One course for all memory tokens, or one relaxation rate each; by default population with relax, unless it is
+    given a relaxation_rate, and else single."""
     backprop: Literal["amrb", "bptt"] = "amrb"
     """Replay one segment at a time in the backward pass, or keep the graph of all segments."""
     norm: Norm = "post"
@@ -68,7 +72,8 @@ class ModelConfig:
     task: Literal["classify", "match", "lm"] = "classify"
     """One sequence and a label, two sequences through shared towers and a label, or the next token (causal)."""
     preset: Literal["default", "paper"] = "default"
-    """Paper: the literal reading, astromorphic, memory_update scale, retention single, tied R, post-norm, a memory."""
+    """Paper: the literal reading: astromorphic with H_neuron, tied R and P, memory_update scale, retention single,
+    post-norm, a memory, none cached."""
     alpha: float | None = None
     """Exponent of the Ca2+ response g; by default the exponent of the curve stp_calcium."""
     position_scale: float | None = None
@@ -101,14 +106,11 @@ class ModelConfig:
     """Longest input in tokens, where it is known: marks curves used beyond their range; sizes unsegmented baselines."""
 
     def __post_init__(self) -> None:
-        self._check_counts()
+        self._convert_numbers()
         _check_types(self)
-        if self.grid is not None:
-            object.__setattr__(self, "grid", tuple(self.grid))  # JSON gives a list
         if self.memory_update is None:
             object.__setattr__(self, "memory_update", PAPER["memory_update"] if self.preset == "paper" else "relax")
         self._check_choices()
-        self._check_numbers()
         self._check_combinations()
 
     @property
@@ -131,22 +133,23 @@ class ModelConfig:
                 listed = ", ".join(repr(choice) for choice in choices if choice is not None)
                 raise ValueError(f"{item.name} must be one of {listed}, got {value!r}")
 
-    def _check_counts(self) -> None:
+    def _convert_numbers(self) -> None:
+        """Check sizes and constants and keep them as Python's numbers, also where they were NumPy's."""
         least = {"vocab_size": 2, "n_classes": 2, "n_memory": 0}
-        counts = ("vocab_size", "n_classes", "d_model", "n_heads", "n_layers", "d_ff", "segment_len", "n_memory")
-        for name in (*counts, *(["max_len"] if self.max_len is not None else [])):
-            check_count(name, getattr(self, name), least.get(name, 1))
-
-    def _check_numbers(self) -> None:
-        for k, size in enumerate(self.grid or ()):
-            check_count(f"grid[{k}]", size)
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}")
+        for name in ("vocab_size", "n_classes", "d_model", "n_heads", "n_layers", "d_ff", "segment_len", "n_memory"):
+            object.__setattr__(self, name, check_count(name, getattr(self, name), least.get(name, 1)))
+        if self.max_len is not None:
+            object.__setattr__(self, "max_len", check_count("max_len", self.max_len))
         for name in ("cells_per_token", "seconds_per_segment", "relaxation_rate", "m_scale", "alpha", "position_scale"):
             if (value := getattr(self, name)) is not None:
-                check_number(name, value, zero=name in ("alpha", "position_scale"))
+                number = check_number(name, value, zero=name in ("alpha", "position_scale"))
+                object.__setattr__(self, name, number)
+        if self.grid is not None:
+            object.__setattr__(self, "grid", check_grid(self.grid, "segment_len", self.segment_len))
 
     def _check_combinations(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}")
         if self.d_model % self.n_heads:
             raise ValueError(f"n_heads must divide d_model, got n_heads={self.n_heads} and d_model={self.d_model}")
         if self.retention == "population" and self.memory_update not in ("relax", "consolidate"):
@@ -156,8 +159,6 @@ class ModelConfig:
             )
         if self.retention == "population" and self.relaxation_rate is not None:
             raise ValueError("retention must be 'single' when relaxation_rate is given, got 'population'; drop one")
-        if self.grid is not None and math.prod(self.grid) != self.segment_len:
-            raise ValueError(f"grid must have rows * columns = segment_len = {self.segment_len}, got {self.grid}")
         if not self.neuron and self.position == "none" and self.attention == "astromorphic":
             raise ValueError("position must not be 'none' when neuron=False, got both: nothing would be written to H")
         if self.n_memory == 0 and self.pooling == "memory":
@@ -283,6 +284,15 @@ class TrainConfig:
             allowed = _choices(type(self).__annotations__[name])
             if (value := getattr(self, name)) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def check_grid(grid: Any, name: str, size: int) -> tuple[int, int]:
+    """Return `grid` as (rows, columns); ValueError unless they are positive integers whose product is `size`."""
+    pair = isinstance(grid, tuple | list) and len(grid) == 2 and all(isinstance(n, Integral) for n in grid)
+    rows, columns = map(int, grid) if pair else (0, 0)
+    if min(rows, columns) < 1 or rows * columns != size:
+        raise ValueError(f"grid must be (rows, columns) with rows * columns = {name} = {size}, got {grid}")
+    return rows, columns
 
 
 def check_count(name: str, value: Any, least: int = 1) -> int:

@@ -85,6 +85,9 @@ class _Shelf:
             rule = f"curves must hold {name!r} for {constant}"
             raise CurveFileError(f"{rule}, got {there}; or override it in ModelConfig")
         curve = self.curves[name]
+        if not isinstance(curve, Curve):
+            got = type(curve).__name__
+            raise ValueError(f"curves must hold curves, got {got} for {name!r}; load_curve(path) reads a file")
         if form is not None and curve.form != form:
             raise ValueError(f"curve {name!r} must have the form {form} to give {constant}, got {curve.form}")
         self.used[name] = curve

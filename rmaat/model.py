@@ -166,6 +166,8 @@ class RMAAT(nn.Module):
         logits = self._logits(carry, outputs, count)
         if n_segments == 1:  # a memory that nobody reads: DDP wants a gradient for all that wrote it
             logits = logits + 0 * carry[0].sum()
+        if state is not None and self.memory is not None:  # and one for the initial memory, in each rollout
+            logits = logits + 0 * self.memory.sum()
         if self.config.task == "lm":
             logits = logits[:, : tokens.shape[-1]]
         if not self.config.carry_state:
@@ -182,22 +184,19 @@ class RMAAT(nn.Module):
         sharded = any(getattr(module, "_is_fsdp_managed_module", False) for module in self.modules())
         if sharded and self.config.backprop == "amrb":
             raise ValueError("backprop must be 'bptt' under FSDP, got 'amrb'; replay needs whole parameters: use DDP")
-        pair = self.config.task == "match"
-        check_tokens(tokens, lengths, self.config.vocab_size, ndim=3 if pair else 2)
-        tokens = tokens.flatten(0, 1) if pair else tokens
-        lengths = None if lengths is None else lengths.reshape(-1).to(tokens.device)
-        start = self.initial_state(tokens.shape[0] // (2 if pair else 1))
+        flat = self._checked(tokens, lengths)
         if state is not None:
-            check_state(state, tokens.shape[0], (self.config.n_memory, self.config.d_model))
-            known = (start.seen, start.steps) if self.config.memory_update == "scale" else (state.seen, state.steps)
-            start = replace(state, seen=known[0], steps=known[1])  # the schedule of `scale` is that of one rollout
+            self._check_state(state, len(flat))
+        start, tokens = self.initial_state(len(tokens)) if state is None else state, flat
+        if self.config.memory_update == "scale":  # its schedule is that of one rollout
+            start = replace(start, seen=torch.zeros_like(start.seen), steps=0, n_segments=None)
         whole = self.config.n_memory == 0 and (self.config.max_len or math.inf) <= self.config.segment_len
         if whole and tokens.shape[1] > self.config.segment_len:
             raise ValueError(
                 f"tokens must be at most max_len = {self.config.max_len} long without memory tokens, got "
-                f"{tokens.shape[1]}; a later segment would know nothing of the first"
+                f"{tokens.shape[1]}; give ModelConfig the max_len of the longest input"
             )
-        segments = self._segments(tokens, lengths, start)
+        segments = self._segments(tokens, start)
         if segments.empty and state is None:
             rule = "each sequence must have at least one token that is not 0 (padding)"
             raise ValueError(f"{rule}, got {segments.empty} without")
@@ -206,13 +205,22 @@ class RMAAT(nn.Module):
             segments = replace(segments, full=(False,) * n, ending=(True,) * n)
         return start, segments
 
-    def _segments(self, tokens: Tensor, lengths: Tensor | None, state: State) -> Segments:
+    def _checked(self, tokens: Tensor, lengths: Tensor | None) -> Tensor:
+        """The tokens of all sequences, those of pairs one after the other, padded from their lengths on."""
+        pair = self.config.task == "match"
+        tokens = check_tokens(tokens, lengths, self.config.vocab_size, ndim=3 if pair else 2)
+        return tokens.flatten(0, 1) if pair else tokens
+
+    def _check_state(self, state: State, n: int) -> None:
+        check_state(state, n, (self.config.n_memory, self.config.d_model), self.embedding.weight.dtype)
+
+    def _segments(self, tokens: Tensor, state: State) -> Segments:
         retention, dtype = self.constants.retention, self.embedding.weight.dtype
         segment_len = self.config.segment_len
         if self.config.n_memory == 0:  # a single short segment needs no padding: nothing is read behind it
             segment_len = min(segment_len, tokens.shape[1])
         known = (state.seen, state.steps, state.n_segments)
-        segments = Segments.cut(tokens, lengths, segment_len, retention, dtype, *known)
+        segments = Segments.cut(tokens, segment_len, retention, dtype, *known)
         if self._compiled is None:
             return segments
         return replace(segments, full=(False,) * len(segments.full))  # one compiled step for padded and full ones
@@ -221,7 +229,7 @@ class RMAAT(nn.Module):
         """Segments up to the longest sequence's last: what follows is padding that no output shows."""
         if self.config.task == "lm" or self.config.pooling == "each":
             return len(segments.ending)
-        return 1 + max((t for t, ends in enumerate(segments.ending) if ends), default=0)
+        return 1 + max([0, *(t for t, ends in enumerate(segments.ending) if ends)])
 
     def _run(
         self, segments: Segments, n_segments: int, carry: tuple[Tensor, ...]
@@ -239,9 +247,10 @@ class RMAAT(nn.Module):
         return replay(step, n_segments, carry, shared, parameters, self.config.offload, self._circumstances)
 
     def _circumstances(self) -> list[tuple]:
-        """What a replayed segment must find as it was: the parameters, the modules' modes and dropout rates."""
-        parameters = [(id(parameter), parameter.requires_grad) for parameter in self.parameters()]
-        return parameters + [(module.training, getattr(module, "p", None)) for module in self.modules()]
+        """What a replayed segment must find as it was: parameters, buffers, the modules' modes and dropout rates."""
+        found: list[tuple] = [(id(parameter), parameter.requires_grad) for parameter in self.parameters()]
+        found += [(id(buffer), buffer._version) for buffer in self.buffers()]
+        return found + [(module.training, getattr(module, "p", None)) for module in self.modules()]
 
     def shared_tensors(self) -> tuple[Tensor, ...]:
         """phi(R) of every layer: computed once, used by all segments."""
@@ -269,7 +278,7 @@ class RMAAT(nn.Module):
             new = new if valid is None else torch.where(valid[:, None, None], new, memory)
         pooling, output = self.config.pooling, None
         if self.config.task == "lm":
-            output = tokens_out
+            output = self.head(tokens_out)
         elif pooling == "each":
             output = self._features(new, masked_mean(tokens_out, mask))
         elif pooling == "last" and reads_tokens:
@@ -310,7 +319,7 @@ class RMAAT(nn.Module):
 
     def _logits(self, carry: tuple[Tensor, ...], outputs: list, count: Tensor) -> Tensor:
         if self.config.task == "lm":
-            return self.head(torch.cat(outputs, dim=1))
+            return torch.cat(outputs, dim=1)
         if self.config.pooling == "each":
             return self.head(torch.stack(outputs, dim=1))
         summary = carry[1] / count[:, None].clamp_min(1) if self.config.pooling == "mean" else carry[1]
@@ -341,8 +350,10 @@ class RMAAT(nn.Module):
         ValueError
             If `segment` is longer than `segment_len`, or memory_update="scale" and T is unknown or exceeded.
         """
-        segment, lengths = self._check_step(segment, lengths, state)
-        cut = self._segments(segment, lengths, state)
+        segment = self._checked(segment, lengths)
+        self._check_state(state, len(segment))
+        self._check_schedule(state)
+        cut = self._segments(segment, state)
         if cut.tokens.shape[1] != 1:
             raise ValueError(f"segment must have at most {self.config.segment_len} tokens, got {segment.shape[1]}")
         carry = (state.memory, state.summary, *state.cache)
@@ -357,11 +368,7 @@ class RMAAT(nn.Module):
         seen, cache = state.seen + cut.valid[:, 0], carry[2:]
         return logits, State(carry[0], carry[1], count, seen, state.steps + 1, state.n_segments, cache)
 
-    def _check_step(self, segment: Tensor, lengths: Tensor | None, state: State) -> tuple[Tensor, Tensor | None]:
-        pair = self.config.task == "match"
-        check_tokens(segment, lengths, self.config.vocab_size, ndim=3 if pair else 2)
-        segment = segment.flatten(0, 1) if pair else segment
-        check_state(state, segment.shape[0], (self.config.n_memory, self.config.d_model))
+    def _check_schedule(self, state: State) -> None:
         scaled = self.config.memory_update == "scale" and self.config.n_memory > 0
         if scaled and (state.n_segments is None or state.steps >= state.n_segments):
             raise ValueError(
@@ -369,7 +376,6 @@ class RMAAT(nn.Module):
                 f"{state.n_segments} at segment {state.steps + 1}; a state from forward() has none: start anew, "
                 "or choose 'relax' or 'consolidate' to stream without it"
             )
-        return segment, None if lengths is None else lengths.reshape(-1).to(segment.device)
 
     def compile(self, *args, **kwargs) -> None:
         """Compile the segment step in place (arguments of torch.compile); replay then uses the same compiled step.

@@ -138,15 +138,11 @@ class _Replay(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise RuntimeError("create_graph must be False with replay, got True; use backprop='bptt'")
         plan = ctx.plan
-        if _versions(plan.parameters) != plan.found[0]:
+        if (_versions(plan.parameters), plan.circumstances()) != plan.found:
             raise RuntimeError(
-                "parameters must stay unchanged between forward and backward with replay, got a changed one; "
-                "call optimizer.step() after backward()"
-            )
-        if plan.circumstances() != plan.found[1]:
-            raise RuntimeError(
-                "parameters and mode must be the same in forward and backward with replay, got others; call eval() "
-                "after backward(), and use backprop='bptt' where parameters are swapped (torch.func)"
+                "parameters, buffers and modes must be the same in forward and backward with replay, got others; call "
+                "optimizer.step(), eval() or requires_grad_() after backward(), and use backprop='bptt' where modules "
+                "update buffers (BatchNorm) or parameters are swapped (torch.func)"
             )
         saved = ctx.saved_tensors
         shared, borders = saved[: plan.n_shared], saved[plan.n_shared :]

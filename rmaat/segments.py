@@ -18,7 +18,7 @@ class Segments:
     ----------
     tokens : tensor (batch, segments, segment_len), int64
     mask : tensor (batch, segments, segment_len), bool
-        True at valid tokens: non-zero, and before the sequence's length.
+        True at valid tokens, which are not 0.
     valid : tensor (batch, segments), bool
         Segments with at least one valid token; the others must leave the memory alone.
     keep, take : tensor (batch, segments, n_memory or 1, 1), optional
@@ -42,7 +42,6 @@ class Segments:
     def cut(
         cls,
         tokens: Tensor,
-        lengths: Tensor | None,
         segment_len: int,
         retention: Retention | None,
         dtype: torch.dtype,
@@ -60,14 +59,12 @@ class Segments:
             T of a stream; by default each sample's own number of valid segments.
         """
         mask = tokens != 0
-        if lengths is not None:
-            mask = mask & (torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None])
         pad = -tokens.shape[1] % segment_len
         tokens, mask = (F.pad(x, (0, pad)).unflatten(1, (-1, segment_len)) for x in (tokens, mask))
         valid = mask.any(-1)
         later = valid.flip(1).cumsum(1).flip(1)  # valid segments from this one on
         ending = (valid & (later == 1)).any(0)
-        flags = torch.cat([mask.all(-1).all(0), ending, ~valid.any(1)]).tolist()  # the only question to the device
+        flags = torch.cat([mask.all(-1).all(0), ending, ~valid.any(1)]).tolist()  # one question to the device
         n = valid.shape[1]
         known = (tuple(flags[:n]), tuple(flags[n : 2 * n]), sum(flags[2 * n :]))
         if retention is None:
@@ -84,8 +81,14 @@ class Segments:
         return tuple(None if field is None else field[:, t].contiguous() for field in fields)  # whatever T: one graph
 
 
-def check_tokens(tokens: Tensor, lengths: Tensor | None, vocab_size: int, ndim: int = 2) -> None:
-    """Raise ValueError unless `tokens` are valid ids in (batch, length), or (batch, 2, length) for ``ndim = 3``."""
+def check_tokens(tokens: Tensor, lengths: Tensor | None, vocab_size: int, ndim: int = 2) -> Tensor:
+    """Return `tokens` with 0 (padding) from each sequence's length on.
+
+    Raises
+    ------
+    ValueError
+        Unless they are valid ids in (batch, length), or (batch, 2, length) for ``ndim = 3``, up to there.
+    """
     for name, value in (("tokens", tokens), ("lengths", lengths)):
         kind = value.dtype if isinstance(value, Tensor) else f"{type(value).__name__}, which is no torch tensor"
         if (name == "tokens" or value is not None) and kind not in (torch.int64, torch.int32):
@@ -94,16 +97,19 @@ def check_tokens(tokens: Tensor, lengths: Tensor | None, vocab_size: int, ndim: 
     good = tokens.ndim == ndim and tokens.numel() > 0 and (ndim == 2 or tokens.shape[1] == 2)
     if not good:
         raise ValueError(f"tokens must be {shape} and not empty, got {tuple(tokens.shape)}")
+    if lengths is not None:
+        if lengths.shape != tokens.shape[:-1]:
+            rule = f"lengths must be {tuple(tokens.shape[:-1])} like the sequences"
+            raise ValueError(f"{rule}, got {tuple(lengths.shape)}")
+        low, high = (int(value) for value in torch.stack(lengths.aminmax()))
+        if low < 1 or high > tokens.shape[-1]:
+            raise ValueError(f"lengths must be 1 to {tokens.shape[-1]}, the tokens' length, got {low} to {high}")
+        places = torch.arange(tokens.shape[-1], device=tokens.device)
+        tokens = tokens.masked_fill(places >= lengths.to(tokens.device)[..., None], 0)
     low, high = (int(value) for value in torch.stack(tokens.aminmax()))
     if low < 0 or high >= vocab_size:
         raise ValueError(f"tokens must be at least 0 and below vocab_size = {vocab_size}, got {low} to {high}")
-    if lengths is None:
-        return
-    if lengths.shape != tokens.shape[:-1]:
-        raise ValueError(f"lengths must be {tuple(tokens.shape[:-1])} like the sequences, got {tuple(lengths.shape)}")
-    low, high = (int(value) for value in torch.stack(lengths.aminmax()))
-    if low < 1 or high > tokens.shape[-1]:
-        raise ValueError(f"lengths must be 1 to {tokens.shape[-1]}, the tokens' length, got {low} to {high}")
+    return tokens
 
 
 @dataclass(frozen=True)
@@ -136,8 +142,8 @@ class State:
     cache: tuple[Tensor, ...] = ()
 
 
-def check_state(state: State, batch: int, sizes: tuple[int, int]) -> None:
-    """Raise ValueError unless `state` is one, of so many sequences, and of a model with these (n_memory, d_model)."""
+def check_state(state: State, batch: int, sizes: tuple[int, int], dtype: torch.dtype) -> None:
+    """Raise ValueError unless `state` is one of so many sequences and of a model of these (n_memory, d_model)."""
     if not isinstance(state, State):
         raise ValueError(f"state must be what initial_state, step or forward returned, got {type(state).__name__}")
     if state.memory.shape[0] != batch:
@@ -145,6 +151,8 @@ def check_state(state: State, batch: int, sizes: tuple[int, int]) -> None:
     got = tuple(state.memory.shape[1:])
     if got != sizes:
         raise ValueError(f"state must be of a model with (n_memory, d_model) = {sizes}, got one with {got}")
+    if state.memory.dtype != dtype:
+        raise ValueError(f"state must be of type {dtype} like the model, got {state.memory.dtype}")
 
 
 def masked_mean(x: Float[Tensor, "batch n d"], mask: Bool[Tensor, "batch n"] | None) -> Float[Tensor, "batch d"]:

@@ -261,6 +261,7 @@ def test_positions_are_shared_and_memory_rows_are_zero():
         ({"position": "both"}, "position must be 'tied', 'free' or 'none', got 'both'"),
         ({"memory_position": "both"}, "memory_position must be 'none' or 'learned', got 'both'"),
         ({"position": "none", "neuron": False}, "position must not be 'none' when neuron=False"),
+        ({"grid": (5.25, 4)}, r"grid must be \(rows, columns\) with .* got \(5.25, 4\)"),
         ({"grid": (3, 5)}, r"grid must be \(rows, columns\) with rows \* columns = n_tokens = 21, got \(3, 5\)"),
     ],
 )
@@ -283,6 +284,13 @@ def test_wrong_inputs_are_refused():
     for causal in (build(causal=True), SoftmaxAttention(10, 2, causal=True)):
         with pytest.raises(ValueError, match=r"^n_read must be None in causal attention, got 2"):
             causal(torch.randn(2, 21, 10), n_read=2)
+
+
+@pytest.mark.parametrize("n_read", [-1, 22])
+def test_more_tokens_than_there_are_cannot_read(n_read):
+    for module in (build(), SoftmaxAttention(10, 2)):
+        with pytest.raises(ValueError, match=rf"^n_read must be 0 to 21, the number of tokens, got {n_read}$"):
+            module(torch.randn(2, 21, 10), n_read=n_read)
 
 
 def test_softmax_is_scaled_dot_product_attention():

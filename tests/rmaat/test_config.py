@@ -30,7 +30,7 @@ def test_the_paper_preset_is_neither_rewritten_nor_contradicted(options, message
 
 
 def test_a_grid_has_rows_and_columns():
-    with pytest.raises(ValueError, match=r"^grid\[0\] must be an integer of at least 1, got -2$"):
+    with pytest.raises(ValueError, match=r"^grid must be \(rows, columns\) .* = segment_len = 4, got \(-2, -2\)$"):
         ModelConfig(**SMALL, grid=(-2, -2))
 
 

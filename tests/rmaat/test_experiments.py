@@ -24,7 +24,7 @@ from rmaat.studies import VARIANTS, Variant
 RECIPES = Path(__file__).parents[2] / "benchmarks" / "lra"
 SEGMENTS = {"listops": 8, "text": 8, "retrieval": 8, "image": 2, "pathfinder32": 4}  # of a document, for retrieval
 LONGEST = {"listops": 2000, "text": 4000, "retrieval": 4000, "image": 1024, "pathfinder32": 1024}
-LONGEST |= {"listops-300": 300, "pathfinder-small": 1024, "digits": 64, "recall": 64}
+LONGEST |= {"listops-300": 300, "pathfinder-small": 1024, "digits": 64, "digits-long": 64, "recall": 64}
 RECIPE = """
 task = "recall"
 model = "{model}"

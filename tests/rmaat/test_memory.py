@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmaat import retention_factors
+from rmaat import load_curves, retention_factors
 from rmaat.curves import CurveFileError
 from rmaat.memory import (
     AttendUpdate,
@@ -125,6 +125,13 @@ def test_population_rates_span_the_observed_range(curves):
     torch.testing.assert_close(rates, 50 * 0.07 * torch.logspace(-2, 0, 5, dtype=torch.float64))
     with pytest.raises(ValueError, match="must be observed at positive rates, got range"):
         population_rates(curves["ltp"], 5)
+    with pytest.raises(ValueError, match="must give relaxation rates in 1/s, got y in uM"):
+        population_rates(load_curves()["stp_calcium"], 5)
+
+
+def test_a_segment_that_overflows_is_refused(exponential):
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match="must rise in each of 3 segments, got 2 without"):
+        retention_factors(exponential(1.0), 3, 1e308)
 
 
 @given(a=st.floats(0.01, 3.0), n=st.integers(1, 33))

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -144,6 +145,8 @@ def test_ragged_batch_equals_each_sample_alone(build, pooling, rule):
     model = build(memory_update=rule, pooling=pooling)
     tokens, lengths = draw(4, 20), torch.tensor([20, 1, 12, 7])
     together = model(tokens, lengths)
+    behind = torch.arange(20) >= lengths[:, None]
+    assert torch.equal(model(tokens.masked_fill(behind, -100), lengths), together)
     alone = torch.cat([model(tokens[i : i + 1, :n]) for i, n in enumerate(lengths.tolist())])
     torch.testing.assert_close(together, alone, rtol=1e-11, atol=1e-12)
 
@@ -494,16 +497,17 @@ def test_a_curve_without_plateau_ends_where_it_was_observed(build, plant, curves
         ({"memory_update": "keep"}, "memory_update must be one of 'scale', 'consolidate', .* got 'keep'"),
         ({"memory_update": "scale", "retention": "population"}, "retention must be 'single' with memory_upd"),
         ({"retention": "population", "relaxation_rate": 0.5}, "retention must be 'single' when relaxation_rate"),
-        ({"grid": (2, 2)}, r"grid must have rows \* columns = segment_len = 6, got \(2, 2\)"),
+        ({"grid": (2, 2)}, r"grid must be \(rows, columns\) with rows \* columns = segment_len = 6, got \(2, 2\)"),
         ({"neuron": False, "position": "none"}, "position must not be 'none' when neuron=False"),
         ({"pooling": "memory", "n_memory": 0}, "n_memory must be at least 1 with pooling='memory', got 0"),
         ({"pooling": "each", "task": "lm"}, "pooling must not be 'each' with task='lm'"),
         ({"carry_state": True, "task": "match"}, "carry_state must be False with task='match'"),
         ({"preset": "paper", "norm": "pre"}, "norm must be 'post' in preset='paper', got 'pre'"),
+        ({"preset": "paper", "feedback": False}, "feedback must be True in preset='paper', got False"),
         ({"preset": "paper", "memory_update": "replace"}, "memory_update must be 'scale' in preset='paper', got 'repl"),
         ({"dropout": None}, "dropout must be a number, got None"),
-        ({"alpha": "x"}, "alpha must be a number or None, got 'x'"),
-        ({"grid": (2.0, 2.0)}, r"grid must be 2 values, each an integer or None, got \(2.0, 2.0\)"),
+        ({"alpha": "x"}, "alpha must be finite and at least 0, got 'x'"),
+        ({"grid": (2.0, 2.0)}, r"grid must be \(rows, columns\) .*, got \(2.0, 2.0\)"),
         ({"feedback": "no"}, "feedback must be True or False, got 'no'"),
     ],
 )
@@ -513,7 +517,7 @@ def test_configurations_that_make_no_model(options, message):
 
 
 def test_configurations_survive_json_and_replace():
-    config = ModelConfig(**SMALL, grid=(2, 3))
+    config = ModelConfig(**SMALL | {"n_classes": np.int64(3)}, grid=np.array([2, 3]).tolist(), m_scale=np.float32(0.5))
     assert ModelConfig(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
     assert dataclasses.replace(config, memory_update="scale").timescales == "single"
     assert config.timescales == "population" and config.d_head == 6
@@ -554,9 +558,34 @@ def test_a_stream_may_end_earlier_than_another(build):
 
 def test_a_wrong_state_is_refused(build):
     model = build(carry_state=True)
-    for wrong, message in ((model.initial_state(3), "tokens must be 3 sequences like"), ("x", "state must be what")):
+    for wrong, message in (
+        (model.initial_state(3), "tokens must be 3 sequences like"),
+        ("x", "state must be what"),
+        (build(carry_state=True).float().initial_state(2), "state must be of type torch.float64 like the model, got"),
+    ):
         with pytest.raises(ValueError, match=message):
             model(draw(2, 6), state=wrong)
+
+
+@pytest.mark.parametrize("backprop", ["amrb", "bptt"])
+@pytest.mark.parametrize("length", [6, 20])
+def test_every_rollout_has_all_gradients(build, backprop, length):
+    """DDP waits for a gradient of every parameter, that of the initial memory in later rollouts too."""
+    model = build(carry_state=True, backprop=backprop)
+    state = None
+    for _ in range(2):
+        logits, state = model(draw(2, length), state=state)
+        model.zero_grad()
+        logits.sum().backward()
+        assert all(parameter.grad is not None for parameter in model.parameters())
+    assert not model.memory.grad.any()
+
+
+def test_scale_has_the_schedule_of_the_rollout_whatever_the_state(build):
+    model, tokens = build(memory_update="scale", carry_state=True).eval(), draw(2, 30)
+    for n_segments in (None, 2, 5):
+        logits, _ = model(tokens, state=model.initial_state(2, n_segments))
+        torch.testing.assert_close(logits, model(tokens)[0], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("options", [{"pooling": "mean"}, {"task": "lm"}])

@@ -254,7 +254,7 @@ def test_changed_parameters_are_noticed():
     loss = replayed(draw(2, 23)).sum()
     with torch.no_grad():
         replayed.embedding.weight.mul_(2)  # which no other node saves
-    with pytest.raises(RuntimeError, match=r"parameters must stay unchanged between forward and backward with replay"):
+    with pytest.raises(RuntimeError, match=r"parameters, buffers and modes must be the same in forward and backward"):
         loss.backward()
 
 
@@ -331,8 +331,15 @@ def test_changes_of_single_modules_are_noticed(change):
     replayed, _ = pair()
     loss = replayed(draw(2, 23)).sum()
     change(replayed)
-    with pytest.raises(RuntimeError, match="parameters and mode must be the same in forward and backward"):
+    with pytest.raises(RuntimeError, match="parameters, buffers and modes must be the same in forward and backward"):
         loss.backward()
+
+
+def test_buffers_that_change_are_noticed():
+    replayed, _ = pair()
+    torch.nn.utils.parametrizations.spectral_norm(replayed.blocks[0].feed_forward[0])
+    with pytest.raises(RuntimeError, match=r"buffers .* must be the same .* where modules update buffers"):
+        replayed(draw(2, 23)).sum().backward()
 
 
 def test_second_derivatives_are_refused():
@@ -362,11 +369,11 @@ def test_swapped_parameters_and_modes_are_noticed():
     tokens, given = draw(2, 20), {name: p.detach().clone().requires_grad_() for name, p in replayed.named_parameters()}
     torch.func.functional_call(through_time, given, (tokens,)).sum().backward()
     loss = torch.func.functional_call(replayed, given, (tokens,)).sum()
-    with pytest.raises(RuntimeError, match="parameters and mode must be the same in forward and backward"):
+    with pytest.raises(RuntimeError, match="parameters, buffers and modes must be the same in forward and backward"):
         loss.backward()
     loss = replayed(tokens).sum()
     replayed.eval()
-    with pytest.raises(RuntimeError, match="parameters and mode must be the same in forward and backward"):
+    with pytest.raises(RuntimeError, match="parameters, buffers and modes must be the same in forward and backward"):
         loss.backward()
 
 
@@ -375,8 +382,9 @@ def kept(model, tokens):
     return peak_bytes(lambda: model(tokens).sum().backward(), tokens.device.type, model.parameters())
 
 
-def test_saved_bytes_are_flat_in_the_number_of_segments():
-    options = {"segment_len": 64, "d_model": 16, "d_ff": 32, "n_memory": 2}
+@pytest.mark.parametrize("task", ["classify", "lm"])
+def test_saved_bytes_are_flat_in_the_number_of_segments(task):
+    options = {"segment_len": 64, "d_model": 16, "d_ff": 32, "n_memory": 2, "task": task}
     peaks = {}
     for n_segments in (2, 8, 24):
         replayed, through_time = pair(**options)

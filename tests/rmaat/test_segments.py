@@ -24,9 +24,9 @@ def test_wrong_kinds_of_tokens_are_named(tokens):
 def test_a_state_of_a_model_of_other_sizes_is_refused():
     counts = torch.zeros(2, dtype=torch.int64)
     state = State(torch.zeros(2, 3, 8), torch.zeros(2, 8), counts, counts)
-    check_state(state, 2, (3, 8))
+    check_state(state, 2, (3, 8), torch.float32)
     for n_memory, d_model in ((4, 8), (3, 6)):
         other = dataclasses.replace(state, memory=torch.zeros(2, n_memory, d_model))
         message = f"state must be of a model with (n_memory, d_model) = (3, 8), got one with ({n_memory}, {d_model})"
         with pytest.raises(ValueError, match=re.escape(message)):
-            check_state(other, 2, (3, 8))
+            check_state(other, 2, (3, 8), torch.float32)
