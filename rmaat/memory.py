@@ -277,6 +277,8 @@ class AttendUpdate(nn.Module):
 
 
 def _require_course(curve: Curve) -> None:
+    if not isinstance(curve, Curve):
+        raise ValueError(f"curve must be a Curve, got {type(curve).__name__}; load_curve(path) reads a file")
     if curve.x["unit"] != "s":
         raise ValueError(
             f"curve {curve.name!r} must be a course in time, x in s, to give a retention, got x in {curve.x['unit']}; "

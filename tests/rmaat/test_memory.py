@@ -129,6 +129,11 @@ def test_population_rates_span_the_observed_range(curves):
         population_rates(load_curves()["stp_calcium"], 5)
 
 
+def test_a_name_is_no_curve():
+    with pytest.raises(ValueError, match=r"curve must be a Curve, got str; load_curve\(path\) reads a file"):
+        retention_factors("ltp", 4)
+
+
 def test_a_segment_that_overflows_is_refused(exponential):
     with np.errstate(all="ignore"), pytest.raises(ValueError, match="must rise in each of 3 segments, got 2 without"):
         retention_factors(exponential(1.0), 3, 1e308)
