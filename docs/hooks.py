@@ -40,8 +40,8 @@ PACKAGES = {  # in the order of reading: parts before wholes
     " validation_astrocytes validation_release validation_gliotransmission validation_plasticity constants sensitivity"
     " style plotting figures files ledger explore",
     "rmaat": "config files forms curves scans attention memory constants segments block replay pretrained model"
-    " minimal baselines tasks device optimiser checkpoint train evaluate recipes probe probe_grid bench studies results"
-    " experiments tables trace plotting figures report",
+    " minimal baselines tasks measure optimiser checkpoint train evaluate recipes probe probe_grid bench studies"
+    " results experiments tables trace plotting figures report",
 }
 CONSTANTS = ("astro_sim.equations", "astro_sim.parameters")  # modules whose values are what one looks for
 SHOW_ALL = '    options:\n      show_if_no_docstring: true\n      filters: ["!^_", "!Parameters$", "!^variant$"]\n'

@@ -27,9 +27,9 @@ from rmaat.baselines import build_model, count_parameters, curves_read
 from rmaat.checkpoint import OtherRunError, curve_hashes
 from rmaat.config import ModelConfig, TrainConfig
 from rmaat.curves import load_curves
-from rmaat.device import processor_name
 from rmaat.evaluate import draw_curves
 from rmaat.files import read_json, write_text
+from rmaat.measure import processor_name
 from rmaat.recipes import load_recipe
 from rmaat.results import read_result, render_experiments
 from rmaat.studies import VARIANTS, Variant

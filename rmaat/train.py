@@ -28,9 +28,9 @@ from tqdm.auto import tqdm
 from rmaat.baselines import build_model
 from rmaat.checkpoint import Loop, RunFolder
 from rmaat.config import ModelConfig, TrainConfig
-from rmaat.device import device_name, peak_memory
 from rmaat.evaluate import count_hits, draw_curves, loss_and_hits, require_device, to_batch
 from rmaat.files import read_tensors
+from rmaat.measure import device_name, peak_memory
 from rmaat.model import RMAAT
 from rmaat.optimiser import lr_factor, parameter_groups, step_seed
 from rmaat.tasks import IGNORED, Task, load_task

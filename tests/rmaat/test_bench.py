@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from rmaat import bench, tables
-from rmaat.bench import AttentionBench, ReplayBench, SavedBytes, SpeedBench, interleaved, peak_bytes
+from rmaat.bench import AttentionBench, ReplayBench, SpeedBench
+from rmaat.measure import SavedBytes, interleaved, peak_bytes
 
 SMALL = {"repeats": 3, "warmup": 1, "d_model": 8, "n_heads": 2, "n_layers": 1, "n_memory": 2, "batch_size": 2}
 

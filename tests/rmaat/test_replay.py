@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rmaat import RMAAT, ModelConfig
-from rmaat.bench import peak_bytes
+from rmaat.measure import peak_bytes
 from rmaat.replay import replay, run_segments
 
 SMALL = {"vocab_size": 11, "n_classes": 3, "d_model": 8, "n_heads": 2, "n_layers": 1, "d_ff": 12, "segment_len": 5}
@@ -410,7 +410,7 @@ SETUP = f"""
 import dataclasses, os, sys, tempfile, torch
 import torch.distributed as dist, torch.multiprocessing as mp
 from rmaat import RMAAT, ModelConfig
-from rmaat.bench import peak_bytes
+from rmaat.measure import peak_bytes
 torch.set_default_dtype(torch.float64)
 
 def build(**options):
