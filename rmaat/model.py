@@ -184,10 +184,10 @@ class RMAAT(nn.Module):
         sharded = any(getattr(module, "_is_fsdp_managed_module", False) for module in self.modules())
         if sharded and self.config.backprop == "amrb":
             raise ValueError("backprop must be 'bptt' under FSDP, got 'amrb'; replay needs whole parameters: use DDP")
-        flat = self._checked(tokens, lengths)
-        if state is not None:
-            self._check_state(state, len(flat))
-        start, tokens = self.initial_state(len(tokens)) if state is None else state, flat
+        tokens, start = self._checked(tokens, lengths), state
+        if start is None:
+            start = self.initial_state(len(tokens) // (2 if self.config.task == "match" else 1))
+        self._check_state(start, len(tokens))
         if self.config.memory_update == "scale":  # its schedule is that of one rollout
             start = replace(start, seen=torch.zeros_like(start.seen), steps=0, n_segments=None)
         whole = self.config.n_memory == 0 and (self.config.max_len or math.inf) <= self.config.segment_len
