@@ -26,7 +26,10 @@ Run = Annotated[Positional[Path], arg(metavar="RUN", help="run directory, as `rm
 
 @dataclass(frozen=True)
 class MakeData:
-    """Generate a task's data, or read its official files, keep them under DATA_DIR and print the task's card."""
+    """Generate a task's data, or read its official files, and print the task's card.
+
+    What is generated is kept under DATA_DIR, and so are the images of Pathfinder's release once they are read.
+    """
 
     task: Positional[str]
     """Name of the task; `rmaat data list` shows them."""
@@ -212,6 +215,8 @@ def _say(line: str) -> None:
 
 def _train(argv: Sequence[str]) -> int:
     """Train a model; the defaults are those of a recipe where `--recipe FILE.toml` is given."""
+    from accelerate import PartialState
+
     from rmaat.recipes import load_recipe
     from rmaat.train import train
 
@@ -223,10 +228,14 @@ def _train(argv: Sequence[str]) -> int:
     )
     config = _parse(tyro.cli, TrainConfig, default=default, args=argv, prog="rmaat train", description=description)
     run = train(config)
+    if not PartialState().is_main_process:
+        return 0
     metrics = run / "metrics.json"
     result = read_json(metrics) if metrics.exists() else {}
     if "test_accuracy" in result:
         print(f"{run}: test accuracy {result['test_accuracy']:.1%}, majority class {result['majority_rate']:.1%}")
+        if segments := result.get("segments"):
+            print(f"test sequences fill {' to '.join(map(str, dict.fromkeys(segments)))} segments")
     else:
         print(f"{run}: leg ended; the same command continues it")
     return 0

@@ -10,7 +10,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -21,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from rmaat.curves import Curve
-from rmaat.files import cannot_write, read_json, write_tensors, write_text
+from rmaat.files import cannot_write, locked, read_json, write_tensors, write_text
 from rmaat.model import RMAAT
 
 LEFTOVERS = (".model-*", ".*.json.*", "last/.*.json.*", ".log.jsonl.*", "last/.*.safetensors.*", "curves/.*.toml.*")
@@ -126,6 +127,25 @@ class RunFolder:
         for name, text in wanted.items():
             if name not in there:
                 write_text(folder / f"{name}.toml", text)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other runs out of the folder.
+
+        Raises
+        ------
+        ValueError
+            If another process trains in it.
+        """
+        if not self.writes:
+            yield
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with locked(self.path / ".lock", wait=False):
+                yield
+        except BlockingIOError as error:
+            raise ValueError(f"run must be a folder that no other process trains in, got {self.path}; wait") from error
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: Any = None) -> Loop | None:
         """Put the last checkpoint's state into model, optimiser and scaler; None if there is no checkpoint.

@@ -258,7 +258,6 @@ def carry_out(run: Run, seconds: float | None = None) -> dict[str, Any] | None:
     record = read_json(folder / "config.json")
     curves = draw_curves(run.train.curves, run.train.curve_draw, run.train.curve_seed)
     model = build_model(run.train.model, ModelConfig(**record["network"]), curves)
-    lengths = record["task"]["lengths"]["test"]
     steps, seconds = metrics["steps"], metrics["seconds"]["train"]
     return {
         "task": run.task,
@@ -279,7 +278,7 @@ def carry_out(run: Run, seconds: float | None = None) -> dict[str, Any] | None:
         "machine": processor_name(),
         "precision": metrics["precision"],
         "torch": metrics["torch"],
-        "segments": [-(-lengths[end] // model.config.segment_len) for end in ("min", "max")],
+        "segments": metrics["segments"],
         "fingerprint": run.fingerprint,
         "settings": run.settings,
         "curves": record["curves"],

@@ -20,8 +20,8 @@ PUBLISHED_PROSE = """\
 Not measured here: what models trained on the whole tasks have to be compared with. RMAAT's row is its authors'.
 """
 
-NEEDED = "task model variant seed accuracy majority_rate steps parameters parameters_of_R segments".split()
-NEEDED += "seconds_per_step peak_bytes device settings".split()
+NUMBERS = "seed accuracy majority_rate steps parameters parameters_of_R seconds_per_step peak_bytes".split()
+NEEDED = ["task", "model", "variant", *NUMBERS, "segments", "device", "settings"]
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -32,10 +32,16 @@ def read_result(path: Path) -> dict[str, Any]:
     ValueError
         If the file is damaged or lacks something that the tables show.
     """
-    result = read_json(path)
+    try:
+        result = read_json(path)
+    except ValueError as error:
+        raise ValueError(f"{str(error).removesuffix('; write it again')}; delete it") from error
     missing = [name for name in NEEDED if name not in result]
     if missing or not result["settings"]:
         raise ValueError(f"{path} must hold a whole result, got no {(missing or ['settings'])[0]}; delete it")
+    for name in NUMBERS:
+        if not isinstance(result[name], int | float):
+            raise ValueError(f"{path} must have a number as {name}, got {result[name]!r:.40}; delete it")
     return result
 
 

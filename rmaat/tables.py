@@ -91,7 +91,7 @@ def _accuracy_table(task: str, results: Sequence[Mapping[str, Any]]) -> str:
     column = LRA_COLUMN.get(task)
     for entry in load_published() if column else []:
         if column in entry["accuracy"]:
-            value = f"{entry['accuracy'][column]:.1f}"
+            value = _as_published(entry["accuracy"][column])
             rows.append([f"*published: {entry['name']}* ({entry['source']})", value, *[""] * (len(header) - 2)])
     marked = any("†" in row[0] for row in rows)
     return markdown(header, rows) + ("† trained with settings that differ between seeds.\n" if marked else "")
@@ -104,10 +104,16 @@ def published_table() -> str:
     for entry in load_published():
         values = [entry["accuracy"].get(column) for column in columns]
         mean = None if None in values else float(np.mean(values))
-        cells = ["" if value is None else f"{value:.1f}" for value in (*values, mean)]
+        cells = ["" if value is None else _as_published(value) for value in values]
+        cells.append("" if mean is None else f"{mean:.1f}")
         rows.append((mean or 0, [f"*{entry['name']}* ({entry['source']})", *cells]))
     ordered = sorted(rows, key=lambda row: -row[0])
     return markdown(["published, in per cent", *columns, "mean"], [cells for _, cells in ordered])
+
+
+def _as_published(value: float) -> str:
+    """All digits, at least one decimal."""
+    return f"{value:g}" if value % 1 else f"{value:.1f}"
 
 
 def published_of(task: str, names: Sequence[str] = ("RMT", "RLT", "RMAAT", "S5", "Mega")) -> dict[str, float]:

@@ -33,7 +33,7 @@ from rmaat.files import read_tensors
 from rmaat.measure import device_name, peak_memory
 from rmaat.model import RMAAT
 from rmaat.optimiser import lr_factor, parameter_groups, step_seed
-from rmaat.tasks import IGNORED, Task, load_task
+from rmaat.tasks import Task, load_task
 from rmaat.tasks.batching import BatchPlan, cut, padded_length
 
 WITHOUT_EFFECT = "run data_dir device max_steps time_budget_s checkpoint_every progress tensorboard log_every".split()
@@ -70,9 +70,11 @@ def train(config: TrainConfig) -> Path:
         torch.manual_seed(config.seed)
         leg = _Leg(config, accelerator, folder, task, build_model(config.model, network, curves))
         processes = accelerator.num_processes
-        folder.open(asdict(config), asdict(network), curves, dict(task.card), WITHOUT_EFFECT, processes)
-        accelerator.wait_for_everyone()
-        leg.run()
+        with folder.alone():
+            folder.open(asdict(config), asdict(network), curves, dict(task.card), WITHOUT_EFFECT, processes)
+            accelerator.wait_for_everyone()
+            leg.run()
+    accelerator.wait_for_everyone()  # until the main process has written all
     return folder.path
 
 
@@ -103,6 +105,7 @@ class _Leg:
             bucket=config.bucket,
             seed=config.seed,
         )
+        self.asked = task.train.asked
         self.since_log = {"seconds": 0.0, "samples": 0, "tokens": 0}
         self.loss = torch.zeros((), device=accelerator.device)  # this process's share of the last step's
         self.shown: dict[str, str] = {}
@@ -186,7 +189,7 @@ class _Leg:
         for group in self.optimizer.param_groups:
             group["lr"] = config.lr * group["lr_scale"] * lr_factor(step, config.steps, **course)
         torch.manual_seed(step_seed(config.seed, step, accelerator.process_index))
-        asked = self._asked(samples)
+        asked = int(self.asked[samples].sum())
         length = padded_length(split, samples, self.segment_len)
         mine = cut(samples, self.pieces)[accelerator.process_index :: accelerator.num_processes]
         total = torch.zeros((), device=accelerator.device)
@@ -203,13 +206,6 @@ class _Leg:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return total, norm
-
-    def _asked(self, samples: np.ndarray) -> int:
-        """Answers asked for in a batch, over all pieces and processes."""
-        split = self.task.train
-        if not split.per_token:
-            return len(samples)
-        return int((split.select(samples).labels != IGNORED).sum())
 
     def _log(self, bar: tqdm, norm: torch.Tensor) -> None:
         step, since = self.loop.step, self.since_log
@@ -275,7 +271,7 @@ class _Leg:
         self.bare.load_state_dict(read_tensors(self.folder.path / "model" / "model.safetensors"))
         test_loss, test_accuracy = self._evaluate("test")
         self.bare.load_state_dict(last)
-        loop.finished = True
+        loop.finished, lengths = True, self.task.test.lengths
         self.folder.write_metrics(
             {
                 "task": config.task,
@@ -287,6 +283,7 @@ class _Leg:
                 "test_loss": test_loss,
                 "best_step": loop.best_step,
                 "steps": loop.step,
+                "segments": [-(-int(n) // self.segment_len) for n in (lengths.min(), lengths.max())],
                 "parameters": sum(parameter.numel() for parameter in self.bare.parameters()),
                 "seconds": {"train": seconds, "evaluate": self.seconds - seconds},
                 "peak_bytes": peak_memory(accelerator.device),

@@ -160,6 +160,19 @@ def commands(page):
             yield Path(words[start]).name, tuple(subcommand), {word.split("=")[0] for word in rest if word[:2] == "--"}
 
 
+def test_torchrun_hands_our_options_on():
+    """It knows options that begin like ours and would take `--run` for one of them."""
+    from torch.distributed.run import get_args_parser
+
+    lines = [line for page in PAGES for block in blocks(page, "bash") for line in block.splitlines()]
+    launches = [shlex.split(line)[1:] for line in lines if line.startswith("torchrun ")]
+    assert launches
+    for words in launches:
+        parsed = get_args_parser().parse_args(words)
+        assert (parsed.module, parsed.training_script) == (True, "rmaat")
+        assert parsed.training_script_args == words[words.index("rmaat") + 1 :]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if list(commands(page))], ids=name)
 def test_command_lines_in_the_pages_have_the_options_that_they_use(page):

@@ -26,7 +26,7 @@ from .pathfinder import load_pathfinder
 from .recall import load_segment_task
 from .text import load_retrieval, load_text
 
-SHORT: dict[str, Any] = {  # operators at the root and its arguments: 49 to 128 tokens
+SHORT: dict[str, Any] = {  # operators at the root and its arguments: 49 to 92 tokens
     **{"n_train": 30_000, "n_validation": 1_000, "n_test": 2_000},
     **{"min_length": 48, "max_length": 129, "max_depth": 3},
 }

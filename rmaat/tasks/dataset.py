@@ -74,6 +74,14 @@ class Split:
         return lengths.reshape(-1, 2) if self.n_parts == 2 else lengths
 
     @property
+    def asked(self) -> np.ndarray:
+        """Answers asked for in each sample, (n_samples,): 1, or the number of labelled tokens."""
+        if not self.per_token:
+            return np.ones(len(self), dtype=np.int64)
+        before = np.concatenate([[0], np.cumsum(self.labels != IGNORED)])
+        return np.diff(before[self.offsets])
+
+    @property
     def majority_rate(self) -> float:
         """Accuracy of always answering this split's commonest label."""
         labels = self.labels[self.labels != IGNORED]

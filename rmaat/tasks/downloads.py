@@ -1,6 +1,5 @@
 """Finding official files in a data folder, and unpacking the archives they come in, whole or not at all."""
 
-import fcntl
 import gzip
 import shutil
 import tarfile
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+from ..files import locked
 from .dataset import TaskError
 
 RELEASE = "lra_release.gz"  # a tar, gzipped or not; unpacks to lra_release/lra_release
@@ -63,10 +63,13 @@ def find(task: str, data_dir: Path | None, mark: str | None = None) -> Path:
     archive = data_dir / ARCHIVES[task]
     if not archive.exists():
         wanted = f"{_wanted(task, mark)} or {archive.name}"
-        raise MissingError(f"{data_dir} must hold {wanted} for {task}, got neither; `rmaat data check` helps")
-    with _alone(data_dir):
-        if look(task, data_dir, mark) is None:  # another process may have unpacked it meanwhile
-            unpack(archive, data_dir)
+        raise MissingError(f"{data_dir} must hold {wanted} for {task}, got neither")
+    try:
+        with locked(data_dir / ".unpacking.lock"):
+            if look(task, data_dir, mark) is None:  # another process may have unpacked it meanwhile
+                unpack(archive, data_dir)
+    except PermissionError as error:
+        raise OSError(f"{data_dir} must be writable to unpack an archive there, got {error.strerror}") from error
     if (found := look(task, data_dir, mark)) is None:
         raise lacking(task, archive, mark)
     return found
@@ -92,22 +95,6 @@ def _wanted(task: str, mark: str | None) -> str:
 
 def _places(task: str) -> list[PurePosixPath]:
     return [PurePosixPath(root, place) for root in ROOTS for place in PLACES[task]]
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process unpacks in `folder`; the lock goes with the process, however it ends."""
-    path = folder / ".unpacking.lock"
-    try:
-        lock = path.open("w")
-    except OSError as error:
-        raise OSError(f"{folder} must be writable to unpack an archive there, got {error.strerror}") from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -143,7 +130,8 @@ def _admit(member: tarfile.TarInfo, place: Path | str, archive: Path, folder: Pa
     member = tarfile.data_filter(member, str(place))
     for top in PurePosixPath(member.name).parts[:1]:
         if (folder / top).exists():
-            raise TaskError(f"{folder / top} must not exist yet to unpack {archive.name}; move it away")
+            rule = f"{folder / top} must hold what is looked for in {archive.name}, or not be there when it is unpacked"
+            raise TaskError(f"{rule}; move it away if it is incomplete")
     return member
 
 

@@ -196,6 +196,7 @@ def read_metadata(folder: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _metadata_fields(path: Path) -> list[list[str]]:
+    require(path, "lines of metadata")
     if path.read_bytes()[:6] != b"\x93NUMPY":
         try:
             return [line.split() for line in path.read_text("utf-8").rstrip().splitlines()]

@@ -1,9 +1,11 @@
 """What of the Long Range Arena's official files a data folder holds: the report of `check`."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from .dataset import TaskError
 from .downloads import ARCHIVES, MissingError, find, lacking, look, require, verify
@@ -17,13 +19,8 @@ class Finding:
     """One line of `check`: a task, whether its files are "ok", "missing" or "damaged", and a sentence."""
 
     task: str
-    state: str
+    state: Literal["ok", "missing", "damaged"]
     message: str
-
-    @property
-    def ok(self) -> bool:
-        """Whether the files can be used."""
-        return self.state == "ok"
 
 
 def check(data_dir: Path) -> list[Finding]:
@@ -69,10 +66,14 @@ def _unpackable(task: str, archive: Path, verified: tuple[int, set[str]] | TaskE
 
 def _lines(path: Path) -> int:
     with require(path, "rows").open("rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+        n = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+        file.seek(-1, os.SEEK_END)
+        return n + (file.read() != b"\n")
 
 
 def _counted(folder: Path, found: list[int], official: list[int], what: str) -> str:
+    if 0 in found:
+        raise TaskError(f"{folder} must hold {what} in every file or split, got {' + '.join(map(str, found))}")
     beside = (
         "as the official files" if found == official else f"the official files have {' + '.join(map(str, official))}"
     )
@@ -101,7 +102,8 @@ def _count_text(folder: Path) -> str:
     counts = []
     for split in ("train", "test"):
         if (folder / "train").is_dir():
-            counts.append(sum(1 for name in ("neg", "pos") for _ in (folder / split / name).glob("*.txt")))
+            places = [require(folder / split / name, "reviews") for name in ("neg", "pos")]
+            counts.append(sum(1 for place in places for _ in place.glob("*.txt")))
         else:
             counts.append(_lines(folder / f"{split}.tsv"))
     return _counted(folder, counts, [25_000, 25_000], "reviews")

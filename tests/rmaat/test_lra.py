@@ -199,6 +199,9 @@ def test_pathfinder_damage(tmp_path, pathfinder):
     metadata.write_bytes(pickle.dumps([1, 2]))
     with pytest.raises(TaskError, match=r"0.npy must be text or a NumPy array, got"):
         load_task("pathfinder32-release", tmp_path)
+    metadata.write_bytes(b"")
+    with pytest.raises(TaskError, match=r"0.npy must hold lines of metadata, got an empty file"):
+        load_task("pathfinder32-release", tmp_path)
 
 
 # --- Text and Retrieval ------------------------------------------------------------------------------------------
@@ -381,7 +384,7 @@ def test_archive_is_unpacked_on_demand(tmp_path, cifar):
     place = tmp_path / "download"
     place.mkdir()
     archive_of(cifar, place / "cifar-10-binary.tar.gz")
-    assert "archive" not in str(check(place)[3].message) or check(place)[3].ok
+    assert "archive" not in str(check(place)[3].message) or check(place)[3].state == "ok"
     assert load_task("image", place).card == expected
     assert (place / "cifar-10-batches-bin").is_dir()
 
@@ -399,7 +402,7 @@ def test_half_downloaded_archive(tmp_path, cifar, share, mode):
         load_task("image", place)
     assert [path.name for path in place.iterdir()] == [archive.name]
     (finding,) = [finding for finding in check(place) if finding.task == "image"]
-    assert not finding.ok and "must be a whole archive" in finding.message
+    assert finding.state == "damaged" and "must be a whole archive" in finding.message
 
 
 @pytest.mark.parametrize("mode", ["w:gz", "w"])
@@ -476,7 +479,7 @@ def test_check_of_a_whole_folder(tmp_path, pathfinder, imdb, cifar):
     for name in ("train", "eval", "test"):
         aan_file(tmp_path, name, "1.0\ta\tb\tx\ty")
     found = {finding.task: finding for finding in check(tmp_path)}
-    assert all(finding.ok for finding in found.values()) and len(found) == 5
+    assert all(finding.state == "ok" for finding in found.values()) and len(found) == 5
     assert main(["data", "check", str(tmp_path)]) == 0
     assert "holds 4 + 2 + 2 rows, the official files have 96000 + 2000 + 2000" in found["listops"].message
     assert "holds 1 + 1 + 1 pairs" in found["retrieval"].message
@@ -487,13 +490,28 @@ def test_check_of_a_whole_folder(tmp_path, pathfinder, imdb, cifar):
     (tmp_path / "listops-1000" / "basic_val.tsv").unlink()
     found = {finding.task: finding for finding in check(tmp_path)}
     assert "must hold the 20 images that its metadata list, got 19" in found["pathfinder"].message
-    assert "basic_val.tsv must exist" in found["listops"].message and not found["listops"].ok
+    assert "basic_val.tsv must exist" in found["listops"].message and found["listops"].state == "missing"
     assert main(["data", "check", str(tmp_path)]) == 1
+
+
+def test_check_of_splits_without_samples(tmp_path, imdb):
+    listops = tmp_path / "listops-1000"
+    listops.mkdir()
+    for name in ("train", "val", "test"):
+        (listops / f"basic_{name}.tsv").write_text("Source\tTarget\n" + ("3\t3" if name == "train" else ""))
+    for path in (imdb / "aclImdb" / "test" / "pos").iterdir():
+        path.unlink()
+    found = {finding.task: finding for finding in check(tmp_path)}
+    assert found["listops"].state == "damaged" and "must hold rows in every file or split, got 1 + 0 + 0" in str(found)
+    assert found["text"].state == "ok" and "holds 40 + 6 reviews" in found["text"].message
+    (imdb / "aclImdb" / "test" / "pos").rmdir()
+    (text,) = (finding for finding in check(tmp_path) if finding.task == "text")
+    assert text.state == "missing" and "test/pos must exist (reviews), got no such file" in text.message
 
 
 def test_check_of_an_empty_folder(tmp_path):
     findings = check(tmp_path)
-    assert [finding.ok for finding in findings] == [False] * 5
+    assert [finding.state for finding in findings] == ["missing"] * 5
     assert "must hold aclImdb/ or imdb/ or aclImdb_v1.tar.gz for text, got neither" in findings[1].message
     with pytest.raises(TaskError, match=r"data_dir must be a folder, got"):
         check(tmp_path / "nowhere")

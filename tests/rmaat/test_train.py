@@ -17,6 +17,7 @@ from torch import nn
 from rmaat.baselines import NAMES
 from rmaat.config import ModelConfig, TrainConfig
 from rmaat.evaluate import evaluate, load_run, loss_and_hits
+from rmaat.files import locked
 from rmaat.optimiser import lr_factor, parameter_groups, step_seed
 from rmaat.tasks import IGNORED
 from rmaat.train import train
@@ -75,6 +76,15 @@ def log_of(run, key="loss"):
 
 
 # --- resume ------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_trained_in_by_one_process_at_a_time(config):
+    config.run.mkdir(parents=True)
+    with locked(config.run / ".lock"), pytest.raises(ValueError, match="run must be a folder that no other process tr"):
+        train(config)
+    (config.run / ".lock").touch()  # as a killed process leaves it
+    assert json.loads((train(config) / "metrics.json").read_text())["segments"] == [3, 3]
+    assert not (config.run / ".lock").exists()
 
 
 @pytest.mark.parametrize("leg", [1, 5, 7])
