@@ -209,3 +209,21 @@ def test_short_variant_keeps_the_rules():
     task = load_task("listops-short", n_train=400, n_validation=100, n_test=100)
     assert task.card["options"]["max_args"] == 10
     assert {MIN, MAX, MED, SM, END} <= set(task.train.tokens.tolist())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "options", "share"),
+    [
+        ("listops-short", {}, 0.433),
+        ("listops", {"min_length": 200, "max_length": 300, "n_train": 20_000}, 0.314),
+        ("listops", {"n_train": 20_000, "n_validation": 10, "n_test": 10_000}, 0.361),
+    ],
+)
+def test_what_the_operator_at_the_root_explains(name, options, share):
+    """The numbers of benchmarks/FINDINGS.md: the commonest training label of the test sample's root operator."""
+    task = load_task(name, **options)
+    train, test = (split.tokens[split.offsets[:-1]] for split in (task.train, task.test))
+    commonest = {root: np.bincount(task.train.labels[train == root]).argmax() for root in np.unique(train)}
+    right = np.array([commonest[root] for root in test]) == task.test.labels
+    assert right.mean() == pytest.approx(share, abs=1e-3)
