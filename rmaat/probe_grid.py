@@ -26,6 +26,10 @@ recalled" stands only where none did, at any learning rate. Rows are ordered by 
 In every second step of the last 60 %, `start carried` begins with the memory that the step before left, and `start
 burn_in` with the memory that a random number of segments without a mark leads to. All are tested from the initial one.
 """
+RATES_PROSE = """\
+The worst segment beyond T of each seed, at every learning rate that was tried. Where several train to the end, the
+table above shows the lowest of them, which is not always the one that carries furthest.
+"""
 WEIGHTS_PROSE = """\
 What each rule alone gives to the first and to the last of n segments, if the network copied nothing (least to largest
 over the memory tokens; for `scale`, which replaces the memory, the segment's own factor).
@@ -143,7 +147,8 @@ def render_probe(folder: Path | str) -> Path:
         ax.set_xlabel("segment that holds the answer, at T (left) and beyond (right)")
         save_figure(ax.figure, Path(folder) / "recall", "Recall by position of the marked symbol, at T and beyond.")
         parts.append("![Recall by position](recall.svg)")
-    parts += [tables.probe_table(rows), WEIGHTS_PROSE, tables.weights_table(rows)]
+    parts += [tables.probe_table(rows), RATES_PROSE, tables.rates_table(rows)]
+    parts += [WEIGHTS_PROSE, tables.weights_table(rows)]
     return write_text(Path(folder) / "recall.md", "\n\n".join(part.strip() for part in parts) + "\n")
 
 

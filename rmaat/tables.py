@@ -194,6 +194,7 @@ def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "chance": chosen[0]["chance"],
                 "at_T": at_t,
                 "at_stretch": further,
+                "worst": {lr: [min(cell["accuracy_at_stretch"]) for cell in seeds] for lr, seeds in by_lr.items()},
                 "weights": chosen[0]["weights"],
                 "memory_rms": np.mean([cell["memory_rms"] for cell in chosen], axis=0),
             }
@@ -237,6 +238,14 @@ def probe_table(rows: Sequence[Mapping[str, Any]]) -> str:
             line += numbers if row["ever_learned"] else ["not recalled"] * len(numbers)
         lines.append(line)
     return markdown(header, lines)
+
+
+def rates_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The worst segment beyond T of every seed, at every learning rate."""
+    lrs = sorted({lr for row in rows for lr in row["lrs"]})
+    cells = [[", ".join(f"{value:.2f}" for value in row["worst"].get(lr, ())) for lr in lrs] for row in rows]
+    lines = [[row["name"], *line] for row, line in zip(rows, cells, strict=True)]
+    return markdown(["configuration", *(f"lr {lr:g}" for lr in lrs)], lines)
 
 
 def weights_table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -199,6 +199,9 @@ def test_rows_take_the_rate_that_trains_best_and_the_mean_over_seeds():
     (row,) = tables.probe_rows(cells)
     assert row["lr"] == 2e-3 and row["seeds"] == 2 and row["learned"] == 2
     np.testing.assert_allclose(row["at_T"], [0.9, 0.8])
+    table = tables.rates_table([row]).splitlines()
+    assert table[0] == "| configuration | lr 0.001 | lr 0.002 | lr 0.004 |"
+    assert table[2] == "| relax, single, pre | 0.50, 0.50 | 0.80, 0.80 | 1.00 |"
 
 
 def test_rows_are_ordered_by_their_worst_segment_and_named_by_what_is_unusual():
