@@ -271,7 +271,8 @@ class _Leg:
         self.bare.load_state_dict(read_tensors(self.folder.path / "model" / "model.safetensors"))
         test_loss, test_accuracy = self._evaluate("test")
         self.bare.load_state_dict(last)
-        loop.finished, lengths = True, self.task.test.lengths
+        loop.finished = True
+        lengths = self.task.test.lengths
         self.folder.write_metrics(
             {
                 "task": config.task,
