@@ -49,8 +49,8 @@ class Block(nn.Module):
         self.pre_norm = config.norm == "pre"
         self.attention = attention
         self.norm_attention = nn.LayerNorm(config.d_model)
-        last = nn.Linear(config.d_ff, config.d_model)
-        self.feed_forward = nn.Sequential(nn.Linear(config.d_model, config.d_ff), nn.GELU(), last)
+        first, last = nn.Linear(config.d_model, config.d_ff), nn.Linear(config.d_ff, config.d_model)
+        self.feed_forward = nn.Sequential(first, nn.GELU(), last)
         self.norm_feed_forward = nn.LayerNorm(config.d_model)
         self.dropout = Dropout(config.dropout)
         start_small(attention.out)

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -136,16 +136,22 @@ class RunFolder:
         ------
         ValueError
             If another process trains in it.
+        OSError
+            If it cannot be made or written.
         """
-        if not self.writes:
+        with ExitStack() as stack:
+            if self.writes:
+                self._lock(stack)
             yield
-            return
-        self.path.mkdir(parents=True, exist_ok=True)
+
+    def _lock(self, stack: ExitStack) -> None:
         try:
-            with locked(self.path / ".lock", wait=False):
-                yield
+            self.path.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(self.path / ".lock", wait=False))
         except BlockingIOError as error:
             raise ValueError(f"run must be a folder that no other process trains in, got {self.path}; wait") from error
+        except OSError as error:
+            raise OSError(cannot_write(self.path, error)) from error
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: Any = None) -> Loop | None:
         """Put the last checkpoint's state into model, optimiser and scaler; None if there is no checkpoint.

@@ -134,7 +134,7 @@ class ModelConfig:
                 raise ValueError(f"{item.name} must be one of {listed}, got {value!r}")
 
     def _convert_numbers(self) -> None:
-        """Check sizes and constants and keep them as Python's numbers, also where they were NumPy's."""
+        """Check sizes and constants of the tissue and keep them as Python's numbers, also where they were NumPy's."""
         least = {"vocab_size": 2, "n_classes": 2, "n_memory": 0}
         for name in ("vocab_size", "n_classes", "d_model", "n_heads", "n_layers", "d_ff", "segment_len", "n_memory"):
             object.__setattr__(self, name, check_count(name, getattr(self, name), least.get(name, 1)))
@@ -288,7 +288,11 @@ class TrainConfig:
 
 def check_grid(grid: Any, name: str, size: int) -> tuple[int, int]:
     """Return `grid` as (rows, columns); ValueError unless they are positive integers whose product is `size`."""
-    pair = isinstance(grid, tuple | list) and len(grid) == 2 and all(isinstance(n, Integral) for n in grid)
+    pair = (
+        isinstance(grid, tuple | list)
+        and len(grid) == 2
+        and all(isinstance(n, Integral) and not isinstance(n, bool) for n in grid)
+    )
     rows, columns = map(int, grid) if pair else (0, 0)
     if min(rows, columns) < 1 or rows * columns != size:
         raise ValueError(f"grid must be (rows, columns) with rows * columns = {name} = {size}, got {grid}")

@@ -1,5 +1,6 @@
 """Files are written whole or not at all; one that cannot be read is named."""
 
+import errno
 import json
 import os
 import tempfile
@@ -8,21 +9,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
 
 @contextmanager
 def locked(path: Path, wait: bool = True) -> Iterator[None]:
     """Hold the lock file `path`, which is free again when this process ends, however it does.
+
+    Where the file system has no locks, as some that are shared between machines, nobody is kept out.
 
     Raises
     ------
     BlockingIOError
         Without `wait`, if another process holds it.
     """
-    import fcntl  # not on Windows, where all else works
+    import fcntl  # Windows has none; a model can be used there all the same
 
     while True:
         with path.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in WITHOUT_LOCKS:
+                    raise
             if not _is_at(lock, path):  # whoever held it has removed it meanwhile
                 continue
             try:

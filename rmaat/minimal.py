@@ -66,8 +66,8 @@ class Block(nn.Module):
     def __init__(self, d_model: int, d_ff: int, dropout: float, attention: Attention):
         super().__init__()
         self.attention, self.dropout = attention, nn.Dropout(dropout)
-        last = nn.Linear(d_ff, d_model)
-        self.feed_forward = nn.Sequential(nn.Linear(d_model, d_ff), nn.GELU(), last)
+        first, last = nn.Linear(d_model, d_ff), nn.Linear(d_ff, d_model)
+        self.feed_forward = nn.Sequential(first, nn.GELU(), last)
         self.norm_attention, self.norm_feed_forward = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
         for matrix in (attention.out, last):
             matrix.weight.data.mul_(0.1)  # each branch starts small

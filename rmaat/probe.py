@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from rmaat.segments import State
 from rmaat.tasks import Split, load_task
 
 WITHOUT_CURVE = ("replace", "gated", "attend")
-STARTS = ("initial", "carried", "burn_in")
+Start = Literal["initial", "carried", "burn_in"]
 FRESH = 0.4  # share of the steps that all begin with the initial memory: from others nothing is learned to begin with
 
 
@@ -81,7 +81,7 @@ class ProbeCell:
     """Optimiser steps."""
     batch_size: int = 32
     """Samples per step."""
-    start: Literal["initial", "carried", "burn_in"] = "initial"
+    start: Start = "initial"
     """Memory before the first segment: initial, or, in every second step of the last 60 %, the one that the step before
     left (carried, the paper's line 14) or that up to (stretch - 1) T segments without a mark lead to (burn_in)."""
 
@@ -89,8 +89,8 @@ class ProbeCell:
         for name, least in (("n_segments", 2), ("stretch", 1), ("steps", 1), ("batch_size", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if self.start not in STARTS:
-            raise ValueError(f"start must be one of {', '.join(STARTS)}, got {self.start!r}")
+        if self.start not in get_args(Start):
+            raise ValueError(f"start must be one of {', '.join(get_args(Start))}, got {self.start!r}")
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise ValueError(f"lr must be positive and finite, got {self.lr}")
 

@@ -175,7 +175,7 @@ def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         by_lr = _grouped(found, lambda cell: cell["cell"]["lr"])
         most = max(len(seeds) for seeds in by_lr.values())
         full = {lr: seeds for lr, seeds in by_lr.items() if len(seeds) == most}
-        lr = max(full, key=lambda lr: np.mean([cell["train_accuracy"] for cell in full[lr]]))
+        lr = max(sorted(full), key=lambda lr: np.mean([cell["train_accuracy"] for cell in full[lr]]))
         chosen = full[lr]
         at_t, further = (
             np.mean([cell[key] for cell in chosen], axis=0) for key in ("accuracy_at_T", "accuracy_at_stretch")

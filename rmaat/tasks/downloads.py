@@ -5,7 +5,7 @@ import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -64,12 +64,13 @@ def find(task: str, data_dir: Path | None, mark: str | None = None) -> Path:
     if not archive.exists():
         wanted = f"{_wanted(task, mark)} or {archive.name}"
         raise MissingError(f"{data_dir} must hold {wanted} for {task}, got neither")
-    try:
-        with locked(data_dir / ".unpacking.lock"):
-            if look(task, data_dir, mark) is None:  # another process may have unpacked it meanwhile
-                unpack(archive, data_dir)
-    except PermissionError as error:
-        raise OSError(f"{data_dir} must be writable to unpack an archive there, got {error.strerror}") from error
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(data_dir / ".unpacking.lock"))
+        except OSError as error:
+            raise OSError(f"{data_dir} must be writable to unpack an archive there, got {error.strerror}") from error
+        if look(task, data_dir, mark) is None:  # another process may have unpacked it meanwhile
+            unpack(archive, data_dir)
     if (found := look(task, data_dir, mark)) is None:
         raise lacking(task, archive, mark)
     return found

@@ -87,6 +87,15 @@ def test_missing_and_wrong_curves_are_refused(curves):
         RMAAT(ModelConfig(**SMALL), {**curves, "stp_calcium": curves["ltp"]})
 
 
+def test_a_seed_draws_the_weights_that_the_committed_results_began_with():
+    torch.manual_seed(0)
+    model = RMAAT(ModelConfig(**SMALL, alpha=0.3, position_scale=0.1, relaxation_rate=0.5), {})
+    expected = {"memory": 30.8109, "blocks.0.attention.qkv.weight": 99.3456, "blocks.0.feed_forward.0.weight": 33.0477}
+    expected |= {"blocks.1.feed_forward.2.weight": 2.6009, "head.3.weight": 6.7088}
+    sizes = {name: model.get_parameter(name).abs().sum().item() for name in expected}
+    assert sizes == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize("rule", ["relax", "scale", "consolidate"])
 def test_a_model_built_without_storage_knows_its_constants(build, curves, rule):
     model, tokens = build(memory_update=rule, relaxation_rate=0.4), draw(2, 20)

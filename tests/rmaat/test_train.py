@@ -78,10 +78,13 @@ def log_of(run, key="loss"):
 # --- resume ------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_is_trained_in_by_one_process_at_a_time(config):
+def test_a_folder_is_trained_in_by_one_process_at_a_time(config, tmp_path):
     config.run.mkdir(parents=True)
     with locked(config.run / ".lock"), pytest.raises(ValueError, match="run must be a folder that no other process tr"):
         train(config)
+    with pytest.raises(OSError, match=r"a_file must be writable, on a disk with room, got File exists$"):
+        (tmp_path / "a_file").touch()
+        train(replace(config, run=tmp_path / "a_file"))
     (config.run / ".lock").touch()  # as a killed process leaves it
     assert json.loads((train(config) / "metrics.json").read_text())["segments"] == [3, 3]
     assert not (config.run / ".lock").exists()
