@@ -129,7 +129,7 @@ def test_population_rates_span_the_observed_range(curves):
         population_rates(load_curves()["stp_calcium"], 5)
 
 
-def test_a_name_is_no_curve():
+def test_a_name_in_place_of_a_curve_is_refused():
     with pytest.raises(ValueError, match=r"curve must be a Curve, got str; load_curve\(path\) reads a file"):
         retention_factors("ltp", 4)
 
