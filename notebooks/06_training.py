@@ -34,8 +34,7 @@ from astro_sim.derivations import derive_ltp_population, derive_stp_calcium, der
 from astro_sim.experiments import CalciumExperiment, PopulationExperiment, SpatialExperiment
 from astro_sim.plotting import plot_curve
 from rmaat import RMAAT, ModelConfig, load_curves
-from rmaat.bench import gradient_error
-from rmaat.measure import peak_bytes
+from rmaat.bench import gradient_error, peak_bytes
 from rmaat.plotting import STYLE, panels, plot_log
 from rmaat.tasks import load_task
 from rmaat.trace import trace
