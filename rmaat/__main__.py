@@ -302,7 +302,7 @@ def _run(argv: Sequence[str]) -> int:
         return 0
     if name == "train":
         return _train(rest)
-    if name in GROUPS and rest[:1] and rest[0] in GROUPS[name]:
+    if name in GROUPS and rest and rest[0] in GROUPS[name]:
         return _parse(tyro.cli, GROUPS[name][rest[0]], prog=f"rmaat {name} {rest[0]}", args=rest[1:]).run()
     if name in GROUPS:
         return _parse(tyro.extras.subcommand_cli_from_dict, GROUPS[name], prog=f"rmaat {name}", args=rest).run()

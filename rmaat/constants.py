@@ -78,6 +78,7 @@ class _Shelf:
         self.used: dict[str, Curve] = {}
 
     def take(self, name: str, constant: str, form: str | None = None) -> Curve:
+        """The curve that gives `constant`; ValueError for none, what is no curve, or one of another form."""
         if self.curves is None:
             self.curves = load_curves()
         if name not in self.curves:

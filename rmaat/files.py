@@ -97,8 +97,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Any]) -> Path:
     return path
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read an object from a JSON file.
+def read_json(path: Path, remedy: str = "write it again") -> dict[str, Any]:
+    """Read an object from a JSON file; `remedy` is what the user should do about a damaged one.
 
     Raises
     ------
@@ -110,9 +110,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ValueError(f"{path} must be a readable JSON file, got {error.strerror}") from error
     except ValueError as error:
-        raise ValueError(f"{path} must be a whole JSON file, got {error}; write it again") from error
+        raise ValueError(f"{path} must be a whole JSON file, got {error}; {remedy}") from error
     if not isinstance(value, dict):
-        raise ValueError(f"{path} must hold a JSON object, got {value!r:.40}; write it again")
+        raise ValueError(f"{path} must hold a JSON object, got {value!r:.40}; {remedy}")
     return value
 
 

@@ -125,9 +125,9 @@ def population_rates(curve: Curve, n_memory: int, seconds_per_segment: float = 5
         evenly in log f over the curve's observed range, so nothing is extrapolated.
     """
     check_number("seconds_per_segment", seconds_per_segment)
-    low, high = curve.x["range"]
     if curve.y["unit"] not in ("1/s", "Hz", "1"):
         raise ValueError(f"curve {curve.name!r} must give relaxation rates in 1/s, got y in {curve.y['unit']}")
+    low, high = curve.x["range"]
     if not low > 0:
         raise ValueError(f"curve {curve.name!r} must be observed at positive rates, got range [{low:g}, {high:g}]")
     inverse_tau = curve(np.geomspace(low, high, check_count("n_memory", n_memory)))
@@ -200,7 +200,9 @@ class Retention:
             return self.after(seen)
         rises = self.rise(seen, seen + 1)
         if flat := int((~(rises > 0)).sum()):
-            course = f"curve {self.curve.name!r}" if self.curve else f"relaxation_rate {self._rates().max():g}"
+            course = (
+                f"curve {self.curve.name!r}" if self.curve is not None else f"relaxation_rate {self._rates().max():g}"
+            )
             raise ValueError(
                 f"{course} must rise in each of {n_segments} segments, got {flat} without a rise; use fewer segments, "
                 "a shorter seconds_per_segment or a smaller relaxation_rate"

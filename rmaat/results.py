@@ -32,10 +32,7 @@ def read_result(path: Path) -> dict[str, Any]:
     ValueError
         If the file is damaged or lacks something that the tables show.
     """
-    try:
-        result = read_json(path)
-    except ValueError as error:
-        raise ValueError(f"{str(error).removesuffix('; write it again')}; delete it") from error
+    result = read_json(path, "delete it")
     missing = [name for name in NEEDED if name not in result]
     if missing or not result["settings"]:
         raise ValueError(f"{path} must hold a whole result, got no {(missing or ['settings'])[0]}; delete it")

@@ -45,9 +45,9 @@ class Segments:
         segment_len: int,
         retention: Retention | None,
         dtype: torch.dtype,
-        seen: Tensor | None = None,
-        steps: int = 0,
-        n_segments: int | None = None,
+        seen: Tensor,
+        steps: int,
+        n_segments: int | None,
     ) -> "Segments":
         """Pad, cut and mask `tokens` (batch, length).
 
@@ -69,7 +69,7 @@ class Segments:
         known = (tuple(flags[:n]), tuple(flags[n : 2 * n]), sum(flags[2 * n :]))
         if retention is None:
             return cls(tokens, mask, valid, None, None, *known)
-        before = valid.cumsum(1) - valid.long() + (0 if seen is None else seen[:, None])
+        before = seen[:, None] + valid.cumsum(1) - valid.long()
         total = valid.sum(1) if n_segments is None else torch.full_like(valid[:, 0], n_segments, dtype=torch.long)
         keep, take = retention.weights(before, total, n_segments or steps + n)
         return cls(tokens, mask, valid, keep.to(dtype), take.to(dtype), *known)

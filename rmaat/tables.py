@@ -185,7 +185,6 @@ def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "settings": dict(settings),
                 "name": _row_name(settings, usual),
                 "lr": lr,
-                "lrs": sorted(by_lr),
                 "seeds": most,
                 "learned": sum(_learned(cell) for cell in chosen),
                 "ever_learned": any(_learned(cell) for cell in found),
@@ -230,7 +229,7 @@ def probe_table(rows: Sequence[Mapping[str, Any]]) -> str:
         header += [f"{place} {length}" for place in (*PLACES, "worst")]
     lines = []
     for row in rows:
-        tried = ", ".join(f"{lr:g}" for lr in row["lrs"])
+        tried = ", ".join(f"{lr:g}" for lr in sorted(row["worst"]))
         line = [row["name"], f"{row['lr']:g} ({tried})", f"{row['seeds']} ({row['learned']})"]
         line.append(f"{row['train_accuracy']:.2f}")
         for accuracies in (row["at_T"], row["at_stretch"]):
@@ -242,7 +241,7 @@ def probe_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def rates_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The worst segment beyond T of every seed, at every learning rate."""
-    lrs = sorted({lr for row in rows for lr in row["lrs"]})
+    lrs = sorted({lr for row in rows for lr in row["worst"]})
     cells = [[", ".join(f"{value:.2f}" for value in row["worst"].get(lr, ())) for lr in lrs] for row in rows]
     lines = [[row["name"], *line] for row, line in zip(rows, cells, strict=True)]
     return markdown(["configuration", *(f"lr {lr:g}" for lr in lrs)], lines)

@@ -72,10 +72,10 @@ def test_extrapolation_is_recorded(build):
     assert not build().provenance(1000)["extrapolated"]  # relax reads no curve beyond its range
 
 
-def test_only_needed_curves_are_needed(curves):
+def test_only_needed_curves_are_needed():
     bare = {"alpha": 0.3, "position_scale": 0.1}
-    RMAAT(ModelConfig(**SMALL, **bare, memory_update="replace"), {})
-    RMAAT(ModelConfig(**SMALL, attention="softmax", memory_update="gated"), {})
+    for options in (bare | {"memory_update": "replace"}, {"attention": "softmax", "memory_update": "gated"}):
+        assert RMAAT(ModelConfig(**SMALL, **options), {}).constants.curves == {}
 
 
 def test_missing_and_wrong_curves_are_refused(curves):
