@@ -1,7 +1,7 @@
 """Biophysical astrocytes in Brian2: simulate, record, fit.
 
-Names are fetched when they are first used, so that the parts without a simulator (`astro_sim.forms`,
-`astro_sim.curves`, `astro_sim.recording`) load without Brian2.
+Names are fetched when they are first used, so that the rooms without a simulator (`astro_sim.curves`,
+`astro_sim.dynamics`) load without Brian2.
 
     >>> import astro_sim
     >>> astro_sim.get_preset("fm").name
@@ -12,47 +12,28 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
-    "curves": ("read_curve", "write_curve"),
-    "derivations": ("derive_ltp",),
-    "experiments": ("LTPExperiment",),
-    "measured": ("fit_csv",),
-    "models": ("AstrocyteNetwork", "ChI", "GChI", "InwardCurrent", "LiRinzel", "TripartiteSynapses"),
-    "parameters": (
-        "AM",
-        "BOOK",
-        "FM",
-        "GLIOTRANSMISSION",
-        "NEST",
-        "PLASTICITY",
-        "PRESETS",
-        "RELEASE",
-        "get_plasticity",
-        "get_preset",
-        "variant",
+    "curves.format": ("read_curve", "write_curve"),
+    "curves.measured": ("fit_csv",),
+    "derivations.ltp": ("LTPExperiment", "derive_ltp"),
+    "models.astrocytes": ("AstrocyteNetwork", "ChI", "GChI", "InwardCurrent", "LiRinzel"),
+    "models.synapses": ("TripartiteSynapses",),
+    "models.topology": ("Topology", "chain", "edge_list", "grid", "ring"),
+    "parameters.presets": (
+        *("AM", "BOOK", "FM", "GLIOTRANSMISSION", "NEST", "PLASTICITY", "PRESETS", "RELEASE"),
+        *("get_plasticity", "get_preset"),
     ),
-    "protocols": (
-        "AstrocyteResponse",
-        "BiasPulse",
-        "ContinuousPairing",
-        "CycledPairing",
-        "DistanceSweep",
-        "GammaSweep",
-        "PairedPulse",
-        "Poisson",
-        "RateSweep",
-        "Recovery",
-        "Releases",
-        "RetentionAfterInduction",
-        "STDPWindow",
-        "Tetanus",
-        "ThetaBurst",
-        "Train",
-        "log_rates",
+    "parameters.variants": ("variant",),
+    "protocols.pairing": (
+        *("ContinuousPairing", "CycledPairing", "RetentionAfterInduction", "STDPWindow", "Tetanus", "ThetaBurst"),
     ),
-    "recording": ("Recording", "load_recording", "save_recording"),
-    "simulation": ("simulate",),
-    "sweep": ("Sweep", "run_sweep"),
-    "topology": ("Topology", "chain", "edge_list", "grid", "ring"),
+    "protocols.pulses": ("BiasPulse", "DistanceSweep", "GammaSweep", "Releases"),
+    "protocols.trains": (
+        *("AstrocyteResponse", "PairedPulse", "Poisson", "RateSweep", "Recovery", "Train", "log_rates"),
+    ),
+    "simulation.recording": ("Recording", "load_recording", "save_recording"),
+    "simulation.run": ("simulate",),
+    "sweeps.run": ("run_sweep",),
+    "sweeps.sweep": ("Sweep",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOME)

@@ -17,6 +17,9 @@ from typing import Any, Literal
 import tyro
 from tyro.conf import Positional
 
+from astro_sim.models import synapses
+from astro_sim.protocols import pairing, pulses
+
 
 @dataclass(frozen=True)
 class Simulate:
@@ -52,9 +55,10 @@ class Simulate:
 
     def run(self) -> int:
         """Simulate; print a table, write recording and figure; return 0. An option without effect is a ValueError."""
-        from astro_sim.plotting import panels, plot_course, save_figure
-        from astro_sim.recording import save_recording
-        from astro_sim.simulation import simulate
+        from astro_sim.curves.plotting import panels, save_figure
+        from astro_sim.figures.plots import plot_course
+        from astro_sim.simulation.recording import save_recording
+        from astro_sim.simulation.run import simulate
 
         model, protocol, duration = self._experiment()
         recording = simulate(model, protocol, duration=duration, seed=self.seed, target=self.target, progress=True)
@@ -82,9 +86,12 @@ class Simulate:
 
         from brian2 import Hz, second, umolar
 
-        from astro_sim import models, protocols
-        from astro_sim.parameters import THIS_STUDY, get_preset, variant
-        from astro_sim.topology import chain
+        from astro_sim.models import astrocytes as models
+        from astro_sim.models.topology import chain
+        from astro_sim.parameters.presets import get_preset
+        from astro_sim.parameters.tables import THIS_STUDY
+        from astro_sim.parameters.variants import variant
+        from astro_sim.protocols import trains as protocols
 
         self._refuse_unused()
         duration = self.duration_s * second
@@ -104,13 +111,13 @@ class Simulate:
         if self.model == "network":
             return (
                 models.AstrocyteNetwork(topology=chain(self.n), noise=self.noise, **preset),
-                protocols.DistanceSweep(),
+                pulses.DistanceSweep(),
                 duration,
             )
         cycles = max(1, round(self.duration_s / 50))
         protocol = {
-            "cycles": lambda: protocols.CycledPairing(rate=self.rate_hz * Hz, n_cycles=cycles),
-            "pairing": lambda: protocols.ContinuousPairing(rate=self.rate_hz * Hz, length=duration),
+            "cycles": lambda: pairing.CycledPairing(rate=self.rate_hz * Hz, n_cycles=cycles),
+            "pairing": lambda: pairing.ContinuousPairing(rate=self.rate_hz * Hz, length=duration),
             "poisson": lambda: protocols.Poisson(rate=self.rate_hz * Hz, length=duration),
             "train": lambda: protocols.Poisson(rate=self.rate_hz * Hz, length=duration, timing="regular"),
         }[self.protocol]()
@@ -118,7 +125,7 @@ class Simulate:
             return models.GChI(n_astrocytes=self.n, noise=self.noise, **preset), protocol, duration
         if self.model == "nest":
             return models.InwardCurrent(n_astrocytes=self.n, noise=self.noise, **preset), protocol, duration
-        tripartite = models.TripartiteSynapses(n_synapses=self.n, noise=self.noise, **preset)
+        tripartite = synapses.TripartiteSynapses(n_synapses=self.n, noise=self.noise, **preset)
         transmitter = (
             variant(tripartite.gliotransmission, source=THIS_STUDY, alpha=self.alpha) if self.gliotransmission else None
         )
@@ -146,9 +153,9 @@ class Presets:
 
     def run(self) -> int:
         """Print the list, or one set; return 0. An unknown name is a ValueError."""
-        from astro_sim.parameters import GLIOTRANSMISSION, PLASTICITY, PRESETS, RELEASE
-        from astro_sim.recording import describe
-        from astro_sim.tables import meanings
+        from astro_sim.parameters.presets import GLIOTRANSMISSION, PLASTICITY, PRESETS, RELEASE
+        from astro_sim.parameters.tables import meanings
+        from astro_sim.simulation.recording import describe
 
         synapse = {"release": RELEASE, "gliotransmission": GLIOTRANSMISSION}
         kinds: dict[str, dict[str, Any]] = {"astrocyte": PRESETS, "synapse": synapse, "plasticity": PLASTICITY}
@@ -200,11 +207,11 @@ class Curves:
 
         from tqdm import tqdm
 
-        from astro_sim.curves import read_curve
-        from astro_sim.export import derive_all, experiments
-        from astro_sim.figures import draw_figures
-        from astro_sim.ledger import record_seconds
-        from astro_sim.quantities import check_count
+        from astro_sim.curves.files import record_seconds
+        from astro_sim.curves.format import read_curve
+        from astro_sim.derivations.standard import derive_all, experiments
+        from astro_sim.figures.pages import draw_figures
+        from astro_sim.parameters.units import check_count
 
         check_count("jobs", self.jobs)
         if self.n_synapses is not None:
@@ -259,8 +266,8 @@ class Verify:
 
     def run(self) -> int:
         """Simulate again and print reports; return 0 when all agree, else 1. A damaged file is a ValueError."""
-        from astro_sim.quantities import check_count
-        from astro_sim.verification import verify_curves
+        from astro_sim.derivations.verify import verify_curves
+        from astro_sim.parameters.units import check_count
 
         check_count("jobs", self.jobs)
         if not self.files:
@@ -295,8 +302,8 @@ class Fit:
 
     def run(self) -> int:
         """Fit, print the report and write the curve file; return 0. Data that cannot be fitted are a ValueError."""
-        from astro_sim.curves import write_curve
-        from astro_sim.measured import fit_csv
+        from astro_sim.curves.format import write_curve
+        from astro_sim.curves.measured import fit_csv
 
         if Path(self.name).name != self.name:
             raise ValueError(f"name must be a word without a path, got {self.name!r}; the folder is --out")
@@ -336,11 +343,12 @@ class SweepRates:
         """Run what is missing of the sweep, write ``sweep.nc``; return 0. An unknown parameter is a ValueError."""
         from brian2 import Hz, second
 
-        from astro_sim.models import TripartiteSynapses
-        from astro_sim.protocols import Poisson, log_rates
-        from astro_sim.quantities import Checked
-        from astro_sim.recording import save_recording
-        from astro_sim.sweep import Sweep, run_sweep
+        from astro_sim.models.synapses import TripartiteSynapses
+        from astro_sim.parameters.units import Checked
+        from astro_sim.protocols.trains import Poisson, log_rates
+        from astro_sim.simulation.recording import save_recording
+        from astro_sim.sweeps.run import run_sweep
+        from astro_sim.sweeps.sweep import Sweep
 
         model = TripartiteSynapses(plasticity=None)
         low, high, n = self.rates_hz
@@ -384,7 +392,7 @@ class Validate:
 
     def run(self) -> int:
         """Measure; print and maybe write the table; return 0 when all targets are met, else 1."""
-        from astro_sim.validation import validate, write_validation
+        from astro_sim.validation.targets import validate, write_validation
 
         validation = validate(self.ids or None, n_jobs=self.jobs, progress=True)
         print(validation.markdown())
@@ -419,7 +427,7 @@ class Sensitivity:
 
     def run(self) -> int:
         """Analyse; print the tables, write them and the figure; return 0. A wrong size or spread is a ValueError."""
-        from astro_sim.sensitivity import sensitivity, to_markdown, write_sensitivity
+        from astro_sim.derivations.sensitivity import sensitivity, to_markdown, write_sensitivity
 
         results = sensitivity(
             self.constants,
@@ -445,6 +453,7 @@ COMMANDS = {
     "validate": Validate,
     "sensitivity": Sensitivity,
 }
+
 EXPECTED = (ValueError, TypeError, OSError, RuntimeError)
 
 

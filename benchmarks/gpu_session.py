@@ -8,12 +8,19 @@ from time import perf_counter
 
 import torch
 
-from rmaat import tables
-from rmaat.bench import AttentionBench, ReplayBench, SpeedBench, bench_attention, bench_replay, bench_speed
-from rmaat.experiments import ExperimentConfig, run_experiments
+from rmaat.experiments.arena import ExperimentConfig, run_experiments
+from rmaat.experiments.bench import (
+    AttentionBench,
+    ReplayBench,
+    SpeedBench,
+    bench_attention,
+    bench_replay,
+    bench_speed,
+    bench_table,
+)
 from rmaat.files import write_text
-from rmaat.recipes import load_recipe
 from rmaat.tasks import load_task
+from rmaat.training.config import load_recipe
 
 DRY = bool(os.environ["DRY"])
 WORK, DATA = Path(os.environ["WORK"]), Path(os.environ["DATA"])
@@ -39,7 +46,7 @@ def bench() -> None:
                 continue
             rows = run(config(device=device, dtype=dtype, **size, **sizes))
             write_text(path, json.dumps(rows, indent=1) + "\n")
-            print(tables.bench_table(rows))
+            print(bench_table(rows))
 
 
 def train() -> None:
@@ -63,7 +70,7 @@ def train() -> None:
     )
     results = run_experiments(config, print)
     if results:
-        print(tables.accuracy_tables(results))
+        print(results.accuracy_tables(results))
 
 
 if __name__ == "__main__":

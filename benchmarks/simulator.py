@@ -21,11 +21,11 @@ import numpy as np
 from brian2 import Hz, mmolar, ms, second, umolar
 from brian2.devices import reset_device
 
-from astro_sim.building import on_grid
-from astro_sim.models import GChI
-from astro_sim.parameters import AM
-from astro_sim.protocols import Poisson
-from astro_sim.simulation import simulate
+from astro_sim.models.astrocytes import GChI
+from astro_sim.parameters.presets import AM
+from astro_sim.protocols.trains import Poisson
+from astro_sim.simulation.network import on_grid
+from astro_sim.simulation.run import simulate
 
 N_ASTROCYTES = 10_000
 SHORT_S, LONG_S = 1.0, 61.0

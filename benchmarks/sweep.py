@@ -14,9 +14,10 @@ from pathlib import Path
 
 from brian2 import Hz, second
 
-from astro_sim.models import TripartiteSynapses
-from astro_sim.protocols import Poisson, log_rates
-from astro_sim.sweep import Sweep, run_sweep
+from astro_sim.models.synapses import TripartiteSynapses
+from astro_sim.protocols.trains import Poisson, log_rates
+from astro_sim.sweeps.run import run_sweep
+from astro_sim.sweeps.sweep import Sweep
 
 SEPARATE = 3  # runs one by one that are timed; the cost of 1000 is 1000/3 of theirs
 

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from itertools import count, cycle
 from pathlib import Path
 
-from astro_sim.explore import explore
-from astro_sim.parameters import FM
-from astro_sim.rates import g_chi, time_course
+from astro_sim.dynamics.vector_fields import g_chi, time_course
+from astro_sim.figures.explorer import explore
+from astro_sim.parameters.presets import FM
 from rmaat.tasks.listops import generate
-from rmaat.tasks.pathfinder import LRA, Pathfinder
+from rmaat.tasks.pathfinder.task import LRA, Pathfinder
 
 N_TREES, N_LISTOPS = 1000, 100_000
 

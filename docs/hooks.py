@@ -33,17 +33,33 @@ TITLES = {  # in the menu, where the report's heading says too little
     "sensitivity": "Sensitivity of the constants",
     "sweep": "What a sweep costs",
 }
-PACKAGES = {  # in the order of reading: parts before wholes
-    "astro_sim": "quantities tables parameters equations drive protocols pairing topology models settings rest building"
-    " astrocytes assembly simulation recording rates cycles dynamics theory forms fitting curves measured macro naam"
-    " overrides experiments derivations provenance export verification batches sweep validation validation_calcium"
-    " validation_astrocytes validation_release validation_gliotransmission validation_plasticity constants sensitivity"
-    " style plotting figures files ledger explore",
-    "rmaat": "config files forms curves scans attention memory constants segments block replay pretrained model"
-    " minimal baselines tasks measure optimiser checkpoint train evaluate recipes probe probe_grid bench studies"
-    " results experiments tables trace plotting figures report",
+PACKAGES = {  # rooms in the order of the pipeline; a room's modules follow in the order of reading
+    "astro_sim": {
+        "parameters": "units tables presets variants",
+        "models": "equations astrocytes synapses topology",
+        "protocols": "protocol trains pairing pulses",
+        "dynamics": "vector_fields fixed_points limit_cycles bifurcations closed_forms",
+        "simulation": "arguments initial network astrocytes synapses run recording",
+        "rate_networks": "macro naam",
+        "curves": "forms format fit measured plotting files",
+        "derivations": "experiment ltp stp standard provenance verify network_constants sensitivity",
+        "sweeps": "sweep conditions run folder",
+        "validation": "targets calcium release gliotransmission plasticity astrocytes",
+        "figures": "plots pages explorer",
+    },
+    "rmaat": {
+        "": "config forms curves files",
+        "layers": "attention softmax state_space scans block",
+        "memory": "retention update segments replay",
+        "models": "constants rmaat baselines zoo pretrained minimal",
+        "tasks": "dataset batching recall listops images text lra.release lra.downloads lra.check pathfinder.task"
+        " pathfinder.contours pathfinder.dashes",
+        "training": "config optimiser run_folder evaluation machine train",
+        "report": "trace figures plots page",
+        "experiments": "arena variants results recall recall_grid bench timing markdown",
+    },
 }
-CONSTANTS = ("astro_sim.equations", "astro_sim.parameters")  # modules whose values are what one looks for
+CONSTANTS = ("astro_sim.models.equations", "astro_sim.parameters.presets")  # what one looks for are their values
 SHOW_ALL = '    options:\n      show_if_no_docstring: true\n      filters: ["!^_", "!Parameters$", "!^variant$"]\n'
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
 WORD = re.compile(r"_\{(eff|pre|post|thr|th|SIC|gjc|lin|ex)\}")  # subscripts that are words: upright, in one piece

@@ -24,15 +24,16 @@
 import matplotlib.pyplot as plt
 from brian2 import Hz, second
 
-from astro_sim.dynamics import bifurcation_diagram, fixed_points, nullclines
-from astro_sim.explore import explore
-from astro_sim.models import GChI
-from astro_sim.parameters import AM, FM, NEST
-from astro_sim.plotting import panels, plot_bifurcation_diagram, plot_course, plot_nullclines, plot_periods
-from astro_sim.protocols import Poisson
-from astro_sim.rates import li_rinzel, time_course
-from astro_sim.simulation import simulate
-from astro_sim.style import STYLE
+from astro_sim.curves.plotting import STYLE, panels
+from astro_sim.dynamics.bifurcations import bifurcation_diagram
+from astro_sim.dynamics.fixed_points import fixed_points, nullclines
+from astro_sim.dynamics.vector_fields import li_rinzel, time_course
+from astro_sim.figures.explorer import explore
+from astro_sim.figures.plots import plot_bifurcation_diagram, plot_course, plot_nullclines, plot_periods
+from astro_sim.models.astrocytes import GChI
+from astro_sim.parameters.presets import AM, FM, NEST
+from astro_sim.protocols.trains import Poisson
+from astro_sim.simulation.run import simulate
 
 plt.style.use(STYLE)
 
@@ -151,7 +152,7 @@ explore(preset="am", rate_hz=0.2)
 #
 # - Give `li_rinzel` and `nullclines` 0.3 or 0.7 µM instead of 0.5. Where has the open circle gone, and is it still
 #   open?
-# - `from astro_sim.parameters import variant`, `from brian2 import umolar`, and draw the diagram of `variant(AM,
+# - `from astro_sim.parameters.presets import variant`, `from brian2 import umolar`, and draw the diagram of `variant(AM,
 #   source="this study", K_P=0.07 * umolar).calcium`: what lies between AM and FM?
 # - In the panel: from which coupling on does the third cell notice what the first one does?
 # - Then go on to `02_synapse`: calcium pulses are of no use unless the synapse hears about them.

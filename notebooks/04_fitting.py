@@ -24,14 +24,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from astro_sim.curves import write_curve
-from astro_sim.derivations import derive_ltp
-from astro_sim.experiments import LTPExperiment
-from astro_sim.fitting import fit_all, prepare
-from astro_sim.forms import FORMS, RISING
-from astro_sim.measured import fit_csv
-from astro_sim.plotting import panels, plot_curve
-from astro_sim.style import STYLE
+from astro_sim.curves.fit import fit_all, prepare
+from astro_sim.curves.format import write_curve
+from astro_sim.curves.forms import FORMS, RISING
+from astro_sim.curves.measured import fit_csv
+from astro_sim.curves.plotting import STYLE, panels, plot_curve
+from astro_sim.derivations.ltp import LTPExperiment, derive_ltp
 from rmaat.curves import CurveFileError, load_curve, parse_curve
 
 plt.style.use(STYLE)
@@ -154,7 +152,7 @@ print(load_curve(folder / "measured.toml").provenance["source"])
 # %% [markdown]
 # ## What to try next
 #
-# - Fit with `sem` instead of `ensemble`: `astro_sim.curves.fit_curve(t[1:], mean[1:], sem[1:])`. Which error bars
+# - Fit with `sem` instead of `ensemble`: `astro_sim.curves.fit.fit_curve(t[1:], mean[1:], sem[1:])`. Which error bars
 #   shrink, and why should you not be glad?
 # - Take 100 synapses instead of 1000 (`rho[:100]`). Which form wins now?
 # - `load_curve(...).sample(20, seed=1)` draws twenty curves from the stored covariance. Draw them: that is the cloud

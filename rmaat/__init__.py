@@ -1,11 +1,11 @@
 """Recurrent memory transformer whose attention and memory are derived from simulated astrocytes."""
 
-from rmaat.attention import AstromorphicAttention
 from rmaat.config import ModelConfig
 from rmaat.curves import Curve, CurveFileError, load_curve, load_curves
-from rmaat.memory import retention_factors
-from rmaat.model import RMAAT
-from rmaat.segments import State
+from rmaat.layers.attention import AstromorphicAttention
+from rmaat.memory.retention import retention_factors
+from rmaat.memory.segments import State
+from rmaat.models.rmaat import RMAAT
 
 __all__ = [
     "RMAAT",

@@ -17,9 +17,11 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import Positional, arg
 
-from rmaat import bench, experiments, probe_grid, tables
+from rmaat.experiments import arena as experiments
+from rmaat.experiments import bench, results
+from rmaat.experiments import recall_grid as probe_grid
 from rmaat.files import read_json
-from rmaat.train import TrainConfig
+from rmaat.training.config import TrainConfig
 
 Run = Annotated[Positional[Path], arg(metavar="RUN", help="run directory, as `rmaat train` wrote it")]
 
@@ -61,7 +63,7 @@ class CheckData:
 
     def run(self) -> int:
         """Carry out the command; its exit status."""
-        from rmaat.tasks.official import check
+        from rmaat.tasks.lra.check import check
 
         findings = check(self.folder)
         for finding in findings:
@@ -98,8 +100,8 @@ class Evaluate:
 
     def run(self) -> int:
         """Carry out the command; its exit status."""
-        from rmaat.checkpoint import add_metrics
-        from rmaat.evaluate import evaluate
+        from rmaat.training.evaluation import evaluate
+        from rmaat.training.run_folder import add_metrics
 
         own = evaluate(self.run_directory, self.split, device=self.device, data_dir=self.data_dir)
         baselines = [
@@ -135,7 +137,7 @@ class Trace:
 
     def run(self) -> int:
         """Carry out the command; its exit status."""
-        from rmaat.trace import trace
+        from rmaat.report.trace import trace
 
         derived = trace(self.run_directory, n_segments=self.segments)
         for constant in derived:
@@ -155,8 +157,8 @@ class Report:
 
     def run(self) -> int:
         """Carry out the command; its exit status."""
-        from rmaat.figures import draw_figures
-        from rmaat.report import report
+        from rmaat.report.figures import draw_figures
+        from rmaat.report.page import report
 
         draw_figures(self.run_directory)
         print(report(self.run_directory, title=self.title))
@@ -178,7 +180,7 @@ class LongRangeArena(experiments.ExperimentConfig):
 
     def run(self) -> int:
         """Carry out the command; its exit status."""
-        _say(tables.accuracy_tables(experiments.run_experiments(self, _say)))
+        _say(results.accuracy_tables(experiments.run_experiments(self, _say)))
         return 0
 
 
@@ -187,7 +189,7 @@ class Attention(bench.AttentionBench):
 
     def run(self) -> int:
         """Carry out the command; its exit status."""
-        _say(tables.bench_table(bench.bench_attention(self)))
+        _say(bench.bench_table(bench.bench_attention(self)))
         return 0
 
 
@@ -196,7 +198,7 @@ class Replay(bench.ReplayBench):
 
     def run(self) -> int:
         """Carry out the command; its exit status."""
-        _say(tables.bench_table(bench.bench_replay(self)))
+        _say(bench.bench_table(bench.bench_replay(self)))
         return 0
 
 
@@ -205,7 +207,7 @@ class Speed(bench.SpeedBench):
 
     def run(self) -> int:
         """Carry out the command; its exit status."""
-        _say(tables.bench_table(bench.bench_speed(self)))
+        _say(bench.bench_table(bench.bench_speed(self)))
         return 0
 
 
@@ -217,8 +219,8 @@ def _train(argv: Sequence[str]) -> int:
     """Train a model; the defaults are those of a recipe where `--recipe FILE.toml` is given."""
     from accelerate import PartialState
 
-    from rmaat.recipes import load_recipe
-    from rmaat.train import train
+    from rmaat.training.config import load_recipe
+    from rmaat.training.train import train
 
     argv, recipe = _take_option(list(argv), "--recipe")
     default = TrainConfig() if recipe is None else load_recipe(Path(recipe))
@@ -257,7 +259,9 @@ GROUPS = {
     "data": {"make": MakeData, "check": CheckData, "list": ListData},
     "bench": {"recall": Recall, "lra": LongRangeArena, "attention": Attention, "replay": Replay, "speed": Speed},
 }
+
 COMMANDS = {"eval": Evaluate, "trace": Trace, "report": Report}
+
 OVERVIEW = f"""{__doc__}
 
 commands:
@@ -269,6 +273,7 @@ commands:
   bench {"|".join(GROUPS["bench"])}   retention probe, Long Range Arena, timings as ratios
 
 `rmaat COMMAND --help` describes a command."""
+
 EXPECTED = (ValueError, TypeError, OSError, RuntimeError, MemoryError)
 
 

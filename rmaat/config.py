@@ -2,17 +2,22 @@
 
 import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 Attention = Literal["astromorphic", "linear", "softmax"]
+
 Rule = Literal["scale", "consolidate", "relax", "replace", "gated", "attend"]
+
 Timescales = Literal["single", "population"]
+
 Norm = Literal["post", "pre"]
+
 Pooling = Literal["last", "memory", "mean", "each"]
+
 PAPER: dict[str, Any] = {  # what preset="paper" requires
     "attention": "astromorphic",
     "memory_update": "scale",
@@ -59,7 +64,7 @@ class ModelConfig:
     attention: Attention = "astromorphic"
     """Linear is astromorphic with alpha = 1, m = 1 and no R: Katharopoulos' attention."""
     memory_update: Rule | None = None
-    """Rule of rmaat.memory; by default relax, in the preset paper scale."""
+    """Rule of rmaat.memory.retention; by default relax, in the preset paper scale."""
     retention: Timescales | None = None
     """One course for all memory tokens, or one relaxation rate each; by default population with relax, unless it is
     given a relaxation_rate, and else single."""
@@ -175,115 +180,6 @@ class ModelConfig:
                     raise ValueError(f"{name} must be {value!r} in preset='paper', got {got[name]!r}; {remedy}")
             if self.n_memory == 0:
                 raise ValueError("n_memory must be at least 1 in preset='paper', got 0; leave preset out to vary it")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """How a model is trained, on what, and where the run is kept.
-
-    Raises
-    ------
-    ValueError
-        When a value makes no training; one sentence says which.
-    """
-
-    run: Path = Path("runs/train")
-    """Run directory; an interrupted run in it is continued, a finished one is left as it is."""
-    task: str = "listops-short"
-    """Name of the task."""
-    task_options: dict[str, bool | int | float | str] = field(default_factory=dict)
-    """Options of the task, such as max_length or n_train."""
-    task_seed: int = 0
-    """Seed of generated data and of drawn splits."""
-    data_dir: Path | None = Path("data")
-    """Where official files lie and generated data are kept."""
-    model: str = "rmaat"
-    """Name of the model: rmaat, rmaat-paper, or a baseline."""
-    network: ModelConfig = field(default_factory=lambda: ModelConfig(vocab_size=2, segment_len=32))
-    """The model's sizes and rules; vocab_size, n_classes, task and max_len are set from the task."""
-    curves: Path | None = None
-    """Folder of curve files; by default the packaged ones."""
-    curve_draw: int | None = None
-    """Train from this draw of each curve's uncertainty instead of from its best fit."""
-    curve_seed: int = 0
-    """Seed of the curves' draws."""
-    seed: int = 0
-    """Seed of initial weights, order of samples and dropout."""
-    steps: int = 1000
-    """Optimiser steps of the whole run."""
-    batch_size: int = 32
-    """Samples a process takes at once."""
-    accumulate: int = 1
-    """Pieces of batch_size samples whose gradients are summed before a step."""
-    lr: float = 1e-3
-    """Peak learning rate."""
-    schedule: Literal["cosine", "linear", "rsqrt", "constant"] = "cosine"
-    """Course of the learning rate after the warm-up; rsqrt is sqrt(warmup / step)."""
-    warmup: int = 100
-    """Steps over which the learning rate rises linearly from 0."""
-    final_lr: float = 0.0
-    """Share of the peak left at the end, for cosine and linear."""
-    lr_scale: dict[str, float] = field(default_factory=dict)
-    """Factors on the learning rate of parameters whose name contains the key; the first match counts."""
-    weight_decay: float = 0.01
-    """AdamW's weight decay; biases, norms and other vectors have none."""
-    betas: tuple[float, float] = (0.9, 0.98)
-    """AdamW's decay rates of the moments."""
-    clip: float = 1.0
-    """Largest norm of the gradient; 0 does not clip."""
-    precision: Literal["no", "bf16", "fp16"] = "no"
-    """Automatic mixed precision; fp16 needs a GPU."""
-    compile: bool = False
-    """Compile the model with torch.compile."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train."""
-    bucket: int = 50
-    """Batches whose samples are sorted by length together; 1 pads most, larger pads less."""
-    eval_every: int = 250
-    """Steps between checks on the validation split."""
-    eval_batch_size: int = 128
-    """Samples a process takes at once when checking."""
-    patience: int | None = None
-    """Stop after this many checks without a better validation accuracy."""
-    log_every: int = 25
-    """Steps between lines in the log."""
-    checkpoint_every: int = 250
-    """Steps between checkpoints; one is also written at the end of a leg."""
-    max_steps: int | None = None
-    """End this leg after so many steps; the run can be continued."""
-    time_budget_s: float | None = None
-    """End this leg after so many seconds; the run can be continued."""
-    stop_after_s: float | None = None
-    """End the run, final evaluation included, after so many seconds of training in all."""
-    progress: bool = True
-    """Show a progress bar."""
-    tensorboard: bool = True
-    """Also log for TensorBoard."""
-
-    def __post_init__(self) -> None:
-        _check_types(self)
-        for name in ("steps", "batch_size", "accumulate", "bucket", "eval_every", "eval_batch_size", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("checkpoint_every", "max_steps", "patience"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        for name in ("time_budget_s", "stop_after_s", "lr"):
-            if (value := getattr(self, name)) is not None:
-                check_number(name, value)
-        if not 0 <= self.warmup <= self.steps:
-            raise ValueError(f"warmup must be 0 to steps = {self.steps}, got {self.warmup}")
-        if not 0 <= self.final_lr <= 1:
-            raise ValueError(f"final_lr must be a share between 0 and 1, got {self.final_lr}")
-        if self.weight_decay < 0 or self.clip < 0:
-            raise ValueError(f"weight_decay and clip must not be negative, got {self.weight_decay} and {self.clip}")
-        if self.curve_draw is not None and self.curve_draw < 0:
-            raise ValueError(f"curve_draw must be at least 0, got {self.curve_draw}")
-        for name in ("schedule", "precision", "device"):
-            allowed = _choices(type(self).__annotations__[name])
-            if (value := getattr(self, name)) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
 def check_grid(grid: Any, name: str, size: int) -> tuple[int, int]:

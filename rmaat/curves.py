@@ -28,9 +28,13 @@ from rmaat.files import write_text
 from rmaat.forms import FORMS, Form
 
 FORMAT = "astro-curve"
+
 VERSION = 1
+
 DATA = Path(__file__).parent / "data"
+
 CHECK_TOLERANCE = 1e-9
+
 REQUIRED = {
     "": ("name", "form", "formula", "x", "y", "extrapolate", "parameters", "fit", "check", "samples", "provenance"),
     "x": ("symbol", "unit", "range"),
@@ -40,10 +44,12 @@ REQUIRED = {
     "samples": ("x", "y"),
     "provenance": ("kind", "command", "source", "versions"),
 }
+
 REQUIRED_OF_KIND = {
     "simulation": "preset parameters protocol seed dt target equations_sha256 derivation config".split(),
     "measurement": ["data", "data_sha256"],
 }
+
 REWRITE = "write the file again with `astro-sim curves` or `astro-sim fit`"
 
 
@@ -179,6 +185,7 @@ class Curve:
 
 # d(transformed)/d(parameter), and the parameter moved by a step on its transformed scale
 _SLOPES = {"linear": lambda v: 1.0, "log": lambda v: 1 / v, "logit": lambda v: 1 / (v * (1 - v))}
+
 _MOVES = {
     "linear": lambda v, step: v + step,
     "log": lambda v, step: v * math.exp(step),

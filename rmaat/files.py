@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -88,15 +88,6 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Any]) -> Path:
-    """Write tensors by name as safetensors and return the path; those that share memory are each written."""
-    from safetensors.torch import save  # curve files are written without PyTorch
-
-    with replacing(path) as file:
-        file.write(save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}))
-    return path
-
-
 def read_json(path: Path, remedy: str = "write it again") -> dict[str, Any]:
     """Read an object from a JSON file; `remedy` is what the user should do about a damaged one.
 
@@ -114,20 +105,3 @@ def read_json(path: Path, remedy: str = "write it again") -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{path} must hold a JSON object, got {value!r:.40}; {remedy}")
     return value
-
-
-def read_tensors(path: Path) -> dict[str, Any]:
-    """Read tensors by name from a safetensors file.
-
-    Raises
-    ------
-    ValueError
-        If the file is missing, cut off, or of another format.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{path} must be a whole safetensors file, got {error}; write it again") from error

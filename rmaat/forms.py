@@ -1,7 +1,7 @@
 """The functional forms that a curve file may name.
 
-They are written here a second time on purpose (the writer has its own in ``astro_sim/forms.py``): the file is the only
-thing that the two packages share, and a test holds both copies against each other.
+They are written here a second time on purpose (the writer has its own in ``astro_sim/curves/forms.py``): the file is
+the only thing that the two packages share, and a test holds both copies against each other.
 """
 
 from collections.abc import Callable, Mapping

@@ -19,9 +19,12 @@ def modules_after(statement: str) -> set[str]:
     ("statement", "absent"),
     [
         ("import rmaat", {"brian2", "astro_sim", "tyro", "matplotlib"}),
-        ("import rmaat.train", {"brian2", "astro_sim", "tyro"}),
+        ("import rmaat.training.train", {"brian2", "astro_sim", "tyro"}),
         ("import astro_sim", {"torch", "rmaat", "tyro"}),
-        ("import astro_sim.forms, astro_sim.curves, astro_sim.plotting", {"brian2", "torch", "rmaat"}),
+        (
+            "import astro_sim.curves.forms, astro_sim.curves.format, astro_sim.curves.plotting",
+            {"brian2", "torch", "rmaat"},
+        ),
     ],
 )
 def test_importing_leaves_the_other_side_out(statement, absent):

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astro_sim.curves import Axis, fit_curve, write_curve
-from astro_sim.forms import FORMS as WRITTEN
-from astro_sim.measured import fit_csv
-from astro_sim.provenance import STANDARD, command
-from astro_sim.recording import describe, flatten
-from astro_sim.verification import verify_curves
+from astro_sim.curves.fit import fit_curve
+from astro_sim.curves.format import Axis, write_curve
+from astro_sim.curves.forms import FORMS as WRITTEN
+from astro_sim.curves.measured import fit_csv
+from astro_sim.derivations.provenance import command
+from astro_sim.derivations.standard import STANDARD
+from astro_sim.derivations.verify import verify_curves
+from astro_sim.simulation.recording import describe, flatten
 from rmaat.curves import DATA, load_curve, load_curves
 from rmaat.forms import FORMS as READ
 

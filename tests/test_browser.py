@@ -49,7 +49,7 @@ def free_port():
 def lab(tmp_path_factory):
     """A JupyterLab on localhost with a notebook of one cell; yields the address of that notebook."""
     folder = tmp_path_factory.mktemp("lab")
-    cell = nbformat.v4.new_code_cell("from astro_sim.explore import explore\nexplore(rate_hz=0.5)")
+    cell = nbformat.v4.new_code_cell("from astro_sim.figures.explorer import explore\nexplore(rate_hz=0.5)")
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), folder / "panel.ipynb")
     port, token = free_port(), secrets.token_hex(16)

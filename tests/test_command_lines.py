@@ -167,7 +167,7 @@ def test_measured_data_become_a_curve_file_that_rmaat_reads(capsys, tmp_path):
 
 @pytest.mark.slow
 def test_a_sweep_is_resumed_and_read_back(capsys, tmp_path):
-    from astro_sim.recording import load_recording
+    from astro_sim.simulation.recording import load_recording
 
     words = ["sweep", "--rates-hz", "1", "10", "2", "--repeats", "2", "--duration-s", "0.5", "--out", str(tmp_path)]
     assert run(astro_sim_main.main, capsys, *words)[0] == 0
@@ -187,8 +187,8 @@ def test_a_cell_cycles_where_nothing_else_is_said(model, capsys, tmp_path):
 @pytest.mark.parametrize("parameter", ["release.U_0__star", "gliotransmission.alpha", "astrocyte.calcium.O_P", "noise"])
 def test_any_parameter_of_the_model_can_be_swept(parameter, capsys, tmp_path, monkeypatch):
     swept = []
-    monkeypatch.setattr("astro_sim.sweep.run_sweep", lambda sweep, *_, **__: swept.append(sweep))
-    monkeypatch.setattr("astro_sim.recording.save_recording", lambda *_: None)
+    monkeypatch.setattr("astro_sim.sweeps.run.run_sweep", lambda sweep, *_, **__: swept.append(sweep))
+    monkeypatch.setattr("astro_sim.simulation.recording.save_recording", lambda *_: None)
     words = ["sweep", "--parameter", parameter, "--factors", "0.5", "1.0", "--out", str(tmp_path)]
     assert run(astro_sim_main.main, capsys, *words)[0] == 0
     low, high = swept[0].axes[parameter]

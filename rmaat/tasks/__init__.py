@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from rmaat.config import described, fits
-
-from .dataset import IGNORED, SPLITS, Split, Task, TaskError
-from .images import load_digits, load_image
-from .listops import load_listops
-from .lra import load_listops_release, load_pathfinder_release
-from .pathfinder import load_pathfinder
-from .recall import load_segment_task
-from .text import load_retrieval, load_text
+from rmaat.tasks.dataset import IGNORED, SPLITS, Split, Task, TaskError
+from rmaat.tasks.images import load_digits, load_image
+from rmaat.tasks.listops import load_listops
+from rmaat.tasks.lra.release import load_listops_release, load_pathfinder_release
+from rmaat.tasks.pathfinder.task import load_pathfinder
+from rmaat.tasks.recall import load_segment_task
+from rmaat.tasks.text import load_retrieval, load_text
 
 SHORT: dict[str, Any] = {  # operators at the root and its arguments: 49 to 92 tokens
     **{"n_train": 30_000, "n_validation": 1_000, "n_test": 2_000},

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .dataset import Split, TaskError
+from rmaat.tasks.dataset import Split, TaskError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ..files import replacing
+from rmaat.files import replacing
 
 IGNORED = -100  # label of a position at which nothing is asked (language-model tasks)
+
 SPLITS = ("train", "validation", "test")
 
 

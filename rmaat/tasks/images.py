@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import Split, Task, TaskError, make_task
-from .downloads import find, require
+from rmaat.tasks.dataset import Split, Task, TaskError, make_task
+from rmaat.tasks.lra.downloads import find, require
 
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
 CIFAR_RECORD = 1 + 3 * 1024  # a label byte, then the red, green and blue planes
+
 LUMA = np.array([0.2989, 0.5870, 0.1140], dtype=np.float32)  # tf.image.rgb_to_grayscale, as the LRA uses it
+
 MEAN, SD = 0.48, 0.24  # of CIFAR-10 in grey, as Mega standardises real-valued pixels
 
 

@@ -19,11 +19,14 @@ import numpy as np
 from numba import njit
 from tqdm.auto import tqdm
 
-from .dataset import Split, Task, TaskError, cached, check_sizes, make_task, ragged
+from rmaat.tasks.dataset import Split, Task, TaskError, cached, check_sizes, make_task, ragged
 
 VOCABULARY = ("<pad>", *"0123456789", "[MIN", "[MAX", "[MED", "[SM", "]")
+
 FIRST_DIGIT, MIN, MAX, MED, SM, END = 1, 11, 12, 13, 14, 15
+
 VALUE_P = 0.25  # probability of an operator (the LRA's name for it)
+
 GENERATOR = 1  # raise when a change of the generator changes what a seed draws
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .dataset import IGNORED, Split, Task, TaskError, check_sizes, make_task
+from rmaat.tasks.dataset import IGNORED, Split, Task, TaskError, check_sizes, make_task
 
 
 def load_segment_task(

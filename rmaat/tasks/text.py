@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import Split, Task, TaskError, check_sizes, make_task, ragged
-from .downloads import find, require
+from rmaat.tasks.dataset import Split, Task, TaskError, check_sizes, make_task, ragged
+from rmaat.tasks.lra.downloads import find, require
 
 BYTES = "0 padding, 1 + byte 0..255"
+
 AAN = {"train": "new_aan_pairs.train.tsv", "validation": "new_aan_pairs.eval.tsv", "test": "new_aan_pairs.test.tsv"}
 
 

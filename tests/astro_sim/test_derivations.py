@@ -11,35 +11,34 @@ import pytest
 import xarray as xr
 from brian2 import Hz, second, umolar
 
-from astro_sim import theory
-from astro_sim.curves import fit_curve, read_curve, write_curve
-from astro_sim.derivations import (
-    DERIVATIONS,
+from astro_sim.curves.fit import fit_curve, fit_form, prepare
+from astro_sim.curves.format import read_curve, write_curve
+from astro_sim.curves.forms import FORMS
+from astro_sim.derivations.ltp import (
+    LTPExperiment,
+    MacroExperiment,
+    PopulationExperiment,
     derive_ltp,
     derive_ltp_population,
+)
+from astro_sim.derivations.provenance import command
+from astro_sim.derivations.standard import DERIVATIONS, STANDARD, derive_all, experiments
+from astro_sim.derivations.stp import (
+    CalciumExperiment,
+    ReleaseExperiment,
+    SpatialExperiment,
     derive_stp_calcium,
     derive_stp_calcium_full,
     derive_stp_release,
     derive_stp_spatial,
 )
-from astro_sim.experiments import (
-    CalciumExperiment,
-    LTPExperiment,
-    MacroExperiment,
-    PopulationExperiment,
-    ReleaseExperiment,
-    SpatialExperiment,
-)
-from astro_sim.export import derive_all, experiments
-from astro_sim.fitting import fit_form, prepare
-from astro_sim.forms import FORMS
-from astro_sim.models import TripartiteSynapses
-from astro_sim.overrides import parse_quantity, symbols, vary
-from astro_sim.pairing import CycledPairing
-from astro_sim.parameters import FM, PLASTICITY, variant
-from astro_sim.provenance import STANDARD, command
-from astro_sim.simulation import simulate
-from astro_sim.verification import compare, verify_curve, verify_curves
+from astro_sim.derivations.verify import compare, verify_curve, verify_curves
+from astro_sim.dynamics import closed_forms as theory
+from astro_sim.models.synapses import TripartiteSynapses
+from astro_sim.parameters.presets import FM, PLASTICITY
+from astro_sim.parameters.variants import parse_quantity, symbols, variant, vary
+from astro_sim.protocols.pairing import CycledPairing
+from astro_sim.simulation.run import simulate
 from rmaat.curves import load_curve
 
 
@@ -155,7 +154,7 @@ def test_commands():
     changed = LTPExperiment(seed=3, overrides={"O_P": "1 uM/s"})
     assert command("ltp", "ltp", changed) == "astro-sim curves --only ltp --seed 3 --set 'O_P=1 uM/s'"
     python = command("mine", "ltp", LTPExperiment(burst_rate_hz=2.0))
-    assert python == "astro_sim.derivations.derive_ltp(LTPExperiment(burst_rate_hz=2.0), name='mine')"
+    assert python == "astro_sim.derivations.ltp.derive_ltp(LTPExperiment(burst_rate_hz=2.0), name='mine')"
 
 
 # --- derivations on planted recordings -------------------------------------------------------------------------------
@@ -236,7 +235,7 @@ def test_release_against_its_closed_form():
 def planted(tmp_path, monkeypatch):
     """A curve file whose experiment gives planted data again, from the seed in `draws`."""
     draws = {"seed": 0}
-    monkeypatch.setattr("astro_sim.derivations.fit_curve", functools.partial(fit_curve, n_bootstrap=0))
+    monkeypatch.setattr("astro_sim.curves.fit.fit_curve", functools.partial(fit_curve, n_bootstrap=0))
     monkeypatch.setattr(LTPExperiment, "simulate", lambda self, target="auto": efficacies(self, 160.0, **draws))
     path = write_curve(derive_ltp(LTPExperiment(n_synapses=300), name="ltp"), tmp_path / "ltp.toml")
     return path, draws

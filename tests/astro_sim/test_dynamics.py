@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astro_sim.cycles import return_map
-from astro_sim.dynamics import bifurcation_diagram, cycles, fixed_points, jacobian, nullclines, oscillation
-from astro_sim.parameters import AM, BOOK, FM, NEST, variant
-from astro_sim.rates import (
+from astro_sim.dynamics.bifurcations import bifurcation_diagram, cycles, oscillation
+from astro_sim.dynamics.fixed_points import fixed_points, jacobian, nullclines
+from astro_sim.dynamics.limit_cycles import return_map
+from astro_sim.dynamics.vector_fields import (
     calcium_fluxes,
     calcium_ranges,
     chi,
@@ -20,6 +20,8 @@ from astro_sim.rates import (
     time_course,
     upward_crossings,
 )
+from astro_sim.parameters.presets import AM, BOOK, FM, NEST
+from astro_sim.parameters.variants import variant
 
 
 @pytest.fixture(scope="module")

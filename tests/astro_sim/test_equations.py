@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from astro_sim import equations as eq
-from astro_sim.models import AstrocyteNetwork, ChI, GChI, InwardCurrent, LiRinzel, TripartiteSynapses
-from astro_sim.parameters import PRESETS
-from astro_sim.quantities import Table
-from astro_sim.simulation import simulate
-from astro_sim.tables import AstrocyteParameters
+from astro_sim.models import equations as eq
+from astro_sim.models.astrocytes import AstrocyteNetwork, ChI, GChI, InwardCurrent, LiRinzel
+from astro_sim.models.synapses import TripartiteSynapses
+from astro_sim.parameters.presets import PRESETS
+from astro_sim.parameters.tables import AstrocyteParameters
+from astro_sim.parameters.units import Table
+from astro_sim.simulation.run import simulate
 
 BLOCKS = {name: getattr(eq, name) for name in dir(eq) if isinstance(getattr(eq, name), b2.Equations)}
 
@@ -53,7 +54,7 @@ def test_every_symbol_of_a_table_is_used_in_an_equation():
     for table in Table.__subclasses__():
         for symbol in set(table.kinds()) - unused:
             symbol = {"C_pre": "Cpre", "C_post": "Cpost"}.get(symbol, symbol)
-            if table.__module__ == "astro_sim.tables":
+            if table.__module__ == "astro_sim.parameters.tables":
                 assert re.search(rf"\b{symbol}\b", text), f"{table.__name__}.{symbol}"
     assert all(isinstance(preset, AstrocyteParameters) for preset in PRESETS.values())
 

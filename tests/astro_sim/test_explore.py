@@ -4,13 +4,27 @@ import numpy as np
 import pytest
 from brian2 import Hz, second, umolar
 
-from astro_sim.explore import LIMITS, N_CELLS, STEP_S, SYNAPSE, Explorer, Settings, explore, solve, surrogate_retention
-from astro_sim.models import AstrocyteNetwork, TripartiteSynapses
-from astro_sim.parameters import AM, FM, GLIOTRANSMISSION, LINEAR, PLASTICITY, THIS_STUDY, variant
-from astro_sim.protocols import DistanceSweep, Train
-from astro_sim.simulation import simulate
-from astro_sim.theory import efficacy_dynamics, receptors_after_release
-from astro_sim.topology import chain
+from astro_sim.dynamics.closed_forms import efficacy_dynamics, receptors_after_release
+from astro_sim.figures.explorer import (
+    LIMITS,
+    N_CELLS,
+    STEP_S,
+    SYNAPSE,
+    Explorer,
+    Settings,
+    explore,
+    solve,
+    surrogate_retention,
+)
+from astro_sim.models.astrocytes import AstrocyteNetwork
+from astro_sim.models.synapses import TripartiteSynapses
+from astro_sim.models.topology import chain
+from astro_sim.parameters.presets import AM, FM, GLIOTRANSMISSION, LINEAR, PLASTICITY
+from astro_sim.parameters.tables import THIS_STUDY
+from astro_sim.parameters.variants import variant
+from astro_sim.protocols.pulses import DistanceSweep
+from astro_sim.protocols.trains import Train
+from astro_sim.simulation.run import simulate
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import pytest
 from brian2 import ms, second
 from scipy.integrate import solve_ivp
 
-from astro_sim.macro import MACRO, CycledInput, MacroParameters, layout, simulate_macro
-from astro_sim.naam import NAAM, corrupt, energy, recall, simulate_naam, tutorial_start
-from astro_sim.parameters import variant
-from astro_sim.recording import load_recording, save_recording
+from astro_sim.parameters.variants import variant
+from astro_sim.rate_networks.macro import MACRO, CycledInput, MacroParameters, layout, simulate_macro
+from astro_sim.rate_networks.naam import NAAM, corrupt, energy, recall, simulate_naam, tutorial_start
+from astro_sim.simulation.recording import load_recording, save_recording
 
 
 def change(**changes) -> MacroParameters:

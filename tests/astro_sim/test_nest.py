@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from brian2 import ms, umolar
 
-from astro_sim.drive import Protocol, Spikes
-from astro_sim.models import InwardCurrent
-from astro_sim.parameters import NEST
-from astro_sim.rates import micromolar_seconds
-from astro_sim.simulation import simulate
+from astro_sim.dynamics.vector_fields import micromolar_seconds
+from astro_sim.models.astrocytes import InwardCurrent
+from astro_sim.parameters.presets import NEST
+from astro_sim.protocols.protocol import Protocol, Spikes
+from astro_sim.simulation.run import simulate
 
 nest = pytest.importorskip("nest", reason="NEST is not installed; it comes with the extra `nest`")
 STEP_MS, DELAY_MS, DURATION_MS, WEIGHT = 0.1, 1.0, 1300.0, 300.0

@@ -8,7 +8,7 @@ import reference as ref
 from brian2 import Quantity, mmolar, second, umolar
 
 import astro_sim
-from astro_sim.parameters import (
+from astro_sim.parameters.presets import (
     AM,
     BOOK,
     FM,
@@ -22,13 +22,11 @@ from astro_sim.parameters import (
     RELEASE,
     RELEASE_DEPRESSING,
     RELEASE_FACILITATING,
-    CalciumParameters,
-    CouplingParameters,
     get_plasticity,
     get_preset,
-    variant,
 )
-from astro_sim.tables import meanings
+from astro_sim.parameters.tables import CalciumParameters, CouplingParameters, meanings
+from astro_sim.parameters.variants import variant
 
 
 def numbers(*tables) -> dict[str, float]:

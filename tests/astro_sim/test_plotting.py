@@ -12,15 +12,19 @@ import xarray as xr
 from matplotlib.colors import to_hex
 from matplotlib.testing.compare import compare_images
 
-from astro_sim import figures, plotting
-from astro_sim.curves import Axis, fit_curve, write_curve
-from astro_sim.cycles import Cycles
-from astro_sim.drive import Spikes
-from astro_sim.dynamics import BifurcationDiagram, BifurcationPoint, fixed_points, nullclines
-from astro_sim.parameters import FM
-from astro_sim.protocols import CycledPairing, DistanceSweep, Releases
-from astro_sim.rates import li_rinzel
-from astro_sim.style import STYLE
+from astro_sim.curves import plotting
+from astro_sim.curves.fit import fit_curve
+from astro_sim.curves.format import Axis, write_curve
+from astro_sim.curves.plotting import STYLE
+from astro_sim.dynamics.bifurcations import BifurcationDiagram, BifurcationPoint
+from astro_sim.dynamics.fixed_points import fixed_points, nullclines
+from astro_sim.dynamics.limit_cycles import Cycles
+from astro_sim.dynamics.vector_fields import li_rinzel
+from astro_sim.figures import pages, plots
+from astro_sim.parameters.presets import FM
+from astro_sim.protocols.pairing import CycledPairing
+from astro_sim.protocols.protocol import Spikes
+from astro_sim.protocols.pulses import DistanceSweep, Releases
 
 PICTURES = Path(__file__).with_name("pictures")
 ORIGIN = {"kind": "measurement", "command": "c", "source": "s", "versions": {}}
@@ -72,24 +76,24 @@ def diagram():
 
 def draw_nullclines(ax=None):
     system = li_rinzel(FM.calcium, 0.5)
-    return plotting.plot_nullclines(nullclines(FM.calcium, 0.5), fixed_points=fixed_points(system), ax=ax)
+    return plots.plot_nullclines(nullclines(FM.calcium, 0.5), fixed_points=fixed_points(system), ax=ax)
 
 
 # --- what is shown ---------------------------------------------------------------------------------------------------
 
 
 def test_course_has_units_mean_and_band(recording):
-    ax = plotting.plot_course(recording, "C")
+    ax = plots.plot_course(recording, "C")
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("time (s)", "$C$ (µM)")
     assert ax.lines[0].get_ydata() == pytest.approx(recording["C"].mean("astrocyte").values)
     assert len(ax.collections) == 1
-    every = plotting.plot_course(recording, "C", members=9)
+    every = plots.plot_course(recording, "C", members=9)
     assert len(every.lines) == 9 and not every.collections
 
 
 def test_given_axes_are_used_and_line_style_is_passed(recording):
     _, ax = plt.subplots()
-    assert plotting.plot_course(recording.isel(astrocyte=[0]), "C", ax=ax, color="red", linewidth=3) is ax
+    assert plots.plot_course(recording.isel(astrocyte=[0]), "C", ax=ax, color="red", linewidth=3) is ax
     assert ax.lines[0].get_color() == "red" and ax.lines[0].get_linewidth() == 3
 
 
@@ -100,7 +104,9 @@ def test_curve_shows_data_law_and_band(ltp, tmp_path):
     x = ax.lines[0].get_xdata()
     assert ax.lines[0].get_ydata() == pytest.approx(ltp(x))
     write_curve(ltp, tmp_path / "ltp.toml")
-    with pytest.raises(TypeError, match=r"curve must be an astro_sim.curves.Curve or a path, got builtins.dict; give"):
+    with pytest.raises(
+        TypeError, match=r"curve must be an astro_sim.curves.format.Curve or a path, got builtins.dict; give"
+    ):
         plotting.plot_curve({})
     from_file = plotting.plot_curve(tmp_path / "ltp.toml")
     assert from_file.lines[0].get_ydata() == pytest.approx(ax.lines[0].get_ydata())
@@ -127,7 +133,7 @@ def test_band_is_the_delta_method(ltp):
 
 
 def test_retention_shares_sum_to_one(ltp):
-    ax = plotting.plot_retention(ltp, totals=(2, 6))
+    ax = plots.plot_retention(ltp, totals=(2, 6))
     for line, total in zip(ax.lines, (2, 6), strict=True):
         assert len(line.get_ydata()) == total and np.sum(line.get_ydata()) == pytest.approx(1)
     assert ax.lines[1].get_ydata()[0] == pytest.approx(ltp(50.0) / ltp(300.0))
@@ -141,26 +147,26 @@ def test_nullclines_mark_stable_points_filled():
 
 
 def test_bifurcation_diagram_names_what_it_shows(diagram):
-    ax = plotting.plot_bifurcation_diagram(diagram)
+    ax = plots.plot_bifurcation_diagram(diagram)
     names = {text.get_text() for text in ax.get_legend().get_texts()}
     assert {"fixed point", "unstable point", "unstable cycle", "Hopf", "fold of cycles", "hysteresis"} <= names
     assert "saddle-node" not in names and ax.get_xlabel() == "$I$ (µM)"
-    periods = plotting.plot_periods(diagram)
+    periods = plots.plot_periods(diagram)
     assert periods.lines[0].get_ydata().tolist() == [10, 9]
 
 
 def test_response_and_spread(recording, power_law):
     responses = power_law(np.geomspace(0.1, 20, 5))[:, None] * [0.9, 1.0, 1.1]
-    ax = plotting.plot_response(np.geomspace(0.1, 20, 5), responses, curve=power_law, ylabel="mean $C$ (µM)")
+    ax = plots.plot_response(np.geomspace(0.1, 20, 5), responses, curve=power_law, ylabel="mean $C$ (µM)")
     assert ax.get_xlabel() == "presynaptic rate (Hz)" and len(ax.get_legend().get_texts()) == 2
-    ax = plotting.plot_spread(recording, "C")
+    ax = plots.plot_spread(recording, "C")
     bar = ax.figure.axes[1]
     assert bar.get_ylabel() == "$C$ (µM)" and ax.get_ylabel() == "astrocyte"
 
 
 def test_accumulation_marks_cycle_ends(recording):
     recording.attrs.update(cycle_s=10.0, n_cycles=5)
-    ax = plotting.plot_accumulation(recording, "C")
+    ax = plots.plot_accumulation(recording, "C")
     assert ax.lines[1].get_xdata().tolist() == [0, 10, 20, 30, 40, 50]
 
 
@@ -171,7 +177,7 @@ def test_protocols_draw_themselves():
     assert Releases(n_releases=3).plot().get_legend().get_texts()[0].get_text() == "gliotransmitter"
     (bar,) = DistanceSweep(sources=(2,)).plot(n=5).patches
     assert bar.get_width() == 20
-    raster = plotting.plot_raster(Spikes(np.array([0, 1, 1]), np.array([0.1, 0.2, 0.4])))
+    raster = plots.plot_raster(Spikes(np.array([0, 1, 1]), np.array([0.1, 0.2, 0.4])))
     assert len(raster.collections[0].get_segments()) == 3
 
 
@@ -186,13 +192,13 @@ def test_colours_are_okabe_ito():
 
 def test_the_users_style_is_left_alone(recording):
     before = dict(mpl.rcParams)
-    plotting.plot_course(recording, "C")
+    plots.plot_course(recording, "C")
     assert dict(mpl.rcParams) == before
 
 
 def test_files_are_the_same_every_time(recording, tmp_path):
     for folder in ("a", "b"):
-        svg, png = plotting.save_figure(plotting.plot_course(recording, "C").figure, tmp_path / folder / "course")
+        svg, png = plots.save_figure(plots.plot_course(recording, "C").figure, tmp_path / folder / "course")
         assert svg.suffix == ".svg" and png.suffix == ".png"
     for name in ("course.svg", "course.png"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -200,13 +206,13 @@ def test_files_are_the_same_every_time(recording, tmp_path):
 
 
 def test_imports_no_simulator():
-    code = "import sys, astro_sim.plotting; sys.exit('brian2' in sys.modules)"
+    code = "import sys, astro_sim.figures.plots; sys.exit('brian2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_unknown_variable(recording):
     with pytest.raises(ValueError, match=r"name must be one of \['C'\], got 'rho'"):
-        plotting.plot_course(recording, "rho")
+        plots.plot_course(recording, "rho")
 
 
 @pytest.mark.parametrize("beside", [(), ("ltp_alpha0", "stp_calcium_full")])
@@ -214,8 +220,8 @@ def test_a_formula_is_the_title_of_a_single_curve_only(beside, ltp, power_law, t
     for name in ("ltp", "stp_calcium", *beside):
         write_curve(ltp if name.startswith("ltp") else power_law, tmp_path / "curves" / f"{name}.toml")
     drawn = []
-    monkeypatch.setattr(figures, "save_figure", lambda figure, *_: drawn.append(figure) or (None, None))
-    figures.draw_figures(tmp_path)
+    monkeypatch.setattr(pages, "save_figure", lambda figure, *_: drawn.append(figure) or (None, None))
+    pages.draw_figures(tmp_path)
     assert [bool(figure.axes[0].get_title()) for figure in drawn] == [not beside] * 2
 
 
@@ -226,12 +232,12 @@ def test_a_formula_is_the_title_of_a_single_curve_only(beside, ltp, power_law, t
 def test_picture(name, recording, ltp, power_law, diagram, tmp_path):
     """To renew a picture after a wanted change, copy it from the folder that the failure names, and look at it."""
     draw = {
-        "course": lambda: plotting.plot_course(recording, "C", members=3),
+        "course": lambda: plots.plot_course(recording, "C", members=3),
         "nullclines": draw_nullclines,
-        "bifurcations": lambda: plotting.plot_bifurcation_diagram(diagram),
+        "bifurcations": lambda: plots.plot_bifurcation_diagram(diagram),
         "curve": lambda: plotting.plot_curve(power_law, log="xy"),
-        "retention": lambda: plotting.plot_retention(ltp),
-        "spread": lambda: plotting.plot_spread(recording, "C"),
+        "retention": lambda: plots.plot_retention(ltp),
+        "spread": lambda: plots.plot_spread(recording, "C"),
     }
-    _, drawn = plotting.save_figure(draw[name]().figure, tmp_path / name)
+    _, drawn = plots.save_figure(draw[name]().figure, tmp_path / name)
     assert compare_images(str(PICTURES / f"{name}.png"), str(drawn), tol=8) is None

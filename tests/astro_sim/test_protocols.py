@@ -6,28 +6,18 @@ import numpy as np
 import pytest
 from brian2 import Hz, ms, second, umolar
 
-from astro_sim.building import on_grid
-from astro_sim.drive import Spikes, spike_times
-from astro_sim.protocols import (
-    AstrocyteResponse,
-    BiasPulse,
+from astro_sim.protocols.pairing import (
     ContinuousPairing,
     CycledPairing,
-    DistanceSweep,
-    GammaSweep,
-    PairedPulse,
-    Poisson,
-    Protocol,
-    RateSweep,
-    Recovery,
-    Releases,
     RetentionAfterInduction,
     STDPWindow,
     Tetanus,
     ThetaBurst,
-    Train,
-    log_rates,
 )
+from astro_sim.protocols.protocol import Protocol, Spikes, spike_times
+from astro_sim.protocols.pulses import BiasPulse, DistanceSweep, GammaSweep, Releases
+from astro_sim.protocols.trains import AstrocyteResponse, PairedPulse, Poisson, RateSweep, Recovery, Train, log_rates
+from astro_sim.simulation.network import on_grid
 
 
 def test_train_recovery_and_paired_pulse():

@@ -5,15 +5,17 @@ import numpy as np
 import pytest
 from brian2 import Hz, second
 
-from astro_sim import constants, sensitivity
-from astro_sim.constants import CONSTANTS, Constant, Repeated, relaxation_rates, scaled
-from astro_sim.experiments import LTPExperiment
-from astro_sim.models import TripartiteSynapses
-from astro_sim.overrides import symbols
-from astro_sim.parameters import FM, GLIOTRANSMISSION, PLASTICITY, RELEASE
-from astro_sim.protocols import CycledPairing, RateSweep
-from astro_sim.sensitivity import analyse, plot_sensitivity, to_markdown, write_sensitivity
-from astro_sim.simulation import simulate
+from astro_sim.derivations import network_constants as constants
+from astro_sim.derivations import sensitivity
+from astro_sim.derivations.ltp import LTPExperiment
+from astro_sim.derivations.network_constants import CONSTANTS, Constant, Repeated, relaxation_rates
+from astro_sim.derivations.sensitivity import analyse, plot_sensitivity, to_markdown, write_sensitivity
+from astro_sim.models.synapses import TripartiteSynapses
+from astro_sim.parameters.presets import FM, GLIOTRANSMISSION, PLASTICITY, RELEASE
+from astro_sim.parameters.variants import scaled, symbols
+from astro_sim.protocols.pairing import CycledPairing
+from astro_sim.protocols.trains import RateSweep
+from astro_sim.simulation.run import simulate
 
 
 def power_law(factors, seed=0, target="auto"):

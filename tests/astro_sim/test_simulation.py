@@ -11,15 +11,11 @@ import reference as ref
 from brian2 import Hz, mmolar, ms, pA, second, umolar
 from brian2.utils.logger import catch_logs
 
-from astro_sim.models import (
-    AstrocyteNetwork,
-    ChI,
-    GChI,
-    InwardCurrent,
-    LiRinzel,
-    TripartiteSynapses,
-)
-from astro_sim.parameters import (
+from astro_sim.dynamics.vector_fields import calcium_rates, ip3_rate, micromolar_seconds
+from astro_sim.models.astrocytes import AstrocyteNetwork, ChI, GChI, InwardCurrent, LiRinzel
+from astro_sim.models.synapses import TripartiteSynapses
+from astro_sim.models.topology import chain, edge_list, grid, ring
+from astro_sim.parameters.presets import (
     AM,
     BOOK,
     FM,
@@ -31,27 +27,14 @@ from astro_sim.parameters import (
     RECTIFYING,
     RELEASE,
     get_preset,
-    variant,
 )
-from astro_sim.protocols import (
-    BiasPulse,
-    ContinuousPairing,
-    CycledPairing,
-    DistanceSweep,
-    GammaSweep,
-    PairedPulse,
-    Poisson,
-    RateSweep,
-    Releases,
-    Tetanus,
-    Train,
-    log_rates,
-)
-from astro_sim.rates import calcium_rates, ip3_rate, micromolar_seconds
-from astro_sim.recording import RecordingFileError
-from astro_sim.settings import check_settings
-from astro_sim.simulation import load_recording, save_recording, simulate
-from astro_sim.topology import chain, edge_list, grid, ring
+from astro_sim.parameters.variants import variant
+from astro_sim.protocols.pairing import ContinuousPairing, CycledPairing, Tetanus
+from astro_sim.protocols.pulses import BiasPulse, DistanceSweep, GammaSweep, Releases
+from astro_sim.protocols.trains import PairedPulse, Poisson, RateSweep, Train, log_rates
+from astro_sim.simulation.arguments import check_settings
+from astro_sim.simulation.recording import RecordingFileError, load_recording, save_recording
+from astro_sim.simulation.run import simulate
 
 STP = TripartiteSynapses(astrocyte=None, gliotransmission=None, plasticity=None, release=RELEASE)
 NOISELESS = variant(PLASTICITY["DP"], source="this study", sigma=0)
@@ -854,7 +837,7 @@ def test_a_refused_run_leaves_no_warning_of_brian_behind():
 
 
 def test_no_compiler_falls_back_to_numpy(monkeypatch, caplog):
-    monkeypatch.setattr("astro_sim.simulation.shutil.which", lambda program: None)
+    monkeypatch.setattr("astro_sim.simulation.run.shutil.which", lambda program: None)
     recording = simulate(ChI(astrocyte=AM), duration=1 * second)
     assert recording.attrs["target"] == "numpy"
     assert "no C++ compiler" in caplog.text

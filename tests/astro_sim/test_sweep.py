@@ -15,14 +15,19 @@ from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astro_sim import sweep as sweep_module
-from astro_sim.batches import arguments, at
-from astro_sim.models import AstrocyteNetwork, ChI, TripartiteSynapses
-from astro_sim.parameters import AM, FM
-from astro_sim.protocols import BiasPulse, Poisson
-from astro_sim.simulation import simulate
-from astro_sim.sweep import Sweep, load_sweep, manifest, run_sweep
-from astro_sim.topology import chain
+from astro_sim.models.astrocytes import AstrocyteNetwork, ChI
+from astro_sim.models.synapses import TripartiteSynapses
+from astro_sim.models.topology import chain
+from astro_sim.parameters.presets import AM, FM
+from astro_sim.protocols.pulses import BiasPulse
+from astro_sim.protocols.trains import Poisson
+from astro_sim.simulation.run import simulate
+from astro_sim.sweeps import conditions
+from astro_sim.sweeps import sweep as sweep_module
+from astro_sim.sweeps.conditions import arguments, at
+from astro_sim.sweeps.folder import manifest
+from astro_sim.sweeps.run import load_sweep, run_sweep
+from astro_sim.sweeps.sweep import Sweep
 
 
 def small(**changes) -> Sweep:
@@ -197,7 +202,7 @@ def test_a_protocol_too_large_for_one_run_is_cut_too():
 @pytest.mark.slow
 def test_a_failed_sweep_resumes_where_it_stopped(tmp_path, monkeypatch, whole):
     sweep, runs = small(elements_per_run=2), []
-    original = sweep_module.split
+    original = conditions.split
 
     def breaking(sweep, batch, recording):
         runs.append(batch.index)
@@ -225,8 +230,8 @@ def test_a_failed_sweep_resumes_where_it_stopped(tmp_path, monkeypatch, whole):
 KILLED = """
 import sys
 from brian2 import ms, second, umolar
-from astro_sim.models import ChI
-from astro_sim.sweep import Sweep, run_sweep
+from astro_sim.models.astrocytes import ChI
+from astro_sim.sweeps.sweep import Sweep, run_sweep
 import numpy as np
 
 if __name__ == "__main__":
@@ -328,7 +333,10 @@ def test_what_cannot_be_swept(changes, message):
 
 @pytest.mark.parametrize("changes", [{"model": None}, {"protocol": None}])
 def test_what_is_no_model_or_protocol_is_refused(changes):
-    with pytest.raises(TypeError, match=r"model and protocol must be of astro_sim.models and astro_sim.protocols, got"):
+    with pytest.raises(
+        TypeError,
+        match=r"model and protocol must be of astro_sim.models.astrocytes and astro_sim.protocols.trains, got",
+    ):
         small(**changes)
 
 

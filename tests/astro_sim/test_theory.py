@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from astro_sim import theory
-from astro_sim.parameters import FM, GLIOTRANSMISSION, PLASTICITY, RECTIFYING, RELEASE, THIS_STUDY, variant
+from astro_sim.dynamics import closed_forms as theory
+from astro_sim.parameters.presets import FM, GLIOTRANSMISSION, PLASTICITY, RECTIFYING, RELEASE
+from astro_sim.parameters.tables import THIS_STUDY
+from astro_sim.parameters.variants import variant
 
 PROBABILITY = st.floats(0.02, 0.98)
 

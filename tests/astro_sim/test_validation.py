@@ -10,8 +10,8 @@ import pytest
 import reference as ref
 from scipy.optimize import curve_fit
 
-from astro_sim import theory, validation
-from astro_sim.parameters import (
+from astro_sim.dynamics import closed_forms as theory
+from astro_sim.parameters.presets import (
     FM,
     GLIOTRANSMISSION,
     GLIOTRANSMISSION_BOOK,
@@ -20,10 +20,11 @@ from astro_sim.parameters import (
     RELEASE,
     RELEASE_DEPRESSING,
     RELEASE_FACILITATING,
-    THIS_STUDY,
-    variant,
 )
-from astro_sim.validation import Check, Target, Validation, load_targets, measure, validate, write_validation
+from astro_sim.parameters.tables import THIS_STUDY
+from astro_sim.parameters.variants import variant
+from astro_sim.validation import targets as validation
+from astro_sim.validation.targets import Check, Target, Validation, load_targets, measure, validate, write_validation
 
 QUICK = "V1 V2 V3 V5 V6 V7 V8 V9 V10 V12 V13 V14 V16 V22 V23 V30".split()
 TARGETS = load_targets()

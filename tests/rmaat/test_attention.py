@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from rmaat.attention import AstromorphicAttention, SoftmaxAttention, phi
-from rmaat.scans import causal_product, decay_scan, distance_filter, position_kernel
+from rmaat.layers.attention import AstromorphicAttention, phi
+from rmaat.layers.scans import causal_product, decay_scan, distance_filter, position_kernel
+from rmaat.layers.softmax import SoftmaxAttention
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -6,15 +6,8 @@ import pytest
 import torch
 
 from rmaat import RMAAT, ModelConfig
-from rmaat.baselines import (
-    NAMES,
-    UNSEGMENTED,
-    StateSpaceLayer,
-    build_model,
-    count_parameters,
-    match_parameters,
-    model_config,
-)
+from rmaat.layers.state_space import StateSpaceLayer
+from rmaat.models.zoo import NAMES, UNSEGMENTED, build_model, count_parameters, match_parameters, model_config
 
 SMALL = {"vocab_size": 11, "n_classes": 3, "d_model": 12, "n_heads": 2, "d_ff": 20, "segment_len": 6, "n_memory": 3}
 RECURRENT = [name for name in NAMES if name not in UNSEGMENTED]

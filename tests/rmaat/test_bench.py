@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from rmaat import bench, tables
-from rmaat.bench import AttentionBench, ReplayBench, SpeedBench
-from rmaat.measure import SavedBytes, interleaved, peak_bytes
+from rmaat.experiments import bench
+from rmaat.experiments.bench import AttentionBench, ReplayBench, SpeedBench
+from rmaat.experiments.timing import SavedBytes, interleaved, peak_bytes
 
 SMALL = {"repeats": 3, "warmup": 1, "d_model": 8, "n_heads": 2, "n_layers": 1, "n_memory": 2, "batch_size": 2}
 
@@ -88,7 +88,7 @@ def test_speed_matches_parameters_and_its_table_is_complete():
     rows = bench.bench_speed(config)
     sizes = [row["parameters"] for row in rows]
     assert max(sizes) < 1.1 * min(sizes)
-    text = tables.bench_table(rows)
+    text = bench.bench_table(rows)
     assert text.count("\n| ") == 4 and "time as a ratio to softmax" in text and "load average" in text
     assert json.loads(json.dumps(rows)) == rows
 

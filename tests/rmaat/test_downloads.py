@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rmaat.tasks import TaskError, downloads, official
-from rmaat.tasks.downloads import find
-from rmaat.tasks.official import check
+from rmaat.tasks import TaskError
+from rmaat.tasks.lra import check as official
+from rmaat.tasks.lra import downloads
+from rmaat.tasks.lra.check import check
+from rmaat.tasks.lra.downloads import find
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def test_two_processes_unpack_at_once(archive, monkeypatch):
 KILLED = """
 import os, sys, tarfile
 from pathlib import Path
-from rmaat.tasks.downloads import find
+from rmaat.tasks.lra.downloads import find
 
 def extractall(self, staging, **options):
     (Path(staging) / "half").write_text("")

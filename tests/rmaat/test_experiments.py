@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from rmaat import tables
-from rmaat.baselines import NAMES, build_model, count_parameters
 from rmaat.config import ModelConfig
-from rmaat.experiments import ExperimentConfig, carry_out, run_experiments
-from rmaat.recipes import load_recipe
-from rmaat.results import load_results, render_experiments
-from rmaat.studies import VARIANTS, Variant
+from rmaat.experiments import results
+from rmaat.experiments.arena import ExperimentConfig, carry_out, run_experiments
+from rmaat.experiments.results import load_results, render_experiments
+from rmaat.experiments.variants import VARIANTS, Variant
+from rmaat.models.zoo import NAMES, build_model, count_parameters
+from rmaat.training.config import load_recipe
 
 RECIPES = Path(__file__).parents[2] / "benchmarks" / "lra"
 SEGMENTS = {"listops": 8, "text": 8, "retrieval": 8, "image": 2, "pathfinder32": 4}  # of a document, for retrieval
@@ -53,7 +53,7 @@ def config(tmp_path, curves):
 
 @pytest.fixture
 def in_process(monkeypatch):
-    monkeypatch.setattr("rmaat.experiments._in_fresh_process", carry_out)
+    monkeypatch.setattr("rmaat.experiments.arena._in_fresh_process", carry_out)
 
 
 def test_every_task_has_a_recipe_for_every_model():
@@ -289,7 +289,7 @@ def result(model, accuracy, seed=0, task="listops", **more):
 
 
 def test_tables_show_mean_and_spread_beside_the_published_numbers():
-    text = tables.accuracy_tables([result("rmaat", 0.4), result("rmaat", 0.5, 1), result("rmt", 0.3)])
+    text = results.accuracy_tables([result("rmaat", 0.4), result("rmaat", 0.5, 1), result("rmt", 0.3)])
     assert "| rmaat | 45.0 ± 7.1 | 2 | 100 | 1,000 | 10 | 2 to 8 | 0.500 | 1 | cpu |" in text
     assert "| rmt | 30.0 | 1 |" in text and "| *always the commonest class* | 17.0 |" in text
     for name, value in (("S5", "62.15"), ("Mega", "63.14"), ("RMAAT", "38.9")):
@@ -298,17 +298,17 @@ def test_tables_show_mean_and_spread_beside_the_published_numbers():
 
 
 def test_tables_of_other_tasks_have_no_published_numbers():
-    assert "published" not in tables.accuracy_tables([result("rmaat", 0.4, task="digits")])
-    assert tables.published_of("digits") == {} and tables.published_of("listops")["S5"] == pytest.approx(0.6215)
+    assert "published" not in results.accuracy_tables([result("rmaat", 0.4, task="digits")])
+    assert results.published_of("digits") == {} and results.published_of("listops")["S5"] == pytest.approx(0.6215)
 
 
 def test_variants_stand_in_a_table_of_their_own_beside_their_model():
     found = [result("rmaat", 0.4), result("rmt", 0.3), result("rmaat", 0.5, variant="no-P")]
-    models, variants = tables.accuracy_tables(found).split("### Variants of rmaat on listops")
+    models, variants = results.accuracy_tables(found).split("### Variants of rmaat on listops")
     assert "no-P" not in models and "| rmt |" in models and "published" in models
     assert variants.index("| rmaat (no-P) | 50.0") < variants.index("| rmaat | 40.0") and "rmt" not in variants
-    assert "Variants" not in tables.accuracy_tables(found[:2])
-    assert tables.accuracy_tables(found[2:]).count("| rmaat (no-P) |") == 1
+    assert "Variants" not in results.accuracy_tables(found[:2])
+    assert results.accuracy_tables(found[2:]).count("| rmaat (no-P) |") == 1
 
 
 def test_unmatched_models_stand_in_a_table_and_a_chart_of_their_own(tmp_path, monkeypatch):
@@ -319,7 +319,7 @@ def test_unmatched_models_stand_in_a_table_and_a_chart_of_their_own(tmp_path, mo
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(each))
     charts = []
-    monkeypatch.setattr("rmaat.plotting.plot_accuracy", lambda bars, published, *_, ax: charts.append([*bars]))
+    monkeypatch.setattr("rmaat.report.plots.plot_accuracy", lambda bars, published, *_, ax: charts.append([*bars]))
     text = render_experiments(tmp_path).read_text()
     plain, unmatched = text.split("### Unmatched d_ff on listops")
     unmatched, variants = unmatched.split("### Variants of rmaat on listops")
@@ -330,20 +330,20 @@ def test_unmatched_models_stand_in_a_table_and_a_chart_of_their_own(tmp_path, mo
 
 def test_seeds_with_different_settings_are_marked():
     other = result("rmaat", 0.5, 1, settings={"seed": 1, "lr": 2e-3})
-    assert "rmaat †" in tables.accuracy_tables([result("rmaat", 0.4), other])
-    assert "†" not in tables.accuracy_tables([result("rmaat", 0.4), result("rmaat", 0.5, 1)])
+    assert "rmaat †" in results.accuracy_tables([result("rmaat", 0.4), other])
+    assert "†" not in results.accuracy_tables([result("rmaat", 0.4), result("rmaat", 0.5, 1)])
 
 
 def test_published_numbers_have_sources_and_are_per_cent():
-    entries = tables.load_published()
+    entries = results.load_published()
     assert len({entry["name"] for entry in entries}) == len(entries) and {"S5", "Mega"} <= {e["name"] for e in entries}
     for entry in entries:
         assert entry["source"] and all(10 < value < 100 for value in entry["accuracy"].values())
 
 
 def test_the_published_table_ranks_all_models_by_the_mean_of_five_tasks():
-    lines = tables.published_table().splitlines()
-    assert len(lines) == 2 + len(tables.load_published())
+    lines = results.published_table().splitlines()
+    assert len(lines) == 2 + len(results.load_published())
     place = {name: k for k, line in enumerate(lines) for name in ("S5", "Mega", "RMAAT", "RMT") if f"*{name}*" in line}
     assert place["Mega"] < place["S5"] < place["RMAAT"] < place["RMT"]
     assert "| 62.15 | 89.31 | 91.4 | 88.0 | 95.33 | 85.2 |" in lines[place["S5"]]
@@ -356,7 +356,7 @@ def test_a_variant_scales_integers_to_integers():
 KILLED_RUNNER = """
 import multiprocessing, os, time
 from concurrent.futures import ProcessPoolExecutor
-from rmaat.experiments import end_with_parent
+from rmaat.experiments.arena import end_with_parent
 
 if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")

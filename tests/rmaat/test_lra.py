@@ -13,11 +13,11 @@ from PIL import Image
 
 from rmaat.__main__ import main
 from rmaat.tasks import TaskError, load_task
-from rmaat.tasks.downloads import unpack
 from rmaat.tasks.images import to_grey
-from rmaat.tasks.lra import read_listops_file, write_listops
-from rmaat.tasks.official import check
-from rmaat.tasks.pathfinder import LRA, Pathfinder, write_release
+from rmaat.tasks.lra.check import check
+from rmaat.tasks.lra.downloads import unpack
+from rmaat.tasks.lra.release import read_listops_file, write_listops
+from rmaat.tasks.pathfinder.task import LRA, Pathfinder, write_release
 
 ROW = "( ( ( ( [MAX 2 ) 9 ) ( ( ( [MIN 4 ) 7 ) ] ) ) ] )"
 

@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from rmaat import load_curves, retention_factors
 from rmaat.curves import CurveFileError
-from rmaat.memory import (
-    AttendUpdate,
-    GatedUpdate,
+from rmaat.memory.retention import (
     Retention,
     consolidate_weights,
     population_rates,
@@ -21,8 +19,8 @@ from rmaat.memory import (
     relaxation_rate,
     retention_rise,
     segment_weights,
-    update,
 )
+from rmaat.memory.update import AttendUpdate, GatedUpdate, update
 
 
 @pytest.fixture(scope="session")

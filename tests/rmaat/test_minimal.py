@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from rmaat import RMAAT, ModelConfig
-from rmaat.minimal import MinimalRMAAT, distance_filter, replay_backward
-from rmaat.scans import position_kernel
+from rmaat.layers.scans import position_kernel
+from rmaat.models.minimal import MinimalRMAAT, distance_filter, replay_backward
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -68,7 +68,7 @@ def test_doubling_scan_is_the_kernel(n):
 
 def test_the_file_stands_alone():
     """It imports torch and nothing of this project."""
-    import rmaat.minimal as module
+    import rmaat.models.minimal as module
 
     with open(module.__file__) as file:
         lines = [line for line in file if line.startswith(("import ", "from "))]

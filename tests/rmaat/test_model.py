@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from rmaat import RMAAT, ModelConfig, load_curves, retention_factors
-from rmaat.block import Dropout
-from rmaat.memory import relax_weights
+from rmaat.layers.block import Dropout
+from rmaat.memory.retention import relax_weights
 
 SMALL = {"vocab_size": 11, "n_classes": 3, "d_model": 12, "n_heads": 2, "d_ff": 20, "segment_len": 6, "n_memory": 3}
 T_FREE = ["relax", "consolidate", "replace", "gated", "attend"]
@@ -428,7 +428,7 @@ def test_memory_keeps_its_size_over_many_segments(build):
 
 
 def test_packaged_curves_are_the_default(curves, monkeypatch):
-    monkeypatch.setattr("rmaat.constants.load_curves", lambda: curves)
+    monkeypatch.setattr("rmaat.curves.load_curves", lambda: curves)
     assert RMAAT(ModelConfig(**SMALL)).constants.curves == {
         name: curves[name] for name in ("stp_calcium", "stp_spatial", "ltp_population")
     }

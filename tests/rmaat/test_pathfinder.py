@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from rmaat.tasks import TaskError, load_task
-from rmaat.tasks.dashes import DashShape, make_stamps
-from rmaat.tasks.pathfinder import LRA, Pathfinder, PathfinderParameters, lra_parameters, write_release
+from rmaat.tasks.pathfinder.dashes import DashShape, make_stamps
+from rmaat.tasks.pathfinder.task import LRA, Pathfinder, PathfinderParameters, lra_parameters, write_release
 
 
 def shape_of(p: PathfinderParameters) -> DashShape:

@@ -1,7 +1,7 @@
 """Pathfinder once more, the plain way: whole-image masks, every dash drawn anew, dilation by SciPy.
 
 Written after the description of drewlinsley/pathfinder's snakes.py and snakes2.py, with nothing shared with
-`rmaat.tasks.contours` but the parameters. About 0.3 s per image of 32 x 32 pixels.
+`rmaat.tasks.pathfinder.contours` but the parameters. About 0.3 s per image of 32 x 32 pixels.
 """
 
 import math
@@ -11,8 +11,8 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy.ndimage import maximum_filter
 
-from rmaat.tasks.dashes import DashShape, make_stamps
-from rmaat.tasks.pathfinder import LRA, Pathfinder
+from rmaat.tasks.pathfinder.dashes import DashShape, make_stamps
+from rmaat.tasks.pathfinder.task import LRA, Pathfinder
 
 
 def resize(fine, shape):

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from rmaat import AstromorphicAttention, retention_factors
-from rmaat.memory import Retention
-from rmaat.plotting import (
+from rmaat.memory.retention import Retention
+from rmaat.report.plots import (
     panels,
     plot_accuracy,
     plot_log,

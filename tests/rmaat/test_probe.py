@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from rmaat import tables
-from rmaat.probe import ProbeCell, accuracy_by_segment, analytic_weights, run_cell
-from rmaat.probe_grid import ProbeConfig, load_cells, run_probe
+from rmaat.experiments import recall_grid
+from rmaat.experiments.recall import ProbeCell, accuracy_by_segment, analytic_weights, run_cell
+from rmaat.experiments.recall_grid import ProbeConfig, load_cells, run_probe
 from rmaat.tasks import TaskError, load_task
 
 TINY = ProbeCell(n_segments=2, stretch=2, segment_len=4, d_model=16, n_layers=1, n_memory=2, steps=3, batch_size=8)
@@ -82,7 +82,7 @@ def test_other_starts_change_training_and_nothing_else(start, curves, monkeypatc
     cell = replace(TINY, steps=20)
     first, other, again = (run_cell(each, curves) for each in (cell, *2 * [replace(cell, start=start)]))
     assert other["memory_rms"] == again["memory_rms"] != first["memory_rms"]
-    monkeypatch.setattr("rmaat.probe.FRESH", 1.0)
+    monkeypatch.setattr("rmaat.experiments.recall.FRESH", 1.0)
     assert run_cell(replace(cell, start=start), curves)["memory_rms"] == first["memory_rms"]
     with pytest.raises(ValueError, match=r"^start must be one of initial, carried, burn_in, got 'late'$"):
         replace(cell, start="late")
@@ -156,7 +156,7 @@ def test_accuracy_is_that_of_the_marked_segment():
     ],
 )
 def test_weights_have_their_closed_form(curves, rule, first, last):
-    from rmaat.baselines import build_model
+    from rmaat.models.zoo import build_model
 
     cell = replace(TINY, rule=rule, retention="single", curve="ltp")
     weights = analytic_weights(build_model("rmaat", cell.network(9, 8), curves), (8, 32))
@@ -183,9 +183,9 @@ def cell_result(train_accuracy, at_t, seed=0, lr=1e-3, **settings):
 def test_not_recalled_stands_only_where_training_stayed_at_chance_at_every_rate():
     low = [0.13, 0.12]
     never = [cell_result(0.13, low, lr=lr) for lr in (1e-3, 2e-3)]
-    assert "not recalled" in tables.probe_table(tables.probe_rows(never))
+    assert "not recalled" in recall_grid.probe_table(recall_grid.probe_rows(never))
     once = [cell_result(0.13, low, lr=1e-3), cell_result(0.9, low, lr=2e-3)]
-    text = tables.probe_table(tables.probe_rows(once))
+    text = recall_grid.probe_table(recall_grid.probe_rows(once))
     assert "not recalled" not in text and "0.12" in text and "0.002 (0.001, 0.002)" in text
 
 
@@ -196,26 +196,28 @@ def test_rows_take_the_rate_that_trains_best_and_the_mean_over_seeds():
         cell_result(0.8, [0.8, 0.8], 1, 2e-3),
         cell_result(1.0, [1.0, 1.0], 0, 4e-3),  # a rate with one seed less does not count
     ]
-    (row,) = tables.probe_rows(cells)
+    (row,) = recall_grid.probe_rows(cells)
     assert row["lr"] == 2e-3 and row["seeds"] == 2 and row["learned"] == 2
     np.testing.assert_allclose(row["at_T"], [0.9, 0.8])
-    table = tables.rates_table([row]).splitlines()
+    table = recall_grid.rates_table([row]).splitlines()
     assert table[0] == "| configuration | lr 0.001 | lr 0.002 | lr 0.004 |"
     assert table[2] == "| relax, single, pre | 0.50, 0.50 | 0.80, 0.80 | 1.00 |"
 
 
 def test_rows_are_ordered_by_their_worst_segment_and_named_by_what_is_unusual():
     cells = [cell_result(1.0, [1.0, 0.2], n_memory=4), cell_result(1.0, [0.6, 0.5], n_memory=8)]
-    names = [row["name"] for row in tables.probe_rows(cells)]
+    names = [row["name"] for row in recall_grid.probe_rows(cells)]
     assert names == ["relax, single, pre, n_memory 8", "relax, single, pre, n_memory 4"]
-    names = [row["name"] for row in tables.probe_rows([*cells, cell_result(1.0, [0.9, 0.9], n_memory=4, curve="mine")])]
+    names = [
+        row["name"] for row in recall_grid.probe_rows([*cells, cell_result(1.0, [0.9, 0.9], n_memory=4, curve="mine")])
+    ]
     assert names == ["relax, single, pre, mine", "relax, single, pre, n_memory 8", "relax, single, pre"]
 
 
 def test_weights_table_shows_ranges_and_missing_schedules():
-    text = tables.weights_table(tables.probe_rows([cell_result(1.0, [1.0, 1.0])]))
+    text = recall_grid.weights_table(recall_grid.probe_rows([cell_result(1.0, [1.0, 1.0])]))
     assert "| relax, single, ltp, 50 s a segment | 0.1 to 0.2 |  | no schedule | 0.3 |  | no schedule |" in text
 
 
 def test_places_are_spread_over_the_segments():
-    assert tables.places(range(32)) == [0, 8, 16, 24, 31]
+    assert recall_grid.places(range(32)) == [0, 8, 16, 24, 31]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rmaat import RMAAT, ModelConfig
-from rmaat.measure import peak_bytes
-from rmaat.replay import replay, run_segments
+from rmaat.experiments.timing import peak_bytes
+from rmaat.memory.replay import replay, run_segments
 
 SMALL = {"vocab_size": 11, "n_classes": 3, "d_model": 8, "n_heads": 2, "n_layers": 1, "d_ff": 12, "segment_len": 5}
 CONSTANTS = {"n_memory": 2, "dropout": 0.25, "alpha": 0.3, "position_scale": 0.1, "relaxation_rate": 0.4}
@@ -123,7 +123,7 @@ def test_cached_memories_are_moved_once(monkeypatch):
         return move
 
     for name in moved:
-        monkeypatch.setattr(f"rmaat.replay.{name}", moving(name))
+        monkeypatch.setattr(f"rmaat.memory.replay.{name}", moving(name))
     replayed, through_time = pair(cached_memories=True, offload=True)
     tokens = draw(2, 5 * 12)
     assert_equal(gradients(replayed, tokens), gradients(through_time, tokens))
@@ -410,7 +410,7 @@ SETUP = f"""
 import dataclasses, os, sys, tempfile, torch
 import torch.distributed as dist, torch.multiprocessing as mp
 from rmaat import RMAAT, ModelConfig
-from rmaat.measure import peak_bytes
+from rmaat.experiments.timing import peak_bytes
 torch.set_default_dtype(torch.float64)
 
 def build(**options):
@@ -543,12 +543,12 @@ for length in (23, 23, 30, 12, 45):
 @pytest.mark.slow
 def test_a_compiled_model_never_goes_on_without_its_graphs():
     code = """
-import copy, pickle, rmaat.model
+import copy, pickle, rmaat.models.rmaat
 model = build(cached_memories=True, backprop="amrb")
 model.compile(backend="eager")
 loss(model, tokens).backward()
 assert pickle.loads(pickle.dumps(model))(tokens).shape == copy.deepcopy(model)(tokens).shape
-rmaat.model.RECOMPILE_LIMIT = 3
+rmaat.models.rmaat.RECOMPILE_LIMIT = 3
 torch._dynamo.reset()
 model.compile(backend="eager")
 try:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from rmaat.segments import State, check_state, check_tokens
+from rmaat.memory.segments import State, check_state, check_tokens
 
 
 @pytest.mark.parametrize("tokens", [np.ones((2, 6), dtype=np.int64), [[1, 2]], None])

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from rmaat import RMAAT, CurveFileError, ModelConfig, retention_factors
-from rmaat.report import report
-from rmaat.trace import trace
+from rmaat.report.page import report
+from rmaat.report.trace import trace
 
 
 @pytest.fixture

@@ -14,13 +14,14 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from rmaat.baselines import NAMES
-from rmaat.config import ModelConfig, TrainConfig
-from rmaat.evaluate import evaluate, load_run, loss_and_hits
+from rmaat.config import ModelConfig
 from rmaat.files import locked
-from rmaat.optimiser import lr_factor, parameter_groups, step_seed
+from rmaat.models.zoo import NAMES
 from rmaat.tasks import IGNORED
-from rmaat.train import train
+from rmaat.training.config import TrainConfig
+from rmaat.training.evaluation import evaluate, load_run, loss_and_hits
+from rmaat.training.optimiser import lr_factor, parameter_groups, step_seed
+from rmaat.training.train import train
 
 NETWORK = ModelConfig(
     vocab_size=2, d_model=16, n_heads=2, n_layers=1, d_ff=16, segment_len=4, n_memory=2, pooling="each", dropout=0.1
@@ -121,7 +122,7 @@ import json, os, signal, sys
 from pathlib import Path
 from torch.optim import AdamW
 from rmaat.config import ModelConfig, TrainConfig
-from rmaat.train import train
+from rmaat.training.train import train
 
 fields = json.loads(sys.argv[1])
 fields |= {name: Path(fields[name]) for name in ("run", "curves")}

@@ -1,0 +1,426 @@
+"""Fit the forms of :mod:`astro_sim.curves.forms` to data with SciPy, and choose among them.
+
+Each form is fitted by generalised least squares on the transformed scale of its parameters (positive ones as
+logarithms, fractions as logits), from data-driven starting values within bounds. What is minimised is
+
+    chi2 = r^T S^-1 r,    r = y - f(x; theta),
+
+where S is the covariance of the data: the ensemble's own when there are enough members (points of one ensemble mean are
+correlated in time), diag(sem^2) otherwise, and an unknown multiple of the identity when no error is known. Then
+
+    BIC = chi2 + k ln n                  (S known)
+    BIC = n ln(chi2 / n) + k ln n        (scale of S unknown)
+
+Parameter covariance is (J^T S^-1 J)^-1, times max(1, chi2 / (n - k)) where S is known, so that a form that does not
+quite fit is not given errors that are too small.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.linalg import cholesky, solve_triangular
+from scipy.optimize import OptimizeResult, least_squares
+from scipy.special import expit, logit
+from scipy.stats import bootstrap, norm, t
+
+from astro_sim.curves.format import (
+    Axis,
+    Curve,
+    six,
+)
+from astro_sim.curves.forms import FORMS, Form
+
+SIMPLER_WITHIN = 2.0  # BIC differences below 2 are "not worth more than a bare mention" (Kass & Raftery 1995)
+
+PRECISION = {"xtol": 1e-10, "ftol": 1e-12, "gtol": 1e-12, "max_nfev": 150}  # far below any standard error
+
+MEMBERS_PER_POINT = 5  # members needed per point before their covariance matrix is trusted
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is fitted: `x` ascending, `y` and `root`, the Cholesky factor of the covariance of `y` (lower triangular).
+
+    `known` says whether that covariance is absolute or known up to a factor only.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    root: np.ndarray
+    known: bool
+
+    def whiten(self, residual: np.ndarray) -> np.ndarray:
+        """Residuals as independent numbers of variance 1 (of equal variance where the scale is unknown)."""
+        return solve_triangular(self.root, residual, lower=True)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One form fitted to one set of data.
+
+    Attributes
+    ----------
+    theta : numpy.ndarray
+        Parameter values, shape ``(k,)``.
+    covariance : numpy.ndarray
+        Shape ``(k, k)``, of `theta`.
+    ci95 : numpy.ndarray
+        Shape ``(k, 2)``: Student's t on the transformed scale, carried back.
+    residuals : numpy.ndarray
+        Whitened, in the order of x.
+    flaw : str
+        Why this fit should not be chosen: a parameter at its bound, or one whose standard error is as large as itself.
+        Empty when nothing speaks against it.
+    """
+
+    form: Form
+    theta: np.ndarray
+    covariance: np.ndarray
+    ci95: np.ndarray
+    residuals: np.ndarray
+    chi2: float
+    bic: float
+    flaw: str
+
+
+class FitError(ValueError):
+    """No form could be fitted; the message says why."""
+
+
+def prepare(x: object, y: object, sem: object = None, ensemble: object = None, correlated: bool = True) -> Data:
+    """Check and sort the data; derive mean and covariance from an ensemble of shape ``(n_members, n_points)``.
+
+    Points at which all members agree exactly (the start of every efficacy) carry no error and are left out.
+    """
+    x = _finite("x", x)
+    if x.min(initial=0.0) < 0:
+        raise ValueError(f"x must be at least 0, got {x.min():g}")
+    if ensemble is not None:
+        return _prepare_ensemble(x, np.asarray(ensemble, dtype=np.float64), correlated)
+    y = _finite("y", y)
+    if x.shape != y.shape:
+        raise ValueError(f"y must have one value per x, got {y.size} for {x.size}")
+    if np.ptp(y) == 0:
+        raise ValueError(f"y must vary with x, got {y[0]:g} at every point; a constant has no course to fit")
+    order = np.argsort(x, kind="stable")
+    sigma = np.ones_like(y) if sem is None else _finite("sem", sem)
+    if sigma.shape != y.shape or not np.all(sigma > 0):
+        raise ValueError(f"sem must hold one positive value per x, got {np.array2string(sigma, threshold=6)}")
+    return Data(x[order], y[order], np.diag(sigma[order]), known=sem is not None)
+
+
+def _prepare_ensemble(x: np.ndarray, ensemble: np.ndarray, correlated: bool) -> Data:
+    if ensemble.ndim != 2 or ensemble.shape[1] != x.size or ensemble.shape[0] < 3:
+        raise ValueError(f"ensemble must have the shape (at least 3 members, {x.size} points), got {ensemble.shape}")
+    if not np.all(np.isfinite(ensemble)):
+        raise ValueError(f"ensemble must be finite, got {int((~np.isfinite(ensemble)).sum())} values that are not")
+    order = np.argsort(x, kind="stable")
+    x, ensemble = x[order], ensemble[:, order]
+    spread = ensemble.std(axis=0, ddof=1)
+    free = spread > 1e-12 * max(spread.max(), 1e-300)
+    x, ensemble, n = x[free], ensemble[:, free], ensemble.shape[0]
+    if x.size < 2:
+        raise ValueError("ensemble must differ between members at two points at least; pass y and sem for exact data")
+    if correlated and n >= MEMBERS_PER_POINT * x.size:
+        covariance = np.cov(ensemble, rowvar=False) / n
+        covariance[np.diag_indices_from(covariance)] *= 1 + 1e-9  # keeps near-duplicates positive definite
+    else:
+        covariance = np.diag(ensemble.var(axis=0, ddof=1) / n)
+    return Data(x, ensemble.mean(axis=0), cholesky(covariance, lower=True), known=True)
+
+
+def _finite(name: str, values: object) -> np.ndarray:
+    array = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    if array.ndim != 1 or array.size == 0 or not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} must be a sequence of finite numbers, got {np.array2string(array, threshold=6)}")
+    return array
+
+
+_TO_FREE = {"log": np.log, "logit": logit, "linear": lambda v: v}
+
+_FROM_FREE = {"log": np.exp, "logit": expit, "linear": lambda u: u}
+
+_SLOPE = {"log": lambda v: v, "logit": lambda v: v * (1 - v), "linear": lambda v: 1.0}  # d(parameter)/d(transformed)
+
+
+def _transform(table: dict[str, Callable], form: Form, values: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):  # a bound of 0 becomes -inf
+        return np.array([table[scale](v) for scale, v in zip(form.scales.values(), values, strict=True)])
+
+
+def fit_form(form: Form, data: Data) -> Fit:
+    """Fit one form; the best of several starting points.
+
+    Raises
+    ------
+    FitError
+        When too few points depend on the parameters or no start converges to finite values.
+    """
+    n, k = data.x.size, len(form.parameters)
+    fixed = form.function(0.0, *np.ones(k)) == 0  # it starts at 0, whatever the parameters
+    distinct = np.unique(data.x[data.x > 0] if fixed else data.x).size
+    if distinct <= k:
+        raise FitError(f"{form.name} must have more points than its {k} parameters, got {distinct} that depend on them")
+    low, high = form.bounds(data.x, data.y)
+    solutions = []
+    for start in _starts(form, data, low, high):
+        solution = _solve(form, data, start, low, high)
+        if solution is not None:
+            solutions.append(solution)
+    if not solutions:
+        raise FitError(f"{form.name} must converge from a starting value, got none of them to")
+    best = min(solutions, key=lambda solution: solution.cost)
+    theta, chi2 = _transform(_FROM_FREE, form, best.x), 2 * best.cost
+    floor = n * (1e-14 * np.abs(data.whiten(data.y)).max()) ** 2  # rounding: data that a form meets exactly
+    bic = (chi2 if data.known else n * np.log(max(chi2, floor) / n)) + k * np.log(n)
+    variance = max(1.0, chi2 / (n - k)) if data.known else max(chi2, floor) / (n - k)
+    free_covariance, flaw = _free_covariance(form, best, variance)
+    slope = _transform(_SLOPE, form, theta)
+    half = t.ppf(0.975, n - k) * np.sqrt(np.diag(free_covariance))
+    with np.errstate(over="ignore"):
+        ci95 = np.stack([_transform(_FROM_FREE, form, best.x + side * half) for side in (-1, 1)], axis=1)
+    near = np.isclose(theta, low, rtol=1e-3, atol=0) | np.isclose(theta, high, rtol=1e-3, atol=0)
+    if not flaw:
+        near |= (low == 0) & (theta < 1e-3)  # nothing is near 0 relative to it
+    if near.any():
+        flaw = f"{', '.join(np.array(form.parameters)[near])} at the bound"
+    return Fit(form, theta, free_covariance * np.outer(slope, slope), ci95, -best.fun, chi2, float(bic), flaw)
+
+
+def _starts(form: Form, data: Data, low: np.ndarray, high: np.ndarray) -> Iterable[np.ndarray]:
+    """The data-driven guess, and where a form has more than two parameters also faster and slower variants of it."""
+    guess = np.array(form.guess(data.x, data.y), dtype=np.float64)
+    factors = (1.0,) if guess.size == 2 else (1.0, 0.2, 5.0)
+    timelike = np.array([name.split("_")[0] in ("tau", "half") for name in form.parameters])
+    return np.clip(np.where(timelike, guess * np.array(factors)[:, None], guess), low, high)
+
+
+def _solve(form: Form, data: Data, start: np.ndarray, low: np.ndarray, high: np.ndarray) -> OptimizeResult | None:
+    """One run of ``scipy.optimize.least_squares`` on the transformed scale, None when it meets no finite value."""
+    far = 1e9 * max(np.abs(data.y).max(), 1e-300)  # keeps the squares of hopeless trial steps finite
+
+    def residual(free: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore", invalid="ignore"):
+            r = form.function(data.x, *_transform(_FROM_FREE, form, free)) - data.y
+        return data.whiten(np.clip(np.nan_to_num(r, nan=far), -far, far))
+
+    bounds = (_transform(_TO_FREE, form, low), _transform(_TO_FREE, form, high))
+    start = np.clip(_transform(_TO_FREE, form, start), bounds[0] + 1e-9, bounds[1] - 1e-9)  # strictly inside
+    solution = least_squares(residual, start, bounds=bounds, x_scale="jac", **PRECISION)
+    return solution if np.isfinite(solution.cost) else None
+
+
+def _free_covariance(form: Form, solution: OptimizeResult, variance: float) -> tuple[np.ndarray, str]:
+    """Covariance on the transformed scale from the Jacobian, and a flaw where the data leave a direction open."""
+    _, singular, rows = np.linalg.svd(solution.jac, full_matrices=False)
+    kept = np.maximum(singular, 1e-10 * singular[0] or 1e-100)  # 0 where an amplitude at its bound is lost in rounding
+    covariance = (rows.T / kept**2) @ rows * variance
+    wide = np.sqrt(np.diag(covariance))[[scale != "linear" for scale in form.scales.values()]].max() > 1  # an e-fold
+    return covariance, "parameters not determined by the data" if wide or singular[-1] < 1e-9 * singular[0] else ""
+
+
+def fit_all(data: Data) -> tuple[dict[str, Fit], dict[str, str]]:
+    """Fit every form; return the fits and, for forms that could not be fitted, why."""
+    fits, failures = {}, {}
+    for name, form in FORMS.items():
+        try:
+            fits[name] = fit_form(form, data)
+        except FitError as error:
+            failures[name] = str(error)
+    return fits, failures
+
+
+def choose(fits: dict[str, Fit], among: Iterable[str]) -> tuple[Fit, str]:
+    """The form with the lowest BIC among sound fits, the simplest of those within 2 of it, and why.
+
+    When no fit is sound all are candidates, which the reason says.
+    """
+    candidates = [fits[name] for name in among if name in fits]
+    if not candidates:
+        raise FitError(f"data must have enough points for one of {', '.join(among)}, got too few; add points")
+    sound = [fit for fit in candidates if not fit.flaw]
+    lowest = min(fit.bic for fit in sound or candidates)
+    close = [fit for fit in sound or candidates if fit.bic <= lowest + SIMPLER_WITHIN]
+    best = min(close, key=lambda fit: (fit.theta.size, fit.bic))
+    reason = f"lowest BIC of {len(candidates)} forms"
+    if best.bic > lowest:
+        reason = f"simplest form within {SIMPLER_WITHIN:g} of the lowest BIC of {len(candidates)} forms"
+    return best, reason if sound else reason + ", all of them flawed"
+
+
+def diagnose(fit: Fit, data: Data) -> dict[str, float]:
+    """Residual diagnostics of the whitened residuals.
+
+    Durbin-Watson (2 when neighbours are independent), the p-value of the runs test on their signs (Wald & Wolfowitz
+    1940, normal approximation), the largest in units of its standard error, R^2 and RMSE of the plain residuals, and
+    chi2 per degree of freedom where the error of the data is known.
+    """
+    r, n = fit.residuals, data.x.size
+    plain = data.y - fit.form.function(data.x, *fit.theta)
+    spread = np.sum((data.y - data.y.mean()) ** 2)
+    scale = 1.0 if data.known else np.sqrt(max(fit.chi2, 1e-300) / (n - fit.theta.size))
+    result = {
+        "r_squared": float(1 - np.sum(plain**2) / spread) if spread > 0 else 0.0,
+        "rmse": float(np.sqrt(np.mean(plain**2))),
+        "durbin_watson": float(np.sum(np.diff(r) ** 2) / max(np.sum(r**2), 1e-300)),
+        "runs_p": _runs_p(r > 0),
+        "largest_residual": float(np.abs(r).max() / scale),
+    }
+    return result | ({"reduced_chi2": float(fit.chi2 / (n - fit.theta.size))} if data.known else {})
+
+
+def _runs_p(positive: np.ndarray) -> float:
+    n1, n2 = int(positive.sum()), int((~positive).sum())
+    if n1 == 0 or n2 == 0:
+        return 0.0 if positive.size > 5 else 1.0
+    n, runs = n1 + n2, 1 + int(np.sum(positive[1:] != positive[:-1]))
+    mean = 1 + 2 * n1 * n2 / n
+    variance = (mean - 1) * (mean - 2) / (n - 1)
+    return float(2 * norm.sf(abs(runs - mean) / np.sqrt(variance))) if variance > 0 else 1.0
+
+
+def bootstrap_fit(
+    fit: Fit, x: np.ndarray, ensemble: np.ndarray, correlated: bool, n_resamples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Standard errors ``(k,)`` and 95 % percentile intervals ``(k, 2)`` by resampling whole members of the ensemble."""
+    base = prepare(x, None, ensemble=ensemble, correlated=correlated)
+    columns = np.isin(np.sort(x, kind="stable"), base.x)
+    values = ensemble[:, np.argsort(x, kind="stable")][:, columns]
+    low, high = fit.form.bounds(base.x, base.y)
+
+    def refit(members: np.ndarray) -> np.ndarray:
+        data = Data(base.x, values[members].mean(axis=0), base.root, known=True)
+        solution = _solve(fit.form, data, fit.theta, low, high)
+        return fit.theta if solution is None else _transform(_FROM_FREE, fit.form, solution.x)
+
+    result = bootstrap(
+        (np.arange(values.shape[0]),), refit, vectorized=False, n_resamples=n_resamples, method="percentile",
+        confidence_level=0.95, rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    return result.standard_error, np.stack(result.confidence_interval, axis=1)
+
+
+THINNED = 64  # data points kept in the file
+
+
+def fit_curve(
+    x: ArrayLike,
+    y: ArrayLike | None = None,
+    sem: ArrayLike | None = None,
+    *,
+    ensemble: ArrayLike | None = None,
+    correlated: bool = True,
+    form: str = "auto",
+    among: Iterable[str] | None = None,
+    because: str = "",
+    name: str = "curve",
+    x_axis: Axis = Axis("x", "1"),
+    y_axis: Axis = Axis("y", "1"),
+    extrapolate: bool = False,
+    n_bootstrap: int = 500,
+    seed: int = 0,
+    provenance: dict[str, Any] | None = None,
+) -> Curve:
+    """Fit all forms, choose one, and return it with its uncertainty.
+
+    Parameters
+    ----------
+    x, y, sem : array_like
+        Data, shape ``(n,)``; `sem` is the standard error of each `y` (weights), or None.
+    ensemble : array_like, optional
+        Shape ``(n_members, n)``, instead of `y` and `sem`: mean, covariance and bootstrap are taken over members.
+    correlated : bool
+        False when the columns of `ensemble` are independent experiments, whose covariance is then taken as diagonal.
+    form : str
+        Name of a form, or ``auto``: the lowest BIC, where the simplest form within 2 of it wins.
+    among : iterable of str, optional
+        Forms that ``auto`` may choose; all by default. All are fitted and reported in any case.
+    because : str
+        Why `form` or `among` was given, for the record.
+    extrapolate : bool
+        Mark the curve as usable beyond the observed range also where its form does not allow it.
+    n_bootstrap : int
+        Resamples over the members of `ensemble` (drawn with `seed`); 0 for none.
+
+    Returns
+    -------
+    Curve
+
+    Raises
+    ------
+    ValueError
+        For data that cannot be fitted or an unknown form, with what to do.
+    """
+    allowed = _candidates(form, among)
+    data = prepare(x, y, sem, ensemble, correlated)
+    fits, failures = fit_all(data)
+    chosen, reason = choose(fits, allowed)
+    if form != "auto":
+        reason = f"the caller: {because or form + ' was asked for'}"
+    elif because:
+        reason += f" ({because})"
+    record = {
+        "chosen_by": reason,
+        **_quality(chosen, data, "covariance of the ensemble" if ensemble is not None else "sem"),
+        "bic": {name: six(fit.bic) for name, fit in fits.items()},
+        "flaws": {name: fit.flaw for name, fit in fits.items() if fit.flaw},
+        "not_fitted": failures,
+    }
+    if ensemble is not None and n_bootstrap:
+        record["bootstrap"] = _bootstrap(chosen, x, ensemble, correlated, n_bootstrap, seed)
+    return _curve(
+        chosen, data, name=name, x=x_axis, y=y_axis, x_range=(six(np.min(x)), six(np.max(x))), fit=record,
+        provenance=provenance or {}, extrapolate=extrapolate,
+    )  # fmt: skip
+
+
+def _candidates(form: str, among: Iterable[str] | None) -> list[str]:
+    """Names of the forms that may be chosen; ValueError for one that there is not."""
+    allowed = list(FORMS if among is None else among) if form == "auto" else [form]
+    for candidate in allowed:
+        if candidate not in FORMS:
+            raise ValueError(f"form must be 'auto' or one of {', '.join(FORMS)}, got {candidate!r}")
+    return allowed
+
+
+def _quality(chosen: Fit, data: Data, weights: str) -> dict[str, Any]:
+    """How the chosen form was fitted, with `weights` where errors are known, and how well."""
+    return {
+        "weights": weights if data.known else "equal",
+        "uncertainty": "least squares, times sqrt(chi2/dof) where that is above 1" if data.known else "least squares",
+        "n_samples": int(data.x.size),
+        **{key: six(value) for key, value in diagnose(chosen, data).items()},
+    }
+
+
+def _bootstrap(chosen: Fit, x: ArrayLike, ensemble: ArrayLike, correlated: bool, n: int, seed: int) -> dict[str, Any]:
+    members = np.asarray(ensemble, dtype=np.float64)
+    stderr, ci95 = bootstrap_fit(chosen, np.asarray(x, dtype=np.float64), members, correlated, n, seed)
+    return {
+        "n_members": int(members.shape[0]),
+        "n_resamples": n,
+        "seed": seed,
+        "stderr": [six(value) for value in stderr],
+        "ci95": [[six(value) for value in interval] for interval in ci95],
+    }
+
+
+def _curve(best: Fit, data: Data, **rest: Any) -> Curve:
+    """The curve of the best fit, everything rounded as the file has it."""
+    keys = best.form.parameters
+    thin = np.unique(np.linspace(0, data.x.size - 1, min(THINNED, data.x.size)).round().astype(int))
+    samples = {"x": data.x[thin], "y": data.y[thin]}
+    if data.known:
+        samples["sem"] = np.sqrt(np.sum(data.root**2, axis=1))[thin]
+    return Curve(
+        form=best.form,
+        parameters={key: six(value) for key, value in zip(keys, best.theta, strict=True)},
+        stderr={key: six(value) for key, value in zip(keys, np.sqrt(np.diag(best.covariance)), strict=True)},
+        ci95={key: (six(low), six(high)) for key, (low, high) in zip(keys, best.ci95, strict=True)},
+        covariance=np.vectorize(six)(best.covariance),
+        samples={key: [six(value) for value in values] for key, values in samples.items()},
+        **rest,
+    )

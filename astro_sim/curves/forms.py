@@ -1,0 +1,227 @@
+"""The functional forms that curves are fitted with: pure NumPy functions and what a fit needs to know of each.
+
+====================== ==================================================================== =========================
+name                   formula                                                              where it comes from
+====================== ==================================================================== =========================
+power_law              amplitude * x**exponent                                              calcium against low rates
+saturating_exponential amplitude * (1 - exp(-x / tau))                                      Graupner & Brunel 2012:
+                                                                                            exact for constant drive
+stretched_exponential  amplitude * (1 - exp(-(x / tau)**beta))                              non-stationary drive
+biexponential          amplitude * (1 - weight*exp(-x/tau_fast) - (1-weight)*exp(-x/tau_slow))  two processes
+hill                   base + amplitude * x**n / (half**n + x**n)                           cooperative response
+naka_rushton           base + amplitude * x / (half + x)                                    exact for u_S(nu)
+power_law_approach     amplitude * (1 - (1 + x/tau)**(-exponent))                           distributed rates
+exponential_decay      amplitude * exp(-x / length)                                         linear gap junctions
+gaussian_decay         amplitude * exp(-(x / length)**2 / 2)                                diffusion at a fixed time
+====================== ==================================================================== =========================
+
+The reader of curve files has its own copy of the formulas (``rmaat/forms.py``); a test holds both against each other.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+SCALES = {"log": (1e-12, np.inf), "logit": (1e-6, 1 - 1e-6), "linear": (-np.inf, np.inf)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A functional form ``y = function(x, *parameters)``.
+
+    Attributes
+    ----------
+    name, formula : str
+        As they stand in curve files.
+    scales : dict of str to str
+        Parameter name -> ``log`` (positive), ``logit`` (between 0 and 1) or ``linear``: the scale on which its error is
+        taken as normal, and its bounds.
+    units : dict of str to str
+        Parameter name -> its unit, spelled with the unit of `x` and `y`.
+    plateau : bool
+        True when the form tends to a constant for large x.
+    rises : bool
+        True when the form starts at 0 and rises, as retention needs: the candidates for long-term plasticity.
+    function : Callable
+        Elementwise on float64 arrays.
+    guess : Callable
+        ``guess(x, y) -> tuple``: starting values from the data, x ascending.
+    """
+
+    name: str
+    formula: str
+    scales: dict[str, str]
+    units: dict[str, str]
+    plateau: bool
+    rises: bool = False
+    function: Callable[..., np.ndarray]
+    guess: Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters, in the order of `function`."""
+        return tuple(self.scales)
+
+    def bounds(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper bounds of the parameters.
+
+        Lengths and times stay between 1/1000 of the smallest spacing and 1000 times the range of `x`, exponents
+        below 20: beyond that the data cannot tell them from their limits. A power law through x = 0 cannot fall.
+        """
+        low, high = (np.array([SCALES[scale][side] for scale in self.scales.values()]) for side in (0, 1))
+        smallest, span = np.diff(np.unique(x)).min(), x.max() - min(x.min(), 0.0)
+        for k, name in enumerate(self.parameters):
+            if name.split("_")[0] in ("tau", "length", "half"):
+                low[k], high[k] = smallest / 1000, 1000 * span
+            elif name in ("beta", "n") or (name == "exponent" and self.plateau):
+                low[k], high[k] = 0.02, 20.0
+            elif name == "exponent":
+                low[k], high[k] = (0.0 if x.min() == 0 else -20.0), 20.0
+            elif name == "amplitude" and self.scales[name] == "log":
+                low[k] = 1e-9 * np.abs(y).max()
+        return low, high
+
+    def unit(self, parameter: str, x_unit: str, y_unit: str) -> str:
+        """Unit of `parameter` for data in `x_unit` and `y_unit`."""
+        return self.units[parameter].format(x=x_unit, y=y_unit)
+
+
+def _plateau(x: np.ndarray, y: np.ndarray) -> float:
+    """What a rise tends to: the mean of the last fifth, a little higher when the course still climbs there."""
+    tail = max(1, x.size // 5)
+    level, before = y[-tail:].mean(), y[-2 * tail : -tail].mean() if x.size > 2 * tail else 0.0
+    return max(level + max(level - before, 0.0), 1e-9 * max(np.abs(y).max(), 1e-300))
+
+
+def _crossing(x: np.ndarray, y: np.ndarray, level: float) -> float:
+    """First positive `x` where `y` has come past `level`, the geometric middle of all when it never does."""
+    past = (y >= level) if y[0] < level else (y <= level)
+    found = x[past & (x > 0)]
+    return float(found[0]) if found.size else float(np.sqrt(x[x > 0].min() * x.max()))
+
+
+def _guess_power_law(x: np.ndarray, y: np.ndarray) -> tuple[float, ...]:
+    usable = (x > 0) & (y > 0)
+    if usable.sum() < 2:
+        return float(np.abs(y).max()), 1.0
+    exponent, log_amplitude = np.polyfit(np.log(x[usable]), np.log(y[usable]), 1)
+    return float(np.exp(log_amplitude)), float(exponent)
+
+
+def _guess_saturating(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    amplitude = _plateau(x, y)
+    return amplitude, _crossing(x, y, (1 - np.exp(-1)) * amplitude)
+
+
+def _guess_biexponential(x: np.ndarray, y: np.ndarray) -> tuple[float, ...]:
+    amplitude, tau = _guess_saturating(x, y)
+    return amplitude, 0.5, tau / 3, 2 * tau
+
+
+def _guess_hill(x: np.ndarray, y: np.ndarray) -> tuple[float, ...]:
+    base, amplitude = float(y[0]), float(y[-1] - y[0])
+    return base, amplitude, _crossing(x, y, base + amplitude / 2), 1.0
+
+
+def _guess_decay(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    amplitude = float(max(y[0], 1e-9 * np.abs(y).max()))
+    return amplitude, _crossing(x, y, np.exp(-1) * amplitude)
+
+
+FORMS = {
+    form.name: form
+    for form in (
+        Form(
+            name="power_law",
+            formula="amplitude * x**exponent",
+            scales={"amplitude": "log", "exponent": "linear"},
+            units={"amplitude": "{y}/({x})**exponent", "exponent": "1"},
+            plateau=False,
+            function=lambda x, amplitude, exponent: amplitude * x**exponent,
+            guess=_guess_power_law,
+        ),
+        Form(
+            name="saturating_exponential",
+            formula="amplitude * (1 - exp(-x / tau))",
+            scales={"amplitude": "log", "tau": "log"},
+            units={"amplitude": "{y}", "tau": "{x}"},
+            plateau=True,
+            rises=True,
+            function=lambda x, amplitude, tau: -amplitude * np.expm1(-x / tau),
+            guess=_guess_saturating,
+        ),
+        Form(
+            name="stretched_exponential",
+            formula="amplitude * (1 - exp(-(x / tau)**beta))",
+            scales={"amplitude": "log", "tau": "log", "beta": "log"},
+            units={"amplitude": "{y}", "tau": "{x}", "beta": "1"},
+            plateau=True,
+            rises=True,
+            function=lambda x, amplitude, tau, beta: -amplitude * np.expm1(-((x / tau) ** beta)),
+            guess=lambda x, y: (*_guess_saturating(x, y), 1.0),
+        ),
+        Form(
+            name="biexponential",
+            formula="amplitude * (1 - weight*exp(-x/tau_fast) - (1-weight)*exp(-x/tau_slow))",
+            scales={"amplitude": "log", "weight": "logit", "tau_fast": "log", "tau_slow": "log"},
+            units={"amplitude": "{y}", "weight": "1", "tau_fast": "{x}", "tau_slow": "{x}"},
+            plateau=True,
+            rises=True,
+            function=lambda x, amplitude, weight, tau_fast, tau_slow: (
+                -amplitude * (weight * np.expm1(-x / tau_fast) + (1 - weight) * np.expm1(-x / tau_slow))
+            ),
+            guess=_guess_biexponential,
+        ),
+        Form(
+            name="hill",
+            formula="base + amplitude * x**n / (half**n + x**n)",
+            scales={"base": "linear", "amplitude": "linear", "half": "log", "n": "log"},
+            units={"base": "{y}", "amplitude": "{y}", "half": "{x}", "n": "1"},
+            plateau=True,
+            function=lambda x, base, amplitude, half, n: base + amplitude * x**n / (half**n + x**n),
+            guess=_guess_hill,
+        ),
+        Form(
+            name="naka_rushton",
+            formula="base + amplitude * x / (half + x)",
+            scales={"base": "linear", "amplitude": "linear", "half": "log"},
+            units={"base": "{y}", "amplitude": "{y}", "half": "{x}"},
+            plateau=True,
+            function=lambda x, base, amplitude, half: base + amplitude * x / (half + x),
+            guess=lambda x, y: _guess_hill(x, y)[:3],
+        ),
+        Form(
+            name="power_law_approach",
+            formula="amplitude * (1 - (1 + x/tau)**(-exponent))",
+            scales={"amplitude": "log", "tau": "log", "exponent": "log"},
+            units={"amplitude": "{y}", "tau": "{x}", "exponent": "1"},
+            plateau=True,
+            rises=True,
+            function=lambda x, amplitude, tau, exponent: -amplitude * np.expm1(-exponent * np.log1p(x / tau)),
+            guess=lambda x, y: (1.2 * _plateau(x, y), 2 * _guess_saturating(x, y)[1], 2.0),
+        ),
+        Form(
+            name="exponential_decay",
+            formula="amplitude * exp(-x / length)",
+            scales={"amplitude": "log", "length": "log"},
+            units={"amplitude": "{y}", "length": "{x}"},
+            plateau=True,
+            function=lambda x, amplitude, length: amplitude * np.exp(-x / length),
+            guess=_guess_decay,
+        ),
+        Form(
+            name="gaussian_decay",
+            formula="amplitude * exp(-(x / length)**2 / 2)",
+            scales={"amplitude": "log", "length": "log"},
+            units={"amplitude": "{y}", "length": "{x}"},
+            plateau=True,
+            function=lambda x, amplitude, length: amplitude * np.exp(-((x / length) ** 2) / 2),
+            guess=_guess_decay,
+        ),
+    )
+}
+
+RISING = tuple(name for name, form in FORMS.items() if form.rises)
+
+NOT_FALLING = tuple(name for name in FORMS if not name.endswith("_decay"))

@@ -1,0 +1,68 @@
+"""The experiments that curves are derived from: frozen dataclasses of plain values that can be run.
+
+An experiment is stored whole in the curve file, so that the file can be verified by running it again. What is derived
+from the recordings, and by which equations, stands in :mod:`astro_sim.derivations.stp`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from astro_sim.curves.format import Axis
+from astro_sim.parameters.variants import vary
+from astro_sim.simulation.recording import Recording
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What all experiments have."""
+
+    committed: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Committed curves that come from this experiment: name -> fields that differ from the defaults."""
+    seed: int = 1
+    """Of every draw."""
+    overrides: dict[str, str] = field(default_factory=dict)
+    """Parameters that differ from the published ones, by symbol: a value with its unit, or x and a factor."""
+
+    def published(self) -> dict[str, Any]:
+        """Parameter tables before overrides, by the name of the model's field."""
+        raise NotImplementedError
+
+    def tables(self) -> dict[str, Any]:
+        """Parameter tables with overrides."""
+        return vary(self.published(), self.overrides)
+
+    def simulate(self, target: str = "auto") -> Recording:
+        """Run the experiment on a Brian2 target."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Log-spaced rates that `n_synapses` share equally: synapse k has rate number ``k // repeats``."""
+
+    n_synapses: int
+    n_rates: int
+    low_hz: float
+    high_hz: float
+
+    def __post_init__(self) -> None:
+        if self.n_rates < 3 or self.n_synapses % self.n_rates or self.n_synapses < 3 * self.n_rates:
+            raise ValueError(
+                "n_synapses must be a multiple, at least 3, of n_rates, which must be at least 3, got "
+                f"{self.n_synapses} synapses for {self.n_rates} rates"
+            )
+
+    @property
+    def repeats(self) -> int:
+        """Synapses per rate."""
+        return self.n_synapses // self.n_rates
+
+    def rates_hz(self) -> np.ndarray:
+        """The rates, shape ``(n_rates,)``."""
+        return np.geomspace(self.low_hz, self.high_hz, self.n_rates)
+
+
+TIME, RATE, CALCIUM = Axis("t", "s"), Axis("nu", "Hz"), Axis("C", "uM")

@@ -1,0 +1,353 @@
+"""Sliders on the astrocyte: a panel for JupyterLab that solves the equations again at every move.
+
+Three astrocytes in a row, coupled by linear gap junctions. The first one has a tripartite synapse, closed in both
+directions: its spikes release transmitter (M4), which the astrocyte senses (M3), whose calcium (M1, M2) makes it
+release gliotransmitter, which changes the synapse (M5); and it can be held by a pipette that exchanges IP3. The vector
+fields are those of `astro_sim.dynamics.vector_fields`, advanced by Runge-Kutta steps in plain floats, so that a minute
+of biology takes a fraction of a second; spikes end a step early and act in closed form.
+
+Retention factors are a *surrogate*, not a simulation of plasticity: the closed form of the mean Graupner-Brunel
+efficacy (`astro_sim.dynamics.closed_forms.efficacy_dynamics`; stationary, cubic term dropped) with the presynaptic
+calcium step scaled by the mean release of the run, ``C_pre <r_S> / U_0*``, and one 5-s burst of pairs at the stimulus
+rate per segment, so that ``a = 5 s / tau_eff`` and ``RF(t, T) = e^(-a (t-1)) (1 - e^(-a)) / (1 - e^(-a T))``.
+
+In a notebook::
+
+    explore()                      # the panel; a picture of it where nothing runs
+    explore(preset="fm", ip3=0.8)  # starts elsewhere
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import ipywidgets
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from astro_sim.curves.plotting import BLUE, GREEN, GREY, ORANGE, label, styled
+from astro_sim.dynamics.closed_forms import efficacy_dynamics
+from astro_sim.dynamics.fixed_points import fixed_points, nullclines
+from astro_sim.dynamics.vector_fields import calcium_rates, chi, ip3_rate, li_rinzel, micromolar_seconds
+from astro_sim.figures.plots import plot_nullclines
+from astro_sim.parameters.presets import FM, GLIOTRANSMISSION, PLASTICITY, RELEASE, get_preset
+from astro_sim.parameters.tables import THIS_STUDY
+from astro_sim.parameters.variants import variant
+
+N_CELLS = 3
+
+STEP_S = 0.08
+
+FIRST_SPIKE_S = 1.0
+
+BURST_S = 5.0  # of pairs, at the start of each segment of 50 s
+
+N_SEGMENTS = 8
+
+PIPETTE = FM.quantities()["F_ex"]  # flow to and from the pipette: strong enough to hold a cell of either preset
+
+SYNAPSE = variant(RELEASE, source=THIS_STUDY, U_0__star=0.3)  # may be turned up and down, as in TripartiteSynapses
+
+LIMITS = {"ip3": (0.0, 1.5), "rate_hz": (0.1, 10.0), "alpha": (0.0, 1.0), "coupling": (0.0, 0.5)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where the sliders stand.
+
+    Attributes
+    ----------
+    preset : str
+        ``am``, ``fm`` or another astrocyte with IP3 and receptor tables.
+    ip3 : float
+        IP3 in the pipette at the first cell (uM); 0 is no pipette.
+    rate_hz : float
+        Regular spikes of the synapse at the first cell.
+    alpha : float
+        Effect of gliotransmission: release probability moves from 0.3 towards it.
+    coupling : float
+        F_lin of the gap junctions (1/s).
+    duration_s : float
+    """
+
+    preset: str = "am"
+    ip3: float = 0.0
+    rate_hz: float = 0.5
+    alpha: float = 1.0
+    coupling: float = 0.1
+    duration_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        astrocyte = get_preset(self.preset)
+        if astrocyte.ip3 is None or astrocyte.ip3.F_ex is None or astrocyte.receptor is None:
+            raise ValueError(f"preset must be 'am' or 'fm', which have receptors and an IP3 flow, got {self.preset!r}")
+        for name, (low, high) in LIMITS.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must lie between {low:g} and {high:g}, got {getattr(self, name)}")
+        if not self.duration_s >= 10:
+            raise ValueError(f"duration_s must be at least 10, got {self.duration_s}")
+
+
+@dataclass(frozen=True)
+class Course:
+    """What happened.
+
+    Attributes
+    ----------
+    time_s : ndarray, shape (n,)
+    C, h, I : ndarray, shape (n, N_CELLS)
+        Calcium (uM), gate, IP3 (uM) of every cell.
+    spike_s, r_S : ndarray, shape (n_spikes,)
+        Spikes of the synapse and what each released.
+    release_s : ndarray
+        When the first astrocyte released gliotransmitter.
+    """
+
+    time_s: np.ndarray
+    C: np.ndarray
+    h: np.ndarray
+    I: np.ndarray
+    spike_s: np.ndarray
+    r_S: np.ndarray
+    release_s: np.ndarray
+
+
+class _Synapse:
+    """Release and gliotransmission at the first cell, brought up to date in closed form at every event (M4, M5)."""
+
+    def __init__(self, alpha: float):
+        self.p = micromolar_seconds(SYNAPSE, variant(GLIOTRANSMISSION, source=THIS_STUDY, alpha=alpha))
+        self.J_S = float(GLIOTRANSMISSION.J_S)
+        self.t, self.u_S, self.x_S, self.Gamma_S, self.x_A = 0.0, 0.0, 1.0, 0.0, 1.0
+
+    def _advance(self, t: float) -> None:
+        p, elapsed = self.p, t - self.t
+        self.u_S *= math.exp(-p.Omega_f * elapsed)
+        self.x_S = 1 - (1 - self.x_S) * math.exp(-p.Omega_d * elapsed)
+        self.Gamma_S *= math.exp(-p.Omega_G * elapsed)
+        self.x_A = 1 - (1 - self.x_A) * math.exp(-p.Omega_A * elapsed)
+        self.t = t
+
+    def spike(self, t: float) -> float:
+        """Released share r_S of one spike."""
+        self._advance(t)
+        U_0 = (1 - self.Gamma_S) * self.p.U_0__star + self.p.alpha * self.Gamma_S
+        self.u_S += U_0 * (1 - self.u_S)
+        r_S = self.u_S * self.x_S
+        self.x_S -= r_S
+        return r_S
+
+    def gliotransmit(self, t: float) -> None:
+        """One release of the astrocyte."""
+        self._advance(t)
+        self.Gamma_S = 1 - (1 - self.Gamma_S) * math.exp(-self.J_S * self.p.U_A * self.x_A)
+        self.x_A *= 1 - self.p.U_A
+
+
+@cache
+def _rest(preset: str) -> tuple[float, ...]:
+    """Lowest stable fixed point of an astrocyte without input, as (C, h, I, Gamma_A)."""
+    astrocyte = get_preset(preset)
+    points = [point for point in fixed_points(chi(astrocyte.calcium, astrocyte.ip3)) if point.stable]
+    return (*points[0].state.tolist(), 0.0)
+
+
+def _derivative(cells, p, I_bias, F_lin):
+    """Time derivative of the row of cells, each a tuple (C, h, I, Gamma_A)."""
+    result = []
+    for k, (C, h, I, Gamma_A) in enumerate(cells):
+        dC, dh = calcium_rates(C, h, I, p)
+        left, right = cells[max(k - 1, 0)][2], cells[min(k + 1, len(cells) - 1)][2]
+        dI = ip3_rate(C, I, p, J_beta=p.O_beta * Gamma_A, I_bias=I_bias if k == 0 else None)
+        dI += F_lin * (left + right - 2 * I)
+        result.append((dC, dh, float(dI), -p.Omega_N * (1 + p.zeta * C / (C + p.K_KC)) * Gamma_A))
+    return result
+
+
+def _moved(cells, rates, step):
+    return [tuple(x + step * rate for x, rate in zip(*pair, strict=True)) for pair in zip(cells, rates, strict=True)]
+
+
+def _step(cells, step, *constants):
+    """One classical Runge-Kutta step."""
+    k1 = _derivative(cells, *constants)
+    k2 = _derivative(_moved(cells, k1, step / 2), *constants)
+    k3 = _derivative(_moved(cells, k2, step / 2), *constants)
+    k4 = _derivative(_moved(cells, k3, step), *constants)
+    mean = [
+        tuple((a + 2 * b + 2 * c + d) / 6 for a, b, c, d in zip(*cell, strict=True))
+        for cell in zip(k1, k2, k3, k4, strict=True)
+    ]
+    return _moved(cells, mean, step)
+
+
+def solve(settings: Settings) -> Course:
+    """Solve the row of astrocytes under `settings`, from rest."""
+    astrocyte = get_preset(settings.preset)
+    ip3 = variant(astrocyte.ip3, source=THIS_STUDY, F_ex=PIPETTE)
+    p = micromolar_seconds(astrocyte.calcium, ip3, astrocyte.receptor)
+    constants = (p, settings.ip3 if settings.ip3 > 0 else None, settings.coupling)
+    synapse, cells = _Synapse(settings.alpha), [_rest(settings.preset)] * N_CELLS
+    binding = p.O_N * synapse.p.rho_c * synapse.p.Y_T / synapse.p.Omega_c  # of a full release
+    spikes = np.arange(FIRST_SPIKE_S, settings.duration_s, 1 / settings.rate_hz)
+    grid = STEP_S * np.arange(math.ceil(settings.duration_s / STEP_S - 1e-6) + 1)
+    states, releases, now = [cells], [], 0.0
+    released: list[float] = []
+    for end in sorted({*grid[1:].tolist(), *spikes.tolist()}):
+        before = cells[0][0]
+        cells = _step(cells, end - now, *constants)
+        now = end
+        if before <= synapse.p.C_Theta < cells[0][0]:
+            synapse.gliotransmit(now)
+            releases.append(now)
+        if len(released) < len(spikes) and now == spikes[len(released)]:
+            released.append(synapse.spike(now))
+            C, h, I, Gamma_A = cells[0]
+            cells = [(C, h, I, 1 - (1 - Gamma_A) * math.exp(-binding * released[-1])), *cells[1:]]
+        if now == grid[len(states)]:
+            states.append(cells)
+    C, h, I, _ = np.moveaxis(np.array(states), -1, 0)
+    return Course(grid, C, h, I, spikes, np.array(released), np.array(releases))
+
+
+def surrogate_retention(mean_release: float, rate_hz: float, n_segments: int = N_SEGMENTS) -> tuple[float, np.ndarray]:
+    """Relaxation rate a per segment and retention factors, by the closed form of the module docstring.
+
+    Parameters
+    ----------
+    mean_release : float
+        Mean r_S; the presynaptic calcium step of set DP is scaled by its ratio to U_0*.
+    rate_hz : float
+        Pairs per second in the 5-s burst of each segment.
+
+    Returns
+    -------
+    a : float
+    factors : ndarray, shape (n_segments,), summing to 1
+    """
+    scale = mean_release / float(SYNAPSE.U_0__star)
+    plasticity = variant(PLASTICITY["DP"], source=THIS_STUDY, C_pre=float(PLASTICITY["DP"].C_pre) * scale)
+    a = BURST_S / float(efficacy_dynamics(plasticity, rate_hz).tau_eff)
+    factors = np.exp(-a * np.arange(n_segments))
+    return a, factors / factors.sum()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Picture and panel
+# ---------------------------------------------------------------------------------------------------------------------
+@styled
+def draw(settings: Settings, figure: Figure | None = None) -> Figure:
+    """Draw calcium, phase plane, release and retention of one setting, onto an earlier `figure` if given."""
+    course = solve(settings)
+    if figure is None:
+        figure = Figure(figsize=(8.4, 5.2), dpi=110)
+        figure.set_layout_engine("none")  # a layout engine would take half of the time
+        figure.subplots(2, 2, gridspec_kw={"left": 0.06, "right": 0.985, "bottom": 0.085, "top": 0.94, "hspace": 0.42})
+    for ax in figure.axes:  # ax.clear() would make every tick and its label again
+        for artist in (*ax.lines, *ax.collections, *ax.patches, *ax.texts):
+            artist.remove()
+    calcium, plane, release, retention = figure.axes
+    _draw_calcium(calcium, course)
+    _draw_plane(plane, course, settings)
+    _draw_release(release, course, settings)
+    _draw_retention(retention, course, settings)
+    return figure
+
+
+def _draw_calcium(ax, course: Course) -> None:
+    names = ("first cell", "second", "third")
+    for k, (name, values, color) in enumerate(zip(names, course.C.T, (BLUE, ORANGE, GREY), strict=True)):
+        ax.plot(course.time_s, values, color=color, label=name, zorder=3 - k / N_CELLS)
+    level = micromolar_seconds(GLIOTRANSMISSION).C_Theta
+    ax.axhline(level, color=GREEN, linewidth=0.8, linestyle="--", label="threshold")
+    ax.set(xlabel="time (s)", ylabel=label("C", "uM"), xlim=(0, course.time_s[-1]), ylim=(0, 1.4), title="calcium")
+    ax.legend(ncols=4, loc="upper right", columnspacing=1.0)
+
+
+def _draw_plane(ax, course: Course, settings: Settings) -> None:
+    calcium = get_preset(settings.preset).calcium
+    level = float(course.I[len(course.I) // 3 :, 0].mean())
+    points = fixed_points(li_rinzel(calcium, level), n_grid=1000)
+    orbit = course.C[:, 0], course.h[:, 0]
+    plot_nullclines(nullclines(calcium, level, n=300), fixed_points=points, course=orbit, ax=ax)
+    ax.set(xlim=(0.02, 1.6), title=f"nullclines at the mean IP₃, {level:.2f} µM")
+
+
+def _draw_release(ax, course: Course, settings: Settings) -> None:
+    ax.vlines(course.spike_s, 0, course.r_S, color=BLUE, linewidth=max(0.3, 1.2 - 0.1 * settings.rate_hz))
+    ax.plot(course.release_s, np.full(len(course.release_s), 1.02), "v", color=GREEN, label="astrocyte releases")
+    ax.set(xlabel="time (s)", ylabel="released share $r_S$", xlim=(0, course.time_s[-1]), ylim=(0, 1.2))
+    ax.set_title("synapse")
+    ax.legend(loc="upper right")
+
+
+def _draw_retention(ax, course: Course, settings: Settings) -> None:
+    a, factors = surrogate_retention(float(course.r_S.mean()), settings.rate_hz)
+    ax.bar(np.arange(1, N_SEGMENTS + 1), factors, color=ORANGE)
+    for segment, factor in enumerate(factors, start=1):
+        ax.text(segment, factor + 0.02, f"{factor:.2f}", ha="center", fontsize=7)
+    ax.set(xlabel="segment $t$", ylabel="retention factor", ylim=(0, 1.1))
+    ax.set_title(f"retention factors, closed-form surrogate (a = {a:.2g})")  # mathematics would be parsed every time
+
+
+class Explorer:
+    """The panel: `settings`, the current `figure`, and `panel`, the widgets. Shows itself in a notebook."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.figure = draw(settings)
+        sliders = {
+            "ip3": ipywidgets.FloatSlider(description="IP₃ in pipette (µM)", step=0.05),
+            "rate_hz": ipywidgets.FloatLogSlider(description="stimulus rate (Hz)", base=10, step=0.05),
+            "alpha": ipywidgets.FloatSlider(description="gliotransmission α", step=0.05),
+            "coupling": ipywidgets.FloatSlider(description="coupling (1/s)", step=0.01),
+        }
+        for name, slider in sliders.items():
+            low, high = LIMITS[name]
+            log = isinstance(slider, ipywidgets.FloatLogSlider)
+            slider.max, slider.min = (math.log10(high), math.log10(low)) if log else (high, low)
+            slider.value = getattr(settings, name)
+            slider.style.description_width, slider.layout.width = "9.5em", "95%"
+            slider.readout_format = ".2f"
+        preset = ipywidgets.ToggleButtons(options=["am", "fm"], value=settings.preset, description="astrocyte")
+        preset.style.description_width, preset.style.button_width = "9.5em", "4em"
+        preset.add_class("widget-inline-hbox")  # JupyterLab leaves it out, and the label would stand on its own line
+        self.controls = {"preset": preset, **sliders}
+        self.picture = ipywidgets.Image(value=self.png(), format="png", layout={"width": "100%", "max_width": "56em"})
+        for control in self.controls.values():
+            control.observe(self._redraw, names="value")
+        column = ipywidgets.VBox(list(self.controls.values()), layout={"width": "100%", "max_width": "56em"})
+        self.panel = ipywidgets.VBox([column, self.picture])
+
+    def _redraw(self, _change) -> None:
+        values = {name: control.value for name, control in self.controls.items()}
+        for name, (low, high) in LIMITS.items():
+            values[name] = min(max(values[name], low), high)  # a logarithmic slider's ends are off by rounding
+        self.settings = dataclasses.replace(self.settings, **values)
+        draw(self.settings, self.figure)
+        self.picture.value = self.png()
+
+    @styled
+    def png(self) -> bytes:
+        """The figure as a picture."""
+        buffer = io.BytesIO()
+        FigureCanvasAgg(self.figure).print_png(buffer)
+        return buffer.getvalue()
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        """The widgets, and the picture for a reader without a kernel."""
+        bundle = self.panel._repr_mimebundle_(include=include, exclude=exclude)
+        return {**bundle, "image/png": self.png()}
+
+
+def explore(**settings) -> Explorer:
+    """The panel with its sliders at `settings` (fields of :class:`Settings`); show it as the last line of a cell.
+
+    Without a kernel or a front end the same object shows a static figure, which is also `explore().figure`.
+    """
+    return Explorer(Settings(**settings))

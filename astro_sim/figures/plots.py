@@ -1,0 +1,275 @@
+"""Figures: every function draws one thing on one pair of axes and returns them; nothing is ever shown.
+
+``plot_<thing>(recording_or_curve, *, ax=None, **line) -> Axes``: without `ax` a new figure in the package's style is
+made; `line` goes to the main line. `panels` makes several axes in that style, `save_figure` writes a figure as SVG and
+PNG::
+
+    left, right = panels(1, 2)
+    plot_course(recording, "C", ax=left)
+    plot_nullclines(nullclines(FM.calcium, 0.6), ax=right)
+    save_figure(left.figure, "figures/calcium")
+
+This module imports no simulator.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from astro_sim.curves.plotting import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    _axes,
+    _log_scale,
+    label,
+    styled,
+)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Recordings
+# ---------------------------------------------------------------------------------------------------------------------
+@styled
+def plot_course(recording: xr.Dataset, name: str, *, members: int = 0, ax: Axes | None = None, **line) -> Axes:
+    """Time course of one variable: its line, or for many elements the mean and the middle 90 % of them.
+
+    Parameters
+    ----------
+    recording : xarray.Dataset
+    name : str
+        Variable with dimension ``time`` and at most one more.
+    members : int
+        Single elements drawn thinly behind the mean; with as many as there are elements, all of them and no mean.
+    """
+    if name not in recording:
+        raise ValueError(f"name must be one of {sorted(map(str, recording.data_vars))}, got {name!r}")
+    ax = _axes(ax)
+    data = recording[name]
+    time = recording["time"].values
+    values = data.transpose("time", ...).values.reshape(len(time), -1)
+    if values.shape[1] <= max(members, 1):
+        ax.plot(time, values, **line)
+    else:
+        (mean,) = ax.plot(time, values.mean(axis=1), **line)
+        low, high = np.quantile(values, [0.05, 0.95], axis=1)
+        ax.fill_between(time, low, high, color=mean.get_color(), alpha=0.2, linewidth=0)
+        ax.plot(time, values[:, :members], color=mean.get_color(), alpha=0.5, linewidth=0.5, zorder=1)
+    ax.set(xlabel="time (s)", ylabel=label(name, data.attrs.get("units", "")), xlim=(time[0], time[-1]))
+    return ax
+
+
+@styled
+def plot_raster(spikes, *, ax: Axes | None = None, **line) -> Axes:
+    """Spikes of a population: an object with `index` and `time_s` of shape ``(n_spikes,)``, as protocols give them."""
+    ax = _axes(ax)
+    index, time = np.asarray(spikes.index), np.asarray(spikes.time_s)
+    n = int(index.max()) + 1 if index.size else 1
+    style: dict[str, Any] = {"color": "black", "linewidth": 0.6} | line
+    ax.vlines(time, index - 0.4, index + 0.4, **style)
+    ax.set(xlabel="time (s)", ylabel="element", ylim=(-0.7, n - 0.3))
+    ax.locator_params(axis="y", integer=True)
+    return ax
+
+
+@styled
+def plot_spread(recording: xr.Dataset, name: str = "I", *, ax: Axes | None = None, **image) -> Axes:
+    """A variable over time and cells as an image, with its colour scale."""
+    ax = _axes(ax)
+    data = recording[name]
+    (cells,) = set(data.dims) - {"time"}
+    values = data.transpose(cells, "time").values
+    mesh = ax.pcolormesh(recording["time"].values, np.arange(len(values)), values, rasterized=True, **image)
+    ax.figure.colorbar(mesh, ax=ax, label=label(name, data.attrs.get("units", "")))
+    ax.set(xlabel="time (s)", ylabel=str(cells))
+    ax.locator_params(axis="y", integer=True)
+    return ax
+
+
+@styled
+def plot_accumulation(recording: xr.Dataset, name: str = "p_l", *, ax: Axes | None = None, **line) -> Axes:
+    """A long-term variable through the cycles of a macro-model recording, with the envelope of its cycle ends."""
+    ax = _axes(ax)
+    data = recording[name]
+    course = data.mean([dimension for dimension in data.dims if dimension != "time"])
+    ends = recording.attrs["cycle_s"] * np.arange(recording.attrs["n_cycles"] + 1)
+    for start in ends[:-1:2]:
+        ax.axvspan(start, start + recording.attrs["cycle_s"], color="0.94", linewidth=0, zorder=0)
+    ax.plot(recording["time"], course, **line)
+    style: dict[str, Any] = {"color": "black", "linestyle": "--", "marker": "o", "linewidth": 0.9, "clip_on": False}
+    ax.plot(ends, course.sel(time=ends, method="nearest"), label="at cycle ends", **style)
+    unit = data.attrs.get("units", "")
+    ax.set(xlabel="time (s)", ylabel=label(name, unit), xlim=(0, ends[-1]), ylim=(0, None))
+    ax.legend(loc="lower right")
+    return ax
+
+
+@styled
+def plot_protocol(
+    protocol, *, n: int = 8, seed: int = 0, until_s: float | None = None, ax: Axes | None = None, **line
+) -> Axes:
+    """What a protocol does to its first `n` elements: spikes before (upper halves) and after, releases, IP3 pulses.
+
+    `until_s` ends the time axis earlier than the protocol, for stimuli that are short against what follows them.
+    """
+    total = n if protocol.n_elements is None else protocol.n_elements
+    n = min(n, total)
+    ax = _axes(ax)
+    duration = 1.0 if protocol.duration is None else float(protocol.duration)
+    if (bias := protocol.bias(total)) is not None:
+        _plot_pulses(ax, bias, n, duration)
+    for spikes, name, color, low, high in (
+        (protocol.pre(total, seed), "presynaptic", "black", 0.02, 0.4),
+        (protocol.post(total, seed), "postsynaptic", VERMILLION, -0.4, -0.02),
+        (protocol.releases(total), "gliotransmitter", GREEN, -0.4, 0.4),
+    ):
+        if spikes is not None:
+            index, time = (part[spikes.index < n] for part in (spikes.index, spikes.time_s))
+            style: dict[str, Any] = {"color": color, "linewidth": 0.6, "label": name} | line
+            ax.vlines(time, index + low, index + high, **style)
+    end = duration if until_s is None else until_s
+    ax.set(xlabel="time (s)", ylabel="element", xlim=(-0.01 * end, end), ylim=(-0.6, n - 0.4))
+    ax.locator_params(axis="y", integer=True)
+    handles, names = ax.get_legend_handles_labels()
+    unique = dict(zip(names, handles, strict=True))
+    if unique:
+        ax.legend(unique.values(), unique.keys(), loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    return ax
+
+
+def _plot_pulses(ax: Axes, bias, n: int, duration: float) -> None:
+    """IP3 pulses as bars on the elements that get them."""
+    start, width = float(bias.start), float(bias.width)
+    starts = [start] if bias.period is None else np.arange(start, duration, float(bias.period))
+    for element in np.flatnonzero(np.asarray(bias.I_bias)[:n]):
+        for begin in starts:
+            ax.barh(element, width, left=begin, height=0.5, color=SKY, label="IP3 pulse")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Dynamics
+# ---------------------------------------------------------------------------------------------------------------------
+@styled
+def plot_nullclines(lines: dict, *, fixed_points=(), course=None, ax: Axes | None = None, **line) -> Axes:
+    """The (C, h) plane of the Li-Rinzel model.
+
+    Parameters
+    ----------
+    lines : dict
+        From `astro_sim.dynamics.fixed_points.nullclines`.
+    fixed_points : sequence of FixedPoint
+        Filled where stable, open where not.
+    course : array_like, shape (2 or more, m), optional
+        An orbit, calcium first and gate second.
+    """
+    ax = _axes(ax)
+    ax.plot(lines["C"], lines["h_where_C_rests"], color=BLUE, label="$dC/dt = 0$", **line)
+    ax.plot(lines["C"], lines["h_where_h_rests"], color=VERMILLION, label="$dh/dt = 0$", **line)
+    if course is not None:
+        ax.plot(course[0], course[1], color=GREY, linewidth=0.9, label="orbit", zorder=1)
+    for point in fixed_points:
+        filling = "black" if point.stable else "white"
+        ax.plot(point["C"], point["h"], "o", color="black", markerfacecolor=filling, zorder=5)
+    ax.set(xlabel=label("C", "uM"), ylabel=label("h"), ylim=(0, 1), xlim=(lines["C"][0], lines["C"][-1]))
+    _log_scale(ax, "x")
+    ax.legend(loc="lower center")
+    return ax
+
+
+@styled
+def plot_bifurcation_diagram(diagram, *, ax: Axes | None = None, **line) -> Axes:
+    """Calcium against IP3: fixed points, the extremes of the cycles, and the bifurcations; dashed where unstable."""
+    ax = _axes(ax)
+    for stable, dashes in ((True, "-"), (False, ":")):
+        here = np.where(diagram.stable == stable, diagram.C, np.nan)
+        ax.plot(diagram.I, here, dashes, color="black", label="fixed point" if stable else "unstable point", **line)
+        cycles = diagram.cycles
+        chosen = cycles.stable == stable
+        for bound in (cycles.C_min, cycles.C_max):
+            ax.plot(cycles.I[chosen], bound[chosen], dashes, color=BLUE if stable else SKY, label="_")
+    ax.plot([], [], color=BLUE, label="cycle, least and most")
+    if (~diagram.cycles.stable).any():
+        ax.plot([], [], ":", color=SKY, label="unstable cycle")
+    for kind, marker, color in (("saddle-node", "s", ORANGE), ("Hopf", "o", VERMILLION)):
+        points = [point for point in diagram.points if kind in point.kind]
+        if points:
+            ax.plot([q.I for q in points], [q.C for q in points], marker, color=color, label=kind, zorder=5)
+    for point in diagram.points:
+        if point.kind == "fold of cycles":
+            ax.axvline(point.I, color=PURPLE, linewidth=0.8, linestyle="--", label=point.kind)
+    for low, high in diagram.hysteresis:
+        ax.axvspan(low, high, color="0.93", linewidth=0, zorder=0, label="hysteresis")
+    ax.set(xlabel=label("I", "uM"), ylabel=label("C", "uM"), ylim=(0, None))
+    handles, names = ax.get_legend_handles_labels()
+    unique = dict(zip(names, handles, strict=True))
+    ax.legend(unique.values(), unique.keys(), loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return ax
+
+
+@styled
+def plot_periods(cycles, *, ax: Axes | None = None, **line) -> Axes:
+    """Period of the stable cycles against IP3 (a `Cycles` or a bifurcation diagram)."""
+    ax = _axes(ax)
+    cycles = getattr(cycles, "cycles", cycles)
+    ax.plot(cycles.I[cycles.stable], cycles.period_s[cycles.stable], **line)
+    ax.set(xlabel=label("I", "uM"), ylabel="period (s)", ylim=(0, None))
+    return ax
+
+
+@styled
+def plot_response(rates, responses, *, curve=None, ylabel: str = "", ax: Axes | None = None, **line) -> Axes:
+    """A response against presynaptic rate: mean and middle 90 % over repeats, and the curve fitted to it.
+
+    Parameters
+    ----------
+    rates : array_like, shape (n,)
+        In Hz.
+    responses : array_like, shape (n, n_repeats)
+    curve : Curve, optional
+    """
+    ax = _axes(ax)
+    responses = np.atleast_2d(np.asarray(responses, dtype=float).T).T
+    mean, (low, high) = responses.mean(axis=1), np.quantile(responses, [0.05, 0.95], axis=1)
+    spread = np.maximum([mean - low, high - mean], 0)
+    style: dict[str, Any] = {"fmt": "o", "color": "black", "linewidth": 0.7, "label": "simulated, middle 90 %"} | line
+    ax.errorbar(rates, mean, yerr=spread, **style)
+    if curve is not None:
+        low, high = curve.x_range
+        x = np.geomspace(low, high, 200) if low > 0 else np.linspace(low, high, 200)
+        ax.plot(x, curve(x), color=BLUE, label=curve.form.name.replace("_", " "), zorder=3)
+        ax.legend()
+    ax.set(xlabel="presynaptic rate (Hz)", ylabel=ylabel)
+    _log_scale(ax, "x")
+    return ax
+
+
+@styled
+def plot_retention(
+    curve, *, totals=(2, 4, 6, 8), seconds_per_segment: float = 50.0, ax: Axes | None = None, **line
+) -> Axes:
+    """Retention factor of each segment for several numbers of segments: the curve's increments as shares of their sum.
+
+    Parameters
+    ----------
+    curve : callable
+        A rising curve of time in s, such as a `Curve`.
+    totals : sequence of int
+    seconds_per_segment : float
+    """
+    ax = _axes(ax)
+    for k, total in enumerate(totals):  # the first on top: long texts share their first factors
+        increments = np.diff(curve(seconds_per_segment * np.arange(total + 1)))
+        style: dict[str, Any] = {"label": f"$T$ = {total}", "zorder": 3 - k / len(totals)} | line
+        ax.plot(np.arange(1, total + 1), increments / increments.sum(), "o-", **style)
+    ax.set(xlabel="segment $t$", ylabel="retention factor", ylim=(0, None))
+    ax.locator_params(axis="x", integer=True)
+    ax.legend()
+    return ax

@@ -1,0 +1,168 @@
+"""What the presynapse is made to do, and what is done to the astrocyte: small frozen dataclasses that can be drawn.
+
+A protocol gives spike times (:meth:`Protocol.pre`, :meth:`Protocol.post`), imposed gliotransmitter releases
+(:meth:`Protocol.releases`) or an IP3 pulse (:meth:`Protocol.bias`) for `n` elements. Where a field may hold an array,
+it has one value per element: a sweep is one protocol and one run. All draws come from the seed that is passed.
+
+    >>> from brian2 import Hz, second
+    >>> cycles = CycledPairing(rate=1 * Hz, n_cycles=2)
+    >>> cycles.pre(1, seed=0).time_s.tolist()
+    [0.0, 1.0, 2.0, 3.0, 4.0, 50.0, 51.0, 52.0, 53.0, 54.0]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import brian2 as b2
+import numpy as np
+from brian2 import Hz, ms, second
+
+from astro_sim.parameters.units import (
+    Dimension,
+    RateConstant,
+    Time,
+    TimeConstant,
+    check_count,
+    check_quantity,
+    default,
+)
+from astro_sim.protocols.protocol import Protocol, Spikes, ragged, spike_times, spread
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Short-term plasticity
+# ---------------------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Train(Protocol):
+    """``n_pulses`` at ``rate`` from ``start``."""
+
+    rate: RateConstant
+    n_pulses: int = 10
+    start: Time = default(0 * second)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("Train.n_pulses", self.n_pulses)
+
+    @property
+    def duration(self) -> b2.Quantity:
+        return np.max(self.start + self.n_pulses / self.rate)
+
+    def pre(self, n: int, seed: int) -> Spikes:
+        rate, start = spread(self.rate, n), spread(self.start, n)
+        return ragged([start[i] + np.arange(self.n_pulses) / rate[i] for i in range(n)])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Recovery(Protocol):
+    """A train, then one test pulse ``delay`` after its last pulse."""
+
+    rate: RateConstant
+    delay: TimeConstant
+    n_pulses: int = 10
+    margin: ClassVar[Any] = 100 * ms
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("Recovery.n_pulses", self.n_pulses)
+
+    @property
+    def duration(self) -> b2.Quantity:
+        return np.max((self.n_pulses - 1) / self.rate + self.delay) + self.margin
+
+    def pre(self, n: int, seed: int) -> Spikes:
+        rate, delay = spread(self.rate, n), spread(self.delay, n)
+        trains = [np.arange(self.n_pulses) / rate[i] for i in range(n)]
+        return ragged([np.append(train, train[-1] + delay[i]) for i, train in enumerate(trains)])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PairedPulse(Protocol):
+    """Two pulses, ``interval`` apart; the ratio of their releases is the paired-pulse ratio."""
+
+    interval: TimeConstant
+    margin: ClassVar[Any] = 100 * ms
+
+    @property
+    def duration(self) -> b2.Quantity:
+        return np.max(self.interval) + self.margin
+
+    def pre(self, n: int, seed: int) -> Spikes:
+        return ragged([np.array([0.0, interval]) for interval in spread(self.interval, n)])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Poisson(Protocol):
+    """Presynaptic spikes at ``rate`` for ``length``; ``timing`` may also be regular."""
+
+    rate: RateConstant
+    length: TimeConstant = default(150 * second)
+    timing: str = "poisson"
+
+    @property
+    def duration(self) -> b2.Quantity:
+        return np.max(self.length)
+
+    def pre(self, n: int, seed: int) -> Spikes:
+        rng = np.random.default_rng((seed, 0))
+        rate, length = spread(self.rate, n), spread(self.length, n)
+        return ragged([spike_times(rate[i], length[i], self.timing, rng) for i in range(n)])
+
+
+def log_rates(low: b2.Quantity, high: b2.Quantity, n: int) -> b2.Quantity:
+    """``n`` rates spaced evenly in the logarithm, in Hz."""
+    for name, rate in (("low", low), ("high", high)):
+        if check_quantity(name, rate, Dimension(Hz, "1/s", "positive")).ndim:
+            raise ValueError(f"{name} must be one rate, got {rate!r}")
+    check_count("n", n)
+    return np.geomspace(float(low / Hz), float(high / Hz), n) * Hz
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RateSweep(Protocol):
+    """Every rate of ``rates``, each on ``repeats`` elements: element k has rate ``rates[k // repeats]``."""
+
+    rates: RateConstant
+    repeats: int = 1
+    length: TimeConstant = default(150 * second)
+    timing: str = "poisson"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count(f"{type(self).__name__}.repeats", self.repeats)
+        if np.ndim(self.length):
+            raise ValueError(f"{type(self).__name__}.length must be one time, got {self.length!r}")
+
+    @property
+    def n_elements(self) -> int:
+        """``repeats`` for each rate."""
+        return np.size(self.rates) * self.repeats
+
+    @property
+    def duration(self) -> b2.Quantity:
+        return self.length
+
+    @property
+    def rate_per_element(self) -> b2.Quantity:
+        """Rate of every element, shape ``(len(rates) * repeats,)``."""
+        return np.repeat(np.atleast_1d(np.asarray(self.rates)), self.repeats) * Hz
+
+    def pre(self, n: int, seed: int) -> Spikes:
+        return Poisson(rate=self.rate_per_element, length=self.length, timing=self.timing).pre(n, seed)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AstrocyteResponse(RateSweep):
+    """A rate sweep long enough for the calcium response, whose first ``discard`` seconds are a transient."""
+
+    repeats: int = 20
+    discard: Time = default(30 * second)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if np.any(self.discard >= self.length):
+            raise ValueError(
+                f"AstrocyteResponse.discard must be less than length = {self.length!r}, got {self.discard!r}"
+            )

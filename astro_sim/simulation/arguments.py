@@ -1,0 +1,140 @@
+"""The checked arguments of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import brian2 as b2
+import numpy as np
+from brian2 import second
+
+from astro_sim.models.astrocytes import Astrocytes
+from astro_sim.models.synapses import TripartiteSynapses
+from astro_sim.parameters.units import Dimension, check_quantity
+from astro_sim.protocols.protocol import Protocol
+from astro_sim.simulation.initial import check_initial
+from astro_sim.simulation.network import (
+    ASTROCYTE_SIDE,
+    SYNAPSE_SIDE,
+)
+
+
+def sizes(model: Any, protocol: Protocol) -> tuple[int, int]:
+    """Numbers of synapses and astrocytes (0 where there are none) that model, arrays and protocol agree on."""
+
+    def agree(owner: str, default: int, *candidates: int | None) -> int:
+        asked = {n for n in candidates if n is not None}
+        if len(asked) > 1:
+            raise ValueError(f"the number of {owner} must be one, got {sorted(asked)} from model, arrays and protocol")
+        return asked.pop() if asked else default
+
+    def lengths(tables: list[Any], only: tuple[str, ...] | None = None) -> list[int]:
+        found = [table.quantities().items() for table in tables if table is not None]
+        return [len(v) for items in found for k, v in items if np.ndim(v) and (only is None or k in only)]
+
+    if not isinstance(model, TripartiteSynapses):
+        return 0, agree(
+            "astrocytes", 1, model.n_fixed(), protocol.n_elements, *lengths([model, *model.astrocyte_tables()])
+        )
+    index = model.astrocyte_index
+    synapse_arrays = lengths([model.release, model.plasticity]) + lengths([model.gliotransmission], SYNAPSE_SIDE)
+    fallback = 1000 if model.plasticity is not None else 1
+    n_astrocyte_arrays = lengths([model, *model.astrocyte_tables()])
+    n_astrocyte_arrays += lengths([model.gliotransmission], ASTROCYTE_SIDE)
+    if index is None:  # one astrocyte per synapse: their arrays have one length
+        n = agree(
+            "synapses", fallback, model.n_synapses, model.n_fixed(), protocol.n_elements, *synapse_arrays,
+            *n_astrocyte_arrays,
+        )  # fmt: skip
+        return n, n
+    n_synapses = agree("synapses", fallback, model.n_synapses, len(index), protocol.n_elements, *synapse_arrays)
+    return n_synapses, agree("astrocytes", int(index.max()) + 1, model.n_fixed(), *n_astrocyte_arrays)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Checked arguments of a run; times in s."""
+
+    model: Astrocytes
+    protocol: Protocol
+    duration_s: float
+    seed: int
+    dt_s: float
+    astrocyte_dt_s: float
+    record_every_s: float
+    initial: Any
+    n_synapses: int
+    n_astrocytes: int
+
+    @property
+    def end(self) -> b2.Quantity:
+        """A little beyond the duration, so that the state at the duration is sampled too.
+
+        One step is not enough where sampling is much coarser: Brian2 takes an end within `Clock.epsilon_dt` of a
+        clock's tick for that tick, and then the last sample is taken or not as the order of its clocks happens to be.
+        """
+        return (self.duration_s + max(self.dt_s, 2 * b2.Clock.epsilon_dt * self.record_every_s)) * second
+
+
+def check_time(name: str, value: Any) -> float:
+    """A positive time in s."""
+    quantity = check_quantity(name, value, Dimension(second, "s", "positive"))
+    if quantity.ndim:
+        raise ValueError(f"{name} must be one time, got {value!r}")
+    return float(quantity)
+
+
+def sampling_interval(duration_s: float, dt_s: float) -> float:
+    """The 1-2-5 multiple of ``dt`` nearest above a thousandth of the duration."""
+    multiples = (m * 10**k for k in range(12) for m in (1, 2, 5))
+    return next(dt_s * m for m in multiples if dt_s * m * 1000 >= duration_s * (1 - 1e-9))
+
+
+def check_settings(model, protocol, duration, seed, dt, astrocyte_dt, record_every, initial) -> Settings:
+    """Check every argument of `simulate`; raise one sentence for the first that is wrong."""
+    if not isinstance(model, Astrocytes):
+        raise TypeError(f"model must be one of the dataclasses of astro_sim.models.astrocytes, got {model!r}")
+    protocol = Protocol() if protocol is None else protocol
+    if not isinstance(protocol, Protocol):
+        raise TypeError(f"protocol must be one of astro_sim.protocols.trains, got {protocol!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be an integer from 0 to 2**32 - 1, got {seed!r}")
+    duration = protocol.duration if duration is None else duration
+    if duration is None:
+        what = "no protocol is given" if type(protocol) is Protocol else f"a {type(protocol).__name__} has no end"
+        raise ValueError(f"duration must be given where {what}, got None")
+    duration_s = check_time("duration", duration)
+    dt_s = 1e-3 if dt is None else check_time("dt", dt)
+    if duration_s < dt_s * (1 - 1e-9):
+        raise ValueError(f"duration must be at least dt = {dt_s} s, got {duration_s} s")
+    fine = getattr(model, "update", "event") == "published" or bool(np.any(np.asarray(model.noise)))
+    default = max(dt_s, 1e-3 if fine else 1e-2) if dt is None else dt_s
+    astrocyte_dt_s = default if astrocyte_dt is None else check_time("astrocyte_dt", astrocyte_dt)
+    if fine and astrocyte_dt_s > 1e-3 * (1 + 1e-9):
+        raise ValueError(
+            f"astrocyte_dt must be at most 1 ms with noise or update='published', got {astrocyte_dt_s} s; "
+            "only the noiseless update='event' allows larger steps"
+        )
+    record_every_s = sampling_interval(duration_s, dt_s)
+    if record_every is not None:
+        record_every_s = check_time("record_every", record_every)
+    steps = record_every_s / dt_s
+    if steps < 0.5 or abs(steps - round(steps)) > 1e-6:
+        raise ValueError(f"record_every must be a multiple of dt = {dt_s} s, got {record_every_s} s")
+    if record_every_s > max(duration_s, dt_s) * (1 + 1e-9):
+        raise ValueError(f"record_every must not exceed duration = {duration_s} s, got {record_every_s} s")
+    n_synapses, n_astrocytes = sizes(model, protocol)
+    check_initial(initial, model, n_synapses, n_astrocytes)
+    return Settings(
+        model=model,
+        protocol=protocol,
+        duration_s=duration_s,
+        seed=int(seed),
+        dt_s=dt_s,
+        astrocyte_dt_s=astrocyte_dt_s,
+        record_every_s=record_every_s,
+        initial=initial,
+        n_synapses=n_synapses,
+        n_astrocytes=n_astrocytes,
+    )

@@ -1,0 +1,137 @@
+"""A recording: an `xarray.Dataset` with units and provenance, written to and read from netCDF.
+
+``recording["C"]`` has dimensions ``("time", "astrocyte")`` or ``("time", "synapse")``; times are in s, concentrations
+in uM. ``recording.attrs`` holds where it came from: ``model``, ``parameters`` and ``protocol`` (JSON, every value with
+its unit), ``seed``, ``dt_s``, ``astrocyte_dt_s``, ``target``, ``initial``, ``versions`` (JSON) and
+``equations_sha256``. This module imports no simulator.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from astro_sim.curves.files import replacing
+
+Recording = xr.Dataset
+
+# Unit of a described quantity, by its exponents of amount of substance, time and current
+UNITS: dict[tuple[float, float, float], str] = {
+    (0, 0, 0): "1",
+    (1, 0, 0): "uM",
+    (1, -1, 0): "uM/s",
+    (0, -1, 0): "1/s",
+    (-1, -1, 0): "1/(uM s)",
+    (0, 1, 0): "s",
+    (0, 0, 1): "A",
+    (0, -3, -1): "V",
+    (0, 3, 2): "S",
+    (0, 4, 2): "F",
+}
+
+FORMAT = "astro-recording"
+
+VERSION = 1
+
+
+class RecordingFileError(ValueError):
+    """A file that is not a recording; says what to do."""
+
+
+def save_recording(recording: Recording, path: str | os.PathLike[str]) -> None:
+    """Write a recording as netCDF 4; the file appears whole or not at all."""
+    compressed = {name: {"zlib": True, "complevel": 4} for name in recording.data_vars if recording[name].size}
+    with replacing(path) as partial:
+        recording.to_netcdf(partial, engine="h5netcdf", encoding=compressed)
+
+
+def load_recording(path: str | os.PathLike[str]) -> Recording:
+    """Read a recording into memory.
+
+    Raises
+    ------
+    RecordingFileError
+        If the file is missing, unreadable, or not a recording of a known version.
+    """
+    if not Path(path).is_file():
+        raise RecordingFileError(f"path must be a recording, got {str(path)!r}, which does not exist")
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as dataset:
+            recording = dataset.load()
+    except (OSError, ValueError) as error:
+        raise RecordingFileError(f"path must be a recording, got {str(path)!r}: {error}") from error
+    if recording.attrs.get("format") != FORMAT or recording.attrs.get("version") != VERSION:
+        raise RecordingFileError(
+            f"path must be a recording of format {FORMAT!r} version {VERSION}, got {str(path)!r}; "
+            "write it with save_recording"
+        )
+    return recording
+
+
+def describe(value: Any) -> Any:
+    """A value as JSON: dataclasses by class and fields, quantities in uM and s with their unit."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: describe(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        kinds = value.kinds() if hasattr(value, "kinds") else {}
+        for name in kinds:  # a dimensionless quantity is a bare number
+            if getattr(value, name) is not None and not isinstance(fields[name], dict):
+                fields[name] = {"value": fields[name], "unit": "1"}
+        return {"class": type(value).__name__, **fields}
+    if hasattr(value, "dim"):
+        amount, time, current = (float(value.dim.get_dimension(dimension)) for dimension in ("mol", "s", "A"))
+        number = np.asarray(value, dtype=float) * 1e3**amount
+        return {"value": number.tolist(), "unit": UNITS[amount, time, current]}
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return [describe(part) for part in value] if isinstance(value, tuple | list) else value
+
+
+def flatten(description: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested description to one level: ``{"astrocyte.calcium.O_P": {"value": 0.9, "unit": "uM/s"}, ...}``."""
+    flat: dict[str, Any] = {}
+    for name, value in description.items():
+        nested = isinstance(value, dict) and "unit" not in value
+        flat.update(flatten(value, f"{prefix}{name}.") if nested else {prefix + name: value})
+    return flat
+
+
+def to_json(value: Any) -> str:
+    """Stable JSON text."""
+    return json.dumps(value, sort_keys=True)
+
+
+def provenance(settings: Any, build: Any, target: str) -> dict[str, Any]:
+    """Where a recording comes from: every parameter, the protocol, steps, versions, and a hash of the equations."""
+    versions = {name: importlib.metadata.version(name) for name in ("astro-rmaat", "brian2", "numpy")}
+    versions["python"] = platform.python_version()
+    initial = settings.initial
+    if not isinstance(initial, str):
+        initial = to_json({name: describe(value) for name, value in initial.items()})
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": type(settings.model).__name__,
+        "preset": getattr(settings.model.astrocyte, "name", "none"),
+        "parameters": to_json(flatten(describe(settings.model))),
+        "protocol": to_json(describe(settings.protocol)),
+        "n_synapses": settings.n_synapses,
+        "n_astrocytes": settings.n_astrocytes,
+        "duration_s": settings.duration_s,
+        "seed": settings.seed,
+        "dt_s": settings.dt_s,
+        "astrocyte_dt_s": settings.astrocyte_dt_s,
+        "record_every_s": settings.record_every_s,
+        "initial": initial,
+        "target": target,
+        "versions": to_json(versions),
+        "equations_sha256": hashlib.sha256("\n".join(build.code).encode()).hexdigest(),
+    }

@@ -1,0 +1,284 @@
+"""Build and run a network: model and protocol in, recording out.
+
+Examples
+--------
+Long-term plasticity under gliotransmission, six 50-s cycles with a 5-s burst of pairs each; 1000 synapses, each with
+its own ``fm`` astrocyte::
+
+    recording = simulate(TripartiteSynapses(), CycledPairing(rate=1 * Hz, n_cycles=6), seed=1)
+    p = recording["rho"].sel(time=[50, 100, 150, 200, 250, 300]).mean("synapse")
+
+Eight burst rates in one run, 128 synapses each; any quantity of model or protocol may be such an array::
+
+    rates = np.repeat(log_rates(0.2 * Hz, 5 * Hz, 8), 128)
+    simulate(TripartiteSynapses(), CycledPairing(rate=rates, timing="jittered"))
+
+Calcium against presynaptic rate, without feedback::
+
+    sweep = AstrocyteResponse(rates=log_rates(0.1 * Hz, 100 * Hz, 20), repeats=20)
+    model = TripartiteSynapses(astrocyte=AM, gliotransmission=None, plasticity=None, release=RELEASE)
+    recording = simulate(model, sweep, record=["C"])
+    mean_C = recording["C"].sel(time=slice(30, None)).mean("time").groupby(...)
+
+A chain of astrocytes with linear gap junctions, the fifth of them pulsed with IP3 for 20 s::
+
+    network = AstrocyteNetwork(topology=chain(11), coupling=variant(LINEAR, source="this study", F_lin=0.5 / second))
+    recording = simulate(network, DistanceSweep(sources=(5,)), record=["I", "C"])
+
+Variants::
+
+    simulate(TripartiteSynapses(gliotransmission=None))                                   # release and plasticity
+    simulate(TripartiteSynapses(astrocyte=None, gliotransmission=None, release=None))     # Graupner-Brunel alone
+    simulate(TripartiteSynapses(astrocyte=None, gliotransmission=GLIOTRANSMISSION, plasticity=None), Releases())
+    simulate(ChI(astrocyte=FM, stim=1, I_bias=[0.4, 0.7, 1.0] * umolar), duration=200 * second, initial="published")
+    simulate(LiRinzel(astrocyte=NEST, I=0.5 * umolar), duration=100 * second)
+    simulate(GChI(astrocyte=AM), Poisson(rate=0.5 * Hz, timing="regular"), duration=30 * second)
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import brian2 as b2
+import numpy as np
+import xarray as xr
+from brian2 import second
+from brian2.devices.device import reset_device
+from tqdm.auto import tqdm
+
+from astro_sim.models.astrocytes import Astrocytes
+from astro_sim.protocols.protocol import Protocol
+from astro_sim.simulation.arguments import Settings, check_settings
+from astro_sim.simulation.network import Build
+from astro_sim.simulation.recording import Recording, provenance
+from astro_sim.simulation.synapses import assemble
+
+MAKE_ARGUMENTS = "devices.cpp_standalone.extra_make_args_unix"
+
+TARGETS = ("auto", "numpy", "cython", "cpp_standalone")
+
+DEFAULT_RECORD = ("C", "h", "I", "Gamma_A", "rho", "r_S", "Gamma_S", "I_SIC")
+
+# What Brian2 says about every run and what we know already: gliotransmitter release runs on the astrocytes' clock and
+# reaches each synapse from one astrocyte only, so that neither its step nor its order matters.
+KNOWN_MESSAGES = (
+    "brian2.synapses.synapses.synapses_dt_mismatch",
+    "brian2.codegen.generators.base",
+    "brian2.codegen.generators.numpy_generator",
+)
+
+logger = logging.getLogger(__name__)
+
+
+def simulate(
+    model: Astrocytes,
+    protocol: Protocol | None = None,
+    *,
+    duration: b2.Quantity | None = None,
+    seed: int = 0,
+    dt: b2.Quantity | None = None,
+    astrocyte_dt: b2.Quantity | None = None,
+    record: str | Iterable[str] | None = None,
+    record_every: b2.Quantity | None = None,
+    target: str = "auto",
+    initial: Any = "fixed_point",
+    progress: bool = False,
+) -> Recording:
+    """Run a model under a protocol.
+
+    Parameters
+    ----------
+    model : Astrocytes
+        One of the dataclasses of `astro_sim.models.astrocytes`.
+    protocol : Protocol, optional
+        One of `astro_sim.protocols.trains`; nothing happens without one.
+    duration : Quantity, optional
+        By default that of the protocol; a duration between two steps ends with the later one.
+    seed : int
+        Of every draw, below 2**32. Spike trains are drawn with NumPy and the same on every target; channel and
+        efficacy noise are drawn by the target.
+    dt : Quantity, optional
+        Step of spikes and synapses; 1 ms by default. Times of spikes and the delay `D` of plasticity are rounded to it:
+        1 ms makes 14 of the 13.7 ms of DP, whose tau_eff for pairs at 1 Hz shortens by 0.6 % (by 3 % for DPD, the most
+        of the published sets); 0.1 ms changes no published delay by more than 0.3 %.
+    astrocyte_dt : Quantity, optional
+        Step of the astrocytes. By default ``dt`` where that is given, else 10 ms, or 1 ms with the stochastic gate or
+        ``update="published"``.
+    record : str or iterable of str, optional
+        Variables to record.
+    record_every : Quantity, optional
+        Sampling interval, a multiple of ``dt`` and at most the duration. By default about a thousandth of the duration.
+    target : {"auto", "numpy", "cython", "cpp_standalone"}
+        ``auto`` is ``cpp_standalone`` where a C++ compiler is found, else ``numpy``.
+    initial : {"fixed_point", "published"} or mapping
+        An astrocyte without a stable fixed point, which cycles, starts from the published state in any case. A mapping
+        sets some variables, such as ``{"rho": 1}``, and starts the others at the fixed point; a value is one number,
+        or one for each synapse or astrocyte.
+    progress : bool
+        Report progress on standard error.
+
+    Returns
+    -------
+    xarray.Dataset
+        Variables with dimensions ``("time", "synapse")`` or ``("time", "astrocyte")``, sampled at 0, ``record_every``,
+        ``2 * record_every`` and so on up to ``duration``, whose state is the last sample only where ``record_every``
+        divides it; with gliotransmission also ``release_time`` and ``release_astrocyte``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        With one sentence, before anything is compiled.
+    """
+    settings = check_settings(model, protocol, duration, seed, dt, astrocyte_dt, record_every, initial)
+    target = choose_target(target)
+    with quiet(), device(target):
+        b2.seed(seed)
+        build, monitors = construct(settings, record)
+        network = b2.Network(*build.objects, *monitors.values())
+        network.run(settings.end, namespace={}, **report(progress, target))
+        if target == "cpp_standalone":
+            b2.device.build(directory=b2.device.build_options["directory"], with_output=progress)
+        return collect(settings, build, monitors, target)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Run
+# ---------------------------------------------------------------------------------------------------------------------
+def choose_target(target: str) -> str:
+    """Resolve ``auto``; raise one sentence for an unknown target."""
+    if target not in TARGETS:
+        raise ValueError(f"target must be one of {TARGETS}, got {target!r}")
+    if target != "auto":
+        return target
+    if shutil.which("g++") and shutil.which("make"):
+        return "cpp_standalone"
+    logger.warning("no C++ compiler found: simulating with target='numpy', which is slower")
+    return "numpy"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Brian2's console without the messages that every run would repeat."""
+
+    def unknown(message: logging.LogRecord) -> bool:
+        return message.name not in KNOWN_MESSAGES
+
+    console = b2.BrianLogger.console_handler
+    console.addFilter(unknown)
+    try:
+        yield
+    finally:
+        console.removeFilter(unknown)
+
+
+@contextmanager
+def device(target: str) -> Iterator[None]:
+    """Brian2 set to a target, and everything put back afterwards; standalone builds in a directory of its own."""
+    if b2.get_device().__class__.__name__ != "RuntimeDevice":
+        raise RuntimeError("simulate must find Brian2's runtime device active; call brian2.set_device('runtime')")
+    if target == "cpp_standalone":
+        directory = tempfile.mkdtemp(prefix="astro-sim-")
+        jobs, b2.prefs[MAKE_ARGUMENTS] = b2.prefs[MAKE_ARGUMENTS], [f"-j{os.cpu_count()}"]  # not all files at once
+        b2.set_device("cpp_standalone", build_on_run=False, directory=directory)
+        b2.device.reinit()
+        b2.device.activate(build_on_run=False, directory=directory)
+        try:
+            yield
+        finally:
+            b2.device.reinit()
+            reset_device()
+            b2.prefs[MAKE_ARGUMENTS] = jobs
+            shutil.rmtree(directory, ignore_errors=True)
+    else:
+        before, random_state = b2.prefs.codegen.target, b2.device.get_random_state()
+        b2.prefs.codegen.target = target
+        try:
+            yield
+        finally:
+            b2.prefs.codegen.target = before
+            b2.device.set_random_state(random_state)
+
+
+def construct(settings: Settings, record: str | Iterable[str] | None) -> tuple[Build, dict[str, b2.StateMonitor]]:
+    """All Brian2 objects of a run on the active device: the build, and one monitor per recorded group.
+
+    ``b2.Network(*build.objects, *monitors.values())`` runs them; ``build.groups`` holds them by name.
+    """
+    clock = b2.Clock(settings.dt_s * second, name="synapse_clock")
+    astrocyte_clock = b2.Clock(settings.astrocyte_dt_s * second, name="astrocyte_clock")
+    record_clock = b2.Clock(settings.record_every_s * second, name="record_clock")
+    mapping = not isinstance(settings.initial, str)
+    build = Build(
+        model=settings.model,
+        protocol=settings.protocol,
+        clock=clock,
+        astrocyte_clock=astrocyte_clock,
+        end_s=settings.duration_s,
+        seed=settings.seed,
+        initial="fixed_point" if mapping else settings.initial,
+        overrides=settings.initial if mapping else {},
+    )
+    try:
+        assemble(build, settings.n_synapses, settings.n_astrocytes, record_clock)
+        unused = sorted(set(build.overrides) - build.states)
+        if unused:
+            raise ValueError(f"initial must set variables of the model, {sorted(build.states)}, got {unused[0]!r}")
+        record = [record] if isinstance(record, str) else record
+        names = [name for name in DEFAULT_RECORD if name in build.recordable] if record is None else list(record)
+        unknown = [name for name in names if name not in build.recordable]
+        if unknown:
+            raise ValueError(f"record must hold variables among {sorted(build.recordable)}, got {unknown[0]!r}")
+    except ValueError:
+        for thing in build.objects:
+            thing._network = "none"  # or Brian2 would warn about every object that never ran
+        raise
+    monitors = {}
+    for dim in {build.recordable[name].dim: None for name in names}:
+        chosen = [build.recordable[name] for name in names if build.recordable[name].dim == dim]
+        attributes = list(dict.fromkeys(item.attribute for item in chosen))
+        monitors[dim] = b2.StateMonitor(chosen[0].group, attributes, record=np.arange(chosen[0].n), clock=record_clock)
+    build.recordable = {name: build.recordable[name] for name in names}
+    return build, monitors
+
+
+def report(progress: bool, target: str) -> dict[str, Any]:
+    """Arguments of `Network.run` that report progress: a bar, or lines of text from a standalone program."""
+    if not progress:
+        return {}
+    if target == "cpp_standalone":
+        line = r'std::cerr << int(100 * completed) << "% simulated after " << int(elapsed) << " s\n" << std::flush;'
+        return {"report": line, "report_period": 5 * second}
+    bar = tqdm(total=100, bar_format="{percentage:3.0f}% |{bar}| {elapsed}<{remaining}", file=sys.stderr)
+
+    def update(elapsed: Any, completed: float, start: Any, duration: Any) -> None:
+        bar.update(round(100 * completed) - bar.n)
+        if completed == 1:
+            bar.close()
+
+    return {"report": update, "report_period": 1 * second}
+
+
+def collect(settings: Settings, build: Build, monitors: dict[str, b2.StateMonitor], target: str) -> Recording:
+    """Read the monitors into a dataset with units and provenance."""
+    variables: dict[str, Any] = {}
+    for name, item in build.recordable.items():
+        values = np.asarray(getattr(monitors[item.dim], item.attribute + "_")).T * item.factor
+        variables[name] = (("time", item.dim), values, {"units": item.unit})
+    steps = max((len(monitor.t_) for monitor in monitors.values()), default=0)
+    time = np.round(np.arange(steps) * settings.record_every_s, 12)
+    coordinates: dict[str, Any] = {"time": ("time", time, {"units": "s"})}
+    for item in build.recordable.values():
+        coordinates[item.dim] = np.arange(item.n)
+    for event, owner in (("release", "astrocyte"), ("spike", "neuron")):
+        if f"{event}_monitor" in build.groups:
+            monitor = build.groups[f"{event}_monitor"]
+            variables[f"{event}_time"] = (event, np.asarray(monitor.t_), {"units": "s"})
+            variables[f"{event}_{owner}"] = (event, np.asarray(monitor.i), {"units": "1"})
+    return xr.Dataset(variables, coordinates, provenance(settings, build, target))

@@ -1,0 +1,219 @@
+"""The runs of a sweep: many conditions as elements of one run, many runs of one build.
+
+A batch holds ``conditions x repeats (x cells)`` elements, each condition's constants being per-element arrays. Several
+batches that differ only in such constants share one C++ build: the constants, and the initial state that follows from
+them, are given to the compiled program on its command line (Brian2's ``run_args``), and the programs run side by side.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import brian2 as b2
+import joblib
+import numpy as np
+
+from astro_sim.models.synapses import TripartiteSynapses
+from astro_sim.parameters.variants import changed
+from astro_sim.protocols.protocol import Joined
+from astro_sim.simulation.arguments import check_settings
+from astro_sim.simulation.initial import astrocyte_state
+from astro_sim.simulation.network import RENAMED
+from astro_sim.simulation.recording import Recording, describe, flatten, to_json
+from astro_sim.simulation.run import choose_target, collect, construct, device, simulate
+
+SETTINGS = ("duration", "dt", "astrocyte_dt", "record_every", "initial")
+
+# Constants that decide which equations are built, or that a compiled program does not take: one build for each value.
+STRUCTURAL = ("noise", "sigma", "stim", "D", "I_Theta", "omega_I")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One run: which conditions its elements are, in blocks of ``repeats x cells``.
+
+    ``conditions`` may end with copies of its last one, so that all batches of a build have one size; ``n`` are real.
+    """
+
+    index: int
+    conditions: tuple[int, ...]
+    n: int
+
+
+def at(sweep, conditions, per_condition: int | None) -> dict[str, Any]:
+    """Arguments of `simulate` for some conditions: arrays, `per_condition` elements for each; scalars where None."""
+    model, protocol, settings = sweep.model, sweep.protocol, dict(sweep.settings)
+    for path, values in sweep.axes.items():
+        chosen = [values[sweep.position(condition, path)] for condition in conditions]
+        value = chosen[0]
+        if per_condition is not None and path in sweep.element_axes:
+            value = np.repeat(b2.Quantity(chosen), per_condition)
+        if path in SETTINGS:
+            settings[path] = value
+        elif path.startswith("protocol."):
+            protocol = changed(protocol, path.removeprefix("protocol."), value)
+        else:
+            model = changed(model, path, value)
+    return {"model": model, "protocol": protocol, "seed": sweep.seed, "record": sweep.record, **settings}
+
+
+def arguments(sweep, batch: Batch) -> dict[str, Any]:
+    """Arguments of `simulate` for a whole batch."""
+    call = at(sweep, batch.conditions, sweep.repeats * sweep.n_cells)
+    copies = len(batch.conditions) * sweep.repeats
+    model = call["model"]
+    if sweep.n_cells > 1 or getattr(model, "topology", None) is not None:
+        call["model"] = dataclasses.replace(model, topology=model.topology.copies(copies))
+        if hasattr(call["protocol"], "sources"):
+            shifts = itertools.product(range(copies), call["protocol"].sources)
+            sources = tuple(copy * sweep.n_cells + source for copy, source in shifts)
+            call["protocol"] = dataclasses.replace(call["protocol"], sources=sources)
+    else:
+        count = "n_synapses" if isinstance(model, TripartiteSynapses) else "n_astrocytes"
+        call["model"] = dataclasses.replace(model, **{count: copies})
+    parts = tuple(at(sweep, [condition], None)["protocol"] for condition in batch.conditions)
+    return {**call, "protocol": Joined(whole=call["protocol"], parts=parts)}
+
+
+def split(sweep, batch: Batch, recording: Recording) -> Iterator[tuple[int, Recording]]:
+    """The recording of each condition of a batch, with dimensions ``repeat`` (and ``cell``) for its elements."""
+    block = sweep.repeats * sweep.n_cells
+    for place in range(batch.n):
+        condition, first = batch.conditions[place], place * block
+        part = recording.drop_vars(["release_time", "release_astrocyte"], errors="ignore")
+        for dim in ("synapse", "astrocyte"):
+            if dim in part.dims:
+                part = part.isel({dim: slice(first, first + block)}).drop_vars(dim)
+                part = _by_repeat(part, dim, sweep.repeats, sweep.n_cells)
+        if "release_astrocyte" in recording:
+            element = recording["release_astrocyte"].values - first
+            inside = (element >= 0) & (element < block)
+            counts = np.bincount(element[inside], minlength=block).reshape(sweep.repeats, sweep.n_cells)
+            part["n_releases"] = (("repeat", "cell"), counts, {"units": "1"})
+            part = part.isel(cell=0) if sweep.n_cells == 1 else part
+        one = at(sweep, [condition], None)
+        part.attrs |= {
+            "parameters": to_json(flatten(describe(one["model"]))),
+            "protocol": to_json(describe(one["protocol"])),
+            "n_synapses": block if recording.attrs["n_synapses"] else 0,
+            "n_astrocytes": block if recording.attrs["n_astrocytes"] else 0,
+            "condition": condition,
+            "batch": batch.index,
+            "first_element": first,
+        }
+        yield condition, part if sweep.reduce is None else sweep.reduce(part)
+
+
+def _by_repeat(part: Recording, dim: str, repeats: int, cells: int) -> Recording:
+    """Elements to (repeat, cell), or to repeat alone where each has one cell."""
+    if cells == 1:
+        return part.rename({dim: "repeat"})
+    shaped: dict[Any, Any] = {}
+    for name, data in part.data_vars.items():
+        shaped[name] = data
+        if dim in data.dims:
+            values = data.transpose("time", dim).values.reshape(-1, repeats, cells)
+            shaped[name] = (("time", "repeat", "cell"), values, data.attrs)
+    return part.drop_vars([name for name in part.data_vars if dim in part[name].dims]).assign(shaped)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Running
+# ---------------------------------------------------------------------------------------------------------------------
+def run_batches(sweep, batches: list[Batch], n_jobs: int = 1) -> Iterator[tuple[Batch, Recording]]:
+    """Run batches that share a build, in any order."""
+    target = choose_target(sweep.target)
+    if target == "cpp_standalone" and len(batches) > 1:
+        yield from _run_build(sweep, batches, n_jobs)
+        return
+    for batch in batches:
+        yield batch, simulate(**arguments(sweep, batch), target=target)
+
+
+def _run_build(sweep, batches: list[Batch], n_jobs: int) -> Iterator[tuple[Batch, Recording]]:
+    """One build, one run of its program for each batch, `n_jobs` of them side by side."""
+    calls = {batch.index: arguments(sweep, batch) for batch in batches}
+    settings = {index: _settings(call) for index, call in calls.items()}
+    with device("cpp_standalone"):
+        b2.seed(sweep.seed)
+        first = settings[batches[0].index]
+        build, monitors = construct(first, sweep.record)
+        network = b2.Network(*build.objects, *monitors.values())
+        network.run(first.end)
+        program = b2.get_device()
+        folder = Path(program.build_options["directory"])
+        program.build(directory=str(folder), run=False, with_output=False)
+        places = _places(sweep, build)
+        lost = {path for path in model_axes(sweep) if path.rsplit(".", 1)[-1] not in places}
+        if lost:
+            raise ValueError(f"axes must be constants of the simulated equations, got {min(lost)!r}, which none uses")
+
+        def run(batch: Batch) -> Batch:
+            values = _values(sweep, batch, settings[batch.index], build)
+            _execute(folder, batch, [(places[name], value) for name, value in values.items()])
+            return batch
+
+        workers = joblib.Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator_unordered")
+        for batch in workers(joblib.delayed(run)(batch) for batch in batches):
+            program.results_dir = f"{folder}/results-{batch.index}/"
+            program.has_been_run = True
+            program.array_cache.update(dict.fromkeys(program.array_cache))  # forget the results read before
+            yield batch, collect(settings[batch.index], build, monitors, "cpp_standalone")
+
+
+def _settings(call: dict[str, Any]):
+    """The checked arguments of a batch."""
+    names = ("model", "protocol", "duration", "seed", "dt", "astrocyte_dt", "record_every")
+    return check_settings(**{name: call.get(name) for name in names}, initial=call.get("initial", "fixed_point"))
+
+
+def model_axes(sweep) -> list[str]:
+    """Axes of the model that are elements."""
+    return [path for path in sweep.element_axes if not path.startswith("protocol.")]
+
+
+def _places(sweep, build) -> dict[str, list[tuple[str, np.dtype]]]:
+    """Symbol -> the arrays of the compiled program that hold it: ``group.variable`` and type."""
+    symbols = {path.rsplit(".", 1)[-1] for path in model_axes(sweep)}
+    found: dict[str, list[tuple[str, np.dtype]]] = {}
+    for symbol in symbols | {"C", "h", "I"}:
+        name = RENAMED.get(symbol, symbol)
+        for group in build.groups.values():
+            variable = getattr(group, "variables", {}).get(name)
+            if isinstance(variable, b2.core.variables.ArrayVariable) and variable.owner.name == group.name:
+                found.setdefault(symbol, []).append((f"{group.name}.{name}", variable.dtype))
+    return found
+
+
+def _values(sweep, batch: Batch, settings, build) -> dict[str, np.ndarray]:
+    """Symbol -> value for every element of a batch: swept constants, and the initial state that follows from them."""
+    block = sweep.repeats * sweep.n_cells
+    values = {}
+    for path in model_axes(sweep):
+        chosen = [sweep.axes[path][sweep.position(condition, path)] for condition in batch.conditions]
+        values[path.rsplit(".", 1)[-1]] = np.repeat(np.asarray(chosen, dtype=float), block)
+    if "astrocytes" in build.groups and settings.model.astrocyte is not None:
+        bias = settings.protocol.bias(settings.n_astrocytes)
+        state = astrocyte_state(settings.model, settings.n_astrocytes, build.initial, bias)
+        values |= {name: value for name, value in state.items() if name not in build.overrides}
+    return values
+
+
+def _execute(folder: Path, batch: Batch, values: list) -> None:
+    """Run the compiled program with its own values and its own folder of results."""
+    results = folder / f"results-{batch.index}"
+    results.mkdir()
+    command = ["./main", "--results_dir", f"{results}/"]
+    for places, value in values:
+        for name, dtype in places:
+            file = results / f"{name}.dat"
+            value.astype(dtype).tofile(file)
+            command.append(f"{name}={file}")
+    with open(results / "stdout.txt", "w") as output:
+        subprocess.run(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, check=True)

@@ -1,0 +1,16 @@
+"""The simulator against published and closed-form numbers, target by target.
+
+Imports `simulation`, `dynamics` and the rooms below them.
+"""
+
+from astro_sim.validation.targets import Check, Target, Validation, load_targets, measure, validate, write_validation
+
+__all__ = [
+    "Check",
+    "Target",
+    "Validation",
+    "load_targets",
+    "measure",
+    "validate",
+    "write_validation",
+]

@@ -1,0 +1,285 @@
+"""The experiment runner: trains what has no result yet, one fresh process per run, and renders the tables.
+
+A run is a recipe ``RECIPES/<task>/<model>.toml``, a seed and possibly a variant: a change of the model that a study
+asks about. Its result is one JSON file ``RESULTS/<task>/<model>[--<variant>]-s<seed>.json``. A run that has one is
+done; a run that was killed goes on from its last checkpoint in ``WORK``; so the runner may be stopped at any time and
+results may come from several machines. To repeat a run, delete its result; one of other settings or curves is refused.
+"""
+
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+from rmaat.config import ModelConfig
+from rmaat.curves import load_curves
+from rmaat.experiments import results
+from rmaat.experiments.results import read_result, render_experiments
+from rmaat.experiments.variants import VARIANTS, Variant
+from rmaat.files import read_json, write_text
+from rmaat.models.zoo import build_model, count_parameters, curves_read
+from rmaat.training.config import TrainConfig, load_recipe
+from rmaat.training.evaluation import draw_curves
+from rmaat.training.machine import processor_name
+from rmaat.training.run_folder import OtherRunError, curve_hashes
+from rmaat.training.train import WITHOUT_EFFECT, train
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+    """Train models, or variants of one, on tasks by their recipes, with several seeds; tables of their accuracy."""
+
+    tasks: tuple[str, ...] = ("listops", "pathfinder32", "image", "text", "retrieval")
+    """Folders of recipes."""
+    models: tuple[str, ...] = ("rmaat", "rmaat-paper", "rmt", "rlt", "linear", "softmax")
+    """Models; each task has a recipe for each."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of weights, order and dropout; the data stay the same."""
+    study: Literal["models", "ablations", "memory", "deviation"] = "models"
+    """Models as they are, or variants of the model rmaat beside them."""
+    variants: tuple[str, ...] | None = None
+    """Only these variants of the study."""
+    unmatched: bool = False
+    """Give all models the smallest d_ff of the task's recipes, instead of one each that matches the parameters."""
+    recipes: Path = Path("benchmarks/lra")
+    """Folder of recipes."""
+    results: Path = Path("benchmarks/results/lra")
+    """Folder of results: JSON files, the table and the charts."""
+    work: Path = Path("runs/lra")
+    """Folder of run directories, with the checkpoints that a killed run goes on from."""
+    data_dir: Path = Path("data")
+    """Where official files lie and generated data are kept."""
+    curves: Path | None = None
+    """Folder of curve files; by default the packaged ones."""
+    changes: dict[str, bool | int | float | str] = field(default_factory=dict)
+    """Fields of TrainConfig to change in every recipe, such as steps or device."""
+    max_seconds: float | None = None
+    """Stop after so many seconds, in the middle of a run if need be; the same command goes on."""
+
+    def __post_init__(self) -> None:
+        for name in ("tasks", "models", "seeds"):
+            values = getattr(self, name)
+            if name == "models" and not values and self.study != "models":
+                continue  # the variants alone
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name} must be at least one, each once, got {', '.join(map(str, values)) or 'none'}")
+
+    def runs(self) -> Iterator["Run"]:
+        """All runs, the first seed of everything first."""
+        known = [variant.name for variant in VARIANTS[self.study]]
+        for name in self.variants or ():
+            if name not in known:
+                raise ValueError(f"variants must be of the study {self.study} ({', '.join(known)}), got {name!r}")
+        chosen = [v for v in VARIANTS[self.study] if self.variants is None or v.name in self.variants]
+        pairs = [(model, None) for model in self.models] + [("rmaat", variant) for variant in chosen]
+        for seed, task, (model, variant) in product(self.seeds, self.tasks, pairs):
+            run = self._run(task, model, variant, seed)
+            if run is not None:
+                yield run
+
+    def _run(self, task: str, model: str, variant: Variant | None, seed: int) -> "Run | None":
+        """The run, or None where the variant has no meaning for the task, or is the model itself and has no result."""
+        path = self.recipes / task / f"{model}.toml"
+        if not path.is_file():
+            raise ValueError(f"recipes must have a file for every task and model, got no {path}")
+        names = [variant.name] if variant else []
+        changes: dict[str, Any] = {"seed": seed, "data_dir": self.data_dir, "progress": False, "tensorboard": False}
+        recipe = load_recipe(path, **changes | self.changes | ({"curves": self.curves} if self.curves else {}))
+        network, options = recipe.network, dict(recipe.task_options)
+        if variant is not None:
+            network = variant.apply(network)
+            if variant.input != 1 and "max_len" not in options:
+                return None
+            if variant.input != 1:
+                options["max_len"] = int(variant.input * float(options["max_len"]))
+        if self.unmatched:
+            d_ff = min(load_recipe(other).network.d_ff for other in sorted(path.parent.glob("*.toml")))
+            network, names = dataclasses.replace(network, d_ff=d_ff), [*names, results.UNMATCHED]
+        name = "--".join([model, *names])
+        result, folder = self.results / task / f"{name}-s{seed}.json", self.work / task / f"{name}-s{seed}"
+        if variant is not None and not variant.changes(recipe.network) and not result.exists():
+            return None
+        train_config = dataclasses.replace(recipe, run=folder, network=network, task_options=options)
+        return Run(task, model, "--".join(names), result, train_config)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and where its result goes."""
+
+    task: str
+    model: str
+    variant: str
+    path: Path
+    train: TrainConfig
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the result beside the curves, in JSON types."""
+        ignored = (*WITHOUT_EFFECT, "curves")
+        settings = {name: value for name, value in asdict(self.train).items() if name not in ignored}
+        return json.loads(json.dumps(settings, default=str))
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of `settings`, the same for all results of the same settings."""
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    @cached_property
+    def curve_hashes(self) -> dict[str, str]:
+        """Hashes of the curves that the model reads, by name."""
+        return curve_hashes(curves_read(self.train.model, self.train.network, load_curves(self.train.curves)))
+
+    def result(self) -> dict[str, Any] | None:
+        """The run's result, if it has one; fields that TrainConfig and ModelConfig have got since do not count.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, or its settings or the curves that the model reads are not those of the run.
+        """
+        if not self.path.exists():
+            return None
+        result = read_result(self.path)
+        was = _flatten(result["settings"], result.get("curves", {}))
+        now = _flatten(self.settings, self.curve_hashes)
+        shared = [name for name in now if name in was]
+        changed = [f"{name} {was[name]!r} instead of {now[name]!r}" for name in shared if was[name] != now[name]]
+        if changed:
+            raise ValueError(
+                f"{self.path} must be a result of the recipe, changes and curves as they are, "
+                f"got {', '.join(changed)}; delete it or choose another --results"
+            )
+        return result
+
+
+def _flatten(settings: Mapping[str, Any], hashes: Mapping[str, str]) -> dict[str, Any]:
+    network = {f"network.{name}": value for name, value in settings.get("network", {}).items()}
+    curves = {f"curves.{name}": digest[:12] for name, digest in hashes.items()}
+    return {name: value for name, value in settings.items() if name != "network"} | network | curves
+
+
+def run_experiments(config: ExperimentConfig, report: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
+    """Run what has no result yet; return the results of the experiment's runs, finished earlier or now.
+
+    Parameters
+    ----------
+    report : callable, optional
+        Told one line before and after each run.
+
+    Raises
+    ------
+    ValueError
+        If a result that is there is damaged or of other settings; at the end, if runs failed, which does not keep the
+        others from being carried out.
+    """
+    say = report or (lambda line: None)
+    started, results, failed, runs = perf_counter(), [], [], list(config.runs())
+    for run in runs:
+        run.result()  # what is to be refused is refused before anything is trained
+    for run in runs:
+        if (result := run.result()) is not None:
+            results.append(result)
+            continue
+        left = None if config.max_seconds is None else config.max_seconds - (perf_counter() - started)
+        if left is not None and left <= 0:
+            continue
+        name = f"{run.task} {run.path.stem}"
+        say(f"{name}: training")
+        try:
+            result = _in_fresh_process(run, left)
+        except (ValueError, RuntimeError, OSError) as error:  # among them a process that was killed
+            failed.append(name)
+            say(f"{name}: failed, {' '.join(str(error).split())}")
+            continue
+        if result is None:
+            say(f"{name}: stopped for want of time; the same command goes on")
+            continue
+        write_text(run.path, json.dumps(result, indent=1) + "\n")
+        results.append(result)
+        say(f"{name}: accuracy {result['accuracy']:.3f} (majority {result['majority_rate']:.3f})")
+    if results:
+        render_experiments(config.results)
+    if failed:
+        raise ValueError(f"every run must reach its end, got {', '.join(failed)} failed; the same command tries again")
+    return results
+
+
+def _in_fresh_process(run: Run, seconds: float | None) -> dict[str, Any] | None:
+    """Peak memory is a process's own, so every run has one to itself."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool:
+        return pool.submit(carry_out, run, seconds).result()
+
+
+def end_with_parent() -> None:
+    """Have this process end as soon as the one that started it does, even if that was killed.
+
+    Otherwise it would go on unseen, beside the one that continues the same run.
+    """
+
+    def watch() -> None:
+        if (parent := multiprocessing.parent_process()) is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def carry_out(run: Run, seconds: float | None = None) -> dict[str, Any] | None:
+    """Train one run to its end, or for at most `seconds`; its result, or None if it is not finished.
+
+    A run folder that is finished, or is of other settings, is removed first: the run has no result, so it is repeated.
+    """
+    config = run.train if seconds is None else dataclasses.replace(run.train, time_budget_s=seconds)
+    state = config.run / "last" / "loop.json"
+    if state.exists() and read_json(state).get("finished"):
+        shutil.rmtree(config.run)
+    try:
+        folder = train(config)
+    except OtherRunError:
+        shutil.rmtree(config.run)
+        folder = train(config)
+    path = folder / "metrics.json"
+    metrics = read_json(path) if path.exists() else {}
+    if "test_accuracy" not in metrics:
+        return None
+    record = read_json(folder / "config.json")
+    curves = draw_curves(run.train.curves, run.train.curve_draw, run.train.curve_seed)
+    model = build_model(run.train.model, ModelConfig(**record["network"]), curves)
+    steps, seconds = metrics["steps"], metrics["seconds"]["train"]
+    return {
+        "task": run.task,
+        "model": run.model,
+        "variant": run.variant,
+        "seed": run.train.seed,
+        "accuracy": metrics["test_accuracy"],
+        "validation_accuracy": metrics["validation_accuracy"],
+        "majority_rate": metrics["majority_rate"],
+        "steps": steps,
+        "best_step": metrics["best_step"],
+        "parameters": metrics["parameters"],
+        "parameters_of_R": count_parameters(model)["R"],
+        "seconds": seconds,
+        "seconds_per_step": seconds / steps,
+        "peak_bytes": metrics["peak_bytes"],
+        "device": metrics["device"],
+        "machine": processor_name(),
+        "precision": metrics["precision"],
+        "torch": metrics["torch"],
+        "segments": metrics["segments"],
+        "fingerprint": run.fingerprint,
+        "settings": run.settings,
+        "curves": record["curves"],
+    }

@@ -1,0 +1,281 @@
+"""The retention probe's grid: every cell of it that is not there yet, the table and the heat map.
+
+Each finished cell is one JSON file, so that a probe that was stopped goes on where it was.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
+from time import perf_counter
+from typing import Any, get_args
+
+import numpy as np
+
+from rmaat.config import Norm, Rule, Timescales
+from rmaat.curves import Curve, load_curves
+from rmaat.experiments import recall, recall_grid
+from rmaat.experiments.markdown import _grouped, markdown
+from rmaat.experiments.recall import AXES, OWN_CURVE, WITHOUT_CURVE, ProbeCell, run_cell
+from rmaat.files import read_json, write_text
+
+PROSE = """\
+Accuracy by the segment that holds the answer, at the T that the model was trained on and at a multiple of it; mean over
+seeds, at the learning rate that trains best. "learned" counts the seeds whose training accuracy left chance; "not
+recalled" stands only where none did, at any learning rate. Rows are ordered by their worst segment beyond T.
+
+In every second step of the last 60 %, `start carried` begins with the memory that the step before left, and `start
+burn_in` with the memory that a random number of segments without a mark leads to. All are tested from the initial one.
+"""
+
+RATES_PROSE = """\
+The worst segment beyond T of each seed, at every learning rate that was tried. Where several train to the end, the
+table above shows the lowest of them, which is not always the one that carries furthest.
+"""
+
+WEIGHTS_PROSE = """\
+What each rule alone gives to the first and to the last of n segments, if the network copied nothing (least to largest
+over the memory tokens; for `scale`, which replaces the memory, the segment's own factor).
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeConfig:
+    """Train every memory rule to recall one marked symbol and test it by the symbol's segment, at T and beyond.
+
+    There is a cell for every combination that means something. A learned rule or `replace` follows no curve, so it has
+    one cell per norm, learning rate and seed; `population` exists for relax and consolidate.
+    """
+
+    out: Path = Path("benchmarks/results/recall")
+    """Folder of the cells' JSON files, the table and the heat map."""
+    rules: tuple[Rule, ...] = get_args(Rule)
+    """Memory rules."""
+    retentions: tuple[Timescales, ...] = get_args(Timescales)
+    """Retentions."""
+    norms: tuple[Norm, ...] = get_args(Norm)
+    """Norms."""
+    curves: tuple[str, ...] = ("ltp",)
+    """Curves for the single retention; the population's is ltp_population."""
+    lrs: tuple[float, ...] = (1e-3, 2e-3, 4e-3)
+    """Peak learning rates; the table takes each row's best by training accuracy."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds."""
+    curve_folder: Path | None = None
+    """Folder of curve files; by default the packaged ones."""
+    cell: ProbeCell = field(default_factory=ProbeCell)
+    """Everything that all cells share; what the options above list is left as it is."""
+    max_seconds: float | None = None
+    """Begin no further cell after so many seconds; the probe can be continued."""
+
+    def __post_init__(self) -> None:
+        for axis in (*recall.AXES, "lr", "seed"):
+            if (got := getattr(self.cell, axis)) != getattr(ProbeCell, axis):
+                raise ValueError(f"cell.{axis} must be left out, got {got!r}; choose it by --{axis}s")
+        for name in ("rules", "retentions", "norms", "lrs", "seeds"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name} must be at least one, each once, got {', '.join(map(str, values)) or 'none'}")
+
+    def cells(self) -> Iterator[ProbeCell]:
+        """All cells; those of the first learning rate and seed come first."""
+        for lr, seed in product(self.lrs, self.seeds):
+            for rule, norm in product(self.rules, self.norms):
+                for retention, curve in _schedules(rule, self.retentions, self.curves):
+                    axes: dict[str, Any] = {"rule": rule, "retention": retention, "norm": norm, "curve": curve}
+                    yield replace(self.cell, **axes, lr=lr, seed=seed)
+
+
+def _schedules(rule: str, retentions: tuple[str, ...], curves: tuple[str, ...]) -> list[tuple[str, str]]:
+    if rule in WITHOUT_CURVE:
+        return [("single", "none")]
+    schedules = [("single", curve) for curve in curves if "single" in retentions]
+    if "population" in retentions and rule in ("relax", "consolidate"):
+        schedules.append(("population", recall.OWN_CURVE["population"]))
+    return schedules
+
+
+def run_probe(config: ProbeConfig, report: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
+    """Run the cells that have no file in ``config.out`` yet; return all results, with table and heat map written.
+
+    Parameters
+    ----------
+    report : callable, optional
+        Told one line after each cell.
+
+    Raises
+    ------
+    ValueError
+        If a cell that is there was trained with other curves.
+    """
+    curves = load_curves(config.curve_folder)
+    started = perf_counter()
+    for cell in config.cells():
+        path = config.out / "cells" / f"{cell.name}.json"
+        if path.exists():
+            _compare_curves(path, cell, curves)
+            continue
+        if config.max_seconds is not None and perf_counter() - started > config.max_seconds:
+            break
+        result = run_cell(cell, curves)
+        write_text(path, json.dumps(result, indent=1) + "\n")
+        if report is not None:
+            at_t, further = (min(result[key]) for key in ("accuracy_at_T", "accuracy_at_stretch"))
+            seen = f"train {result['train_accuracy']:.2f}, worst segment {at_t:.2f} at T, {further:.2f} beyond"
+            report(f"{cell.name}: {seen} ({result['seconds']:.0f} s)")
+    render_probe(config.out)
+    return load_cells(config.out)
+
+
+def _compare_curves(path: Path, cell: ProbeCell, curves: Mapping[str, Curve]) -> None:
+    now = cell.curve_hashes(curves)
+    was = read_json(path).get("curves", now)  # older cells do not say
+    if changed := [name for name in now if was.get(name) != now[name]]:
+        raise ValueError(
+            f"{path} must be a cell of the curves as they are, got another {changed[0]}; "
+            "delete it or choose another --out"
+        )
+
+
+def render_probe(folder: Path | str) -> Path:
+    """Write the tables, ``recall.md``, and where Matplotlib is installed the heat map; the tables' path."""
+    rows = recall_grid.probe_rows(load_cells(folder))
+    parts = ["# Recall by position", PROSE]
+    if find_spec("matplotlib") and rows:
+        from rmaat.report.plots import panels, plot_recall, save_figure
+
+        shown = {
+            row["name"]: [*recall_grid.places(row["at_T"]), *recall_grid.places(row["at_stretch"])] for row in rows
+        }
+        ax = plot_recall(shown, 5, rows[0]["chance"], ax=panels(size=(8, 0.8 + 0.2 * len(rows))))
+        ax.set_xticks(range(10), ["first", "¼", "½", "¾", "last"] * 2)
+        ax.set_xlabel("segment that holds the answer, at T (left) and beyond (right)")
+        save_figure(ax.figure, Path(folder) / "recall", "Recall by position of the marked symbol, at T and beyond.")
+        parts.append("![Recall by position](recall.svg)")
+    parts += [recall_grid.probe_table(rows), RATES_PROSE, recall_grid.rates_table(rows)]
+    parts += [WEIGHTS_PROSE, recall_grid.weights_table(rows)]
+    return write_text(Path(folder) / "recall.md", "\n\n".join(part.strip() for part in parts) + "\n")
+
+
+def load_cells(folder: Path | str) -> list[dict[str, Any]]:
+    """The results of all finished cells in a probe's folder."""
+    results = [read_json(path) for path in sorted((Path(folder) / "cells").glob("*.json"))]
+    return [{**result, "cell": asdict(ProbeCell(**result["cell"]))} for result in results]  # older ones: defaults
+
+
+LEARNED_MARGIN = 0.05  # a training accuracy this little above chance is chance
+
+PLACES = ("first", "quarter", "middle", "three quarters", "last")
+
+
+def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row per configuration: its seeds at the learning rate that trains best, best configuration first.
+
+    The learning rate is chosen by the mean training accuracy over seeds, among those with the most seeds. `learned`
+    counts the seeds that left chance in training; a configuration without any, at any learning rate, is not recalled.
+    """
+    rows = []
+    groups = _grouped(cells, lambda cell: _settings(cell["cell"]))
+    values = _grouped((pair for settings in groups for pair in settings), lambda pair: pair[0])
+    usual = [pair for pairs in values.values() for pair, n in Counter(pairs).items() if 2 * n > len(pairs)]
+    for settings, found in groups.items():
+        by_lr = _grouped(found, lambda cell: cell["cell"]["lr"])
+        most = max(len(seeds) for seeds in by_lr.values())
+        full = {lr: seeds for lr, seeds in by_lr.items() if len(seeds) == most}
+        lr = max(sorted(full), key=lambda lr: np.mean([cell["train_accuracy"] for cell in full[lr]]))
+        chosen = full[lr]
+        at_t, further = (
+            np.mean([cell[key] for cell in chosen], axis=0) for key in ("accuracy_at_T", "accuracy_at_stretch")
+        )
+        rows.append(
+            {
+                "settings": dict(settings),
+                "name": _row_name(settings, usual),
+                "lr": lr,
+                "seeds": most,
+                "learned": sum(_learned(cell) for cell in chosen),
+                "ever_learned": any(_learned(cell) for cell in found),
+                "diverged": sum(cell["diverged"] for cell in found),
+                "train_accuracy": float(np.mean([cell["train_accuracy"] for cell in chosen])),
+                "chance": chosen[0]["chance"],
+                "at_T": at_t,
+                "at_stretch": further,
+                "worst": {lr: [min(cell["accuracy_at_stretch"]) for cell in seeds] for lr, seeds in by_lr.items()},
+                "weights": chosen[0]["weights"],
+                "memory_rms": np.mean([cell["memory_rms"] for cell in chosen], axis=0),
+            }
+        )
+    return sorted(rows, key=lambda row: (-min(row["at_stretch"]), -np.mean(row["at_stretch"])))
+
+
+def _settings(cell: Mapping[str, Any]) -> tuple:
+    return tuple((name, value) for name, value in cell.items() if name not in ("lr", "seed"))
+
+
+def _row_name(settings: tuple, usual: Sequence[tuple[str, Any]]) -> str:
+    """The axes of the probe, the retention's own curve unsaid, and whatever else is not as in most rows."""
+    unsaid = ("none", OWN_CURVE[dict(settings)["retention"]])
+    axes = [str(value) for name, value in settings if name in AXES and value not in unsaid]
+    return ", ".join([*axes, *(f"{n} {value}" for n, value in settings if n not in AXES and (n, value) not in usual)])
+
+
+def _learned(cell: Mapping[str, Any]) -> bool:
+    return cell["train_accuracy"] > cell["chance"] + LEARNED_MARGIN
+
+
+def places(accuracies: Sequence[float]) -> list[float]:
+    """Accuracy at the first, quarter, middle, three-quarter and last segment."""
+    n = len(accuracies)
+    return [float(accuracies[at]) for at in (0, n // 4, n // 2, 3 * n // 4, n - 1)]
+
+
+def probe_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Recall by position at T and beyond, one row per configuration."""
+    header = ["configuration", "lr (tried)", "seeds (learned)", "training"]
+    for length in ("at T", "beyond"):
+        header += [f"{place} {length}" for place in (*PLACES, "worst")]
+    lines = []
+    for row in rows:
+        tried = ", ".join(f"{lr:g}" for lr in sorted(row["worst"]))
+        line = [row["name"], f"{row['lr']:g} ({tried})", f"{row['seeds']} ({row['learned']})"]
+        line.append(f"{row['train_accuracy']:.2f}")
+        for accuracies in (row["at_T"], row["at_stretch"]):
+            numbers = [f"{value:.2f}" for value in (*places(accuracies), min(accuracies))]
+            line += numbers if row["ever_learned"] else ["not recalled"] * len(numbers)
+        lines.append(line)
+    return markdown(header, lines)
+
+
+def rates_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The worst segment beyond T of every seed, at every learning rate."""
+    lrs = sorted({lr for row in rows for lr in row["worst"]})
+    cells = [[", ".join(f"{value:.2f}" for value in row["worst"].get(lr, ())) for lr in lrs] for row in rows]
+    lines = [[row["name"], *line] for row, line in zip(rows, cells, strict=True)]
+    return markdown(["configuration", *(f"lr {lr:g}" for lr in lrs)], lines)
+
+
+def weights_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Analytic weights of the first and last segment: what the rule keeps if the network copies nothing."""
+    lengths = [8, 32, 256]
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        settings, weights = row["settings"], row["weights"]
+        if weights:
+            name = ", ".join(str(settings[axis]) for axis in ("rule", "retention", "curve") if settings[axis] != "none")
+            name += f", {settings['seconds_per_segment']:g} s a segment" if settings["curve"] != "none" else ""
+            cells = [_range(weights.get(str(n)), end) for end in ("first", "last") for n in lengths]
+            found.setdefault(name, [name, *cells])
+    header = ["rule", *(f"{end} of {n}" for end in ("first", "last") for n in lengths)]
+    return markdown(header, found.values())
+
+
+def _range(weights: Mapping[str, Sequence[float]] | str | None, end: str) -> str:
+    if weights is None:
+        return ""
+    if isinstance(weights, str):
+        return "no schedule"
+    low, high = weights[end]
+    return f"{low:.2g}" if low == high else f"{low:.2g} to {high:.2g}"

@@ -1,0 +1,110 @@
+"""Time, memory, and the machine that they were measured on."""
+
+import gc
+from collections.abc import Callable, Iterable, Mapping
+from time import process_time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def interleaved(
+    calls: Mapping[str, Callable[[], Any]], *, repeats: int, warmup: int, device: str = "cpu"
+) -> dict[str, np.ndarray]:
+    """Seconds of every call in every round, (repeats,) each; the order of turns is reversed in every other round."""
+    clock = _cuda_seconds if device == "cuda" else _process_seconds
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for turn in range(warmup + repeats):
+            for name in list(calls)[:: 1 if turn % 2 == 0 else -1]:
+                taken = clock(calls[name])
+                if turn >= warmup:
+                    seconds[name].append(taken)
+    finally:
+        gc.enable() if collecting else None
+    return {name: np.array(taken) for name, taken in seconds.items()}
+
+
+def _process_seconds(call: Callable[[], Any]) -> float:
+    started = process_time()
+    call()
+    return process_time() - started
+
+
+def _cuda_seconds(call: Callable[[], Any]) -> float:
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    begin.record()
+    call()
+    end.record()
+    torch.cuda.synchronize()
+    return begin.elapsed_time(end) / 1000
+
+
+def peak_bytes(call: Callable[[], Any], device: str = "cpu", parameters: Iterable[Tensor] = ()) -> int:
+    """Most bytes at once during the call: allocated beyond what was before on a GPU, else kept by autograd.
+
+    `parameters` are nobody's to save and do not count.
+    """
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    with SavedBytes(parameters) as saved:
+        call()
+    return saved.peak
+
+
+class SavedBytes:
+    """Counts the bytes of the storages that autograd's graph holds, those of `ignored` tensors aside.
+
+    The hooks store detached tensors: a tensor stored itself would hold its own graph and never be freed.
+    """
+
+    def __init__(self, ignored: Iterable[Tensor] = ()):
+        self.ignored = {tensor.untyped_storage().data_ptr() for tensor in ignored}
+        self.alive: dict[int, list[int]] = {}
+        self.now = self.peak = 0
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(lambda x: _Held(x, self), lambda held: held.tensor)
+
+    def __enter__(self) -> "SavedBytes":
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._hooks.__exit__(*error)
+
+    def add(self, tensor: Tensor) -> int:
+        """Count the tensor's storage, once however often it is kept; its key for :meth:`remove`."""
+        storage = tensor.untyped_storage()
+        key = storage.data_ptr()
+        entry = self.alive.setdefault(key, [0, 0 if key in self.ignored else storage.nbytes()])
+        entry[0] += 1
+        if entry[0] == 1:
+            self.now += entry[1]
+            self.peak = max(self.peak, self.now)
+        return key
+
+    def remove(self, key: int) -> None:
+        """Forget one use of a storage."""
+        entry = self.alive[key]
+        entry[0] -= 1
+        if entry[0] == 0:
+            self.now -= self.alive.pop(key)[1]
+
+
+class _Held:
+    """What stands in the graph for a saved tensor, as long as the graph does."""
+
+    def __init__(self, tensor: Tensor, counter: SavedBytes):
+        self.tensor, self.counter, self.key = tensor.detach(), counter, counter.add(tensor)
+
+    def __del__(self) -> None:
+        self.counter.remove(self.key)

@@ -1,0 +1,325 @@
+"""Astromorphic attention: linear attention whose numerator and normaliser are those of a neuron-astrocyte network.
+
+Per head, with K, Q, V the projections of the N tokens X of a segment, phi(x) = elu(x) + 1, and rows k_t, q_t, v_t::
+
+    write   H = H_neuron + H_astro,   H_neuron = (1/m) phi(K)^T V,   H_astro = (1/m) phi(R)^T V
+            g = (sum_t phi(k_t))^alpha                               the astrocyte's Ca2+ response to the summed keys
+    read    C = phi(Q) g^T,   P = 1 / C,   l_t = phi(q_t) H P_t      L = l + X, the "+ X" being the block's residual
+
+The product of H (m x d) and P (N x 1) is ill-typed as published; dividing each token's read-out by its own C is the one
+reading that is consistent and linear in N, and with alpha = 1, m = 1 and no R it is Katharopoulos' linear attention.
+R comes from token positions alone: with P_pos[i, j] = exp(-scale |i - j|),
+
+    tied    R = M^T M P_pos M^T, with a learned M (d_head x N) per head
+    free    R = P_pos W, with a learned W (N x d_head) per head
+
+References
+----------
+Mia, Bal, Sengupta, "RMAAT", arXiv:2601.00426; "Delving Deeper Into Astromorphic Transformers", arXiv:2312.10925
+(eqs. 2-18, R and alpha); Katharopoulos et al. 2020, "Transformers are RNNs".
+"""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rmaat.config import check_count, check_grid, check_number
+from rmaat.layers.scans import causal_product, distance_filter, position_kernel
+
+R_RMS = 0.1  # of R at the start
+
+
+def phi(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Positive feature map elu(x) + 1 (Katharopoulos 2020; AT eq. 4)."""
+    return F.elu(x) + 1
+
+
+class AstromorphicAttention(nn.Module):
+    """Read-out of the astromorphic attention, without the residual ``+ X``, which the block adds.
+
+    Parameters
+    ----------
+    d_model, n_heads : int
+        Token width and number of heads; ``d_head = d_model / n_heads`` is the number of hidden neurons of each head.
+    n_tokens : int
+        Tokens of a full segment, for R. A shorter input uses the first rows of the full segment's R.
+    alpha : float
+        Exponent of the Ca2+ response g; 1 is the linear response. AT uses 0.25.
+    position_scale : float
+        Decay of P_pos per token of distance.
+    position : {"tied", "free", "none"}
+        Construction of R (module docstring); "none" drops H_astro.
+    feedback : bool
+        False drops P: the read-out is then phi(q) H. Its size grows with N, so this is for ablation.
+    m_scale : float, optional
+        The scale m. By default n^(1 - alpha), n = valid tokens seen by the query, which makes the gain that of
+        alpha = 1 (with m = 1 it is n^(1 - alpha) times larger).
+    neuron : bool
+        False drops H_neuron.
+    causal : bool
+        Each token reads only what was written up to itself; then n, H and g are running sums. R depends on positions
+        and parameters but on no token's content, so phi(r_j) v_j is simply written at step j.
+    n_memory, n_write : int
+        Memory tokens before, and in the causal layout also after, the segment's own tokens.
+    memory_position : {"none", "learned"}
+        Memory tokens have no place in the segment: their rows of phi(R) are zero, or phi of a learned row [inferred].
+    grid : (rows, columns), optional
+        Positions in the plane, Manhattan distance; ``rows * columns`` must equal `n_tokens`.
+    output : bool
+        Project the concatenated heads by W_O (never mentioned in the sources; usual) [inferred].
+
+    Notes
+    -----
+    Initial values [inferred]: Q, K, V, O have variance 1/d_model, so that unit tokens give unit keys; M and W are
+    scaled so that R is small. phi(R) is then about 1: H_astro starts as the mean of the values, weighs about as much as
+    H_neuron, and learns positions from there.
+    Sums are divided by `n_tokens` before and multiplied after the products, so that in half precision they do not grow
+    with the number of tokens; they do grow with the cube of x, and in float16 tokens of RMS 40 overflow. g and C are
+    computed in float32 at least.
+    """
+
+    projection: nn.Parameter | None
+    memory_rows: nn.Parameter | None
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        n_tokens: int,
+        alpha: float = 0.25,
+        position_scale: float = 0.1,
+        position: str = "tied",
+        feedback: bool = True,
+        m_scale: float | None = None,
+        *,
+        neuron: bool = True,
+        causal: bool = False,
+        n_memory: int = 0,
+        n_write: int = 0,
+        memory_position: str = "none",
+        grid: tuple[int, int] | None = None,
+        output: bool = True,
+    ):
+        super().__init__()
+        _check_sizes(d_model, n_heads, n_tokens, grid)
+        check_count("n_memory", n_memory, 0)
+        check_count("n_write", n_write, 0)
+        check_number("alpha", alpha, zero=True)
+        check_number("position_scale", position_scale, zero=True)
+        if m_scale is not None:
+            check_number("m_scale", m_scale)
+        if position not in ("tied", "free", "none"):
+            raise ValueError(f"position must be 'tied', 'free' or 'none', got {position!r}")
+        if memory_position not in ("none", "learned"):
+            raise ValueError(f"memory_position must be 'none' or 'learned', got {memory_position!r}")
+        if not (neuron or position != "none"):
+            raise ValueError("position must not be 'none' when neuron=False, got both: nothing would be written to H")
+        self.d_model, self.n_heads, self.n_tokens, self.d_head = d_model, n_heads, n_tokens, d_model // n_heads
+        self.alpha, self.position_scale, self.position, self.m_scale = alpha, position_scale, position, m_scale
+        self.feedback, self.neuron, self.causal = feedback, neuron, causal
+        self.n_memory, self.n_write, self.grid = n_memory, n_write, grid
+        self.qkv = nn.Linear(d_model, 3 * d_model, bias=False)
+        self.out = nn.Linear(d_model, d_model, bias=False) if output else nn.Identity()
+        for matrix in self.parameters():
+            nn.init.normal_(matrix, std=d_model**-0.5)
+        self.register_parameter("projection", self._initial_projection())
+        learned = memory_position == "learned" and position != "none" and n_memory + n_write > 0
+        rows = torch.randn(n_heads, n_memory + n_write, self.d_head) if learned else None
+        self.register_parameter("memory_rows", None if rows is None else nn.Parameter(rows))
+
+    def _initial_projection(self) -> nn.Parameter | None:
+        """M^T (tied) or W (free) as (n_heads, n_tokens, d_head), scaled to give R an RMS of about `R_RMS`."""
+        if self.position == "none":
+            return None
+        n, r2 = self.n_tokens, math.exp(-2 * self.position_scale)
+        # a row of P_pos has the squared sum (1 + r^2) / (1 - r^2), or n if that is less, in each dimension
+        row = math.prod(min((1 + r2) / max(1 - r2, 1e-12), size) for size in self.grid or (n,))
+        if self.position == "free":
+            std = R_RMS * row**-0.5
+        else:  # D = M P_pos M^T has about std^2 n on its diagonal and the variance std^4 n row beside it
+            std = R_RMS ** (1 / 3) * (n**2 + (self.d_head - 1) * n * row) ** (-1 / 6)
+        return nn.Parameter(std * torch.randn(self.n_heads, n, self.d_head))
+
+    def _filtered(self, z: Float[Tensor, "n_heads n_tokens d_head"]) -> Float[Tensor, "n_heads n_tokens d_head"]:
+        if self.grid is None:
+            return distance_filter(z, self.position_scale)
+        z = distance_filter(z.unflatten(1, self.grid), self.position_scale)  # along each row
+        return distance_filter(z.transpose(1, 2), self.position_scale).transpose(1, 2).flatten(1, 2)
+
+    def positions(self) -> Float[Tensor, "n_heads n d_head"] | None:
+        """phi(R) of a full segment with its memory rows; depends on parameters alone: one call serves all segments."""
+        if self.projection is None:
+            return None
+        with torch.autocast(self.projection.device.type, enabled=False):
+            filtered = self._filtered(self.projection)
+            if self.position == "tied":
+                filtered = self.projection @ (self.projection.transpose(1, 2) @ filtered)
+        return self._with_memory_rows(phi(filtered))
+
+    def _with_memory_rows(self, phi_r: Tensor) -> Tensor:
+        if self.memory_rows is None:
+            return F.pad(phi_r, (0, 0, self.n_memory, self.n_write))
+        rows = phi(self.memory_rows)
+        return torch.cat([rows[:, : self.n_memory], phi_r, rows[:, self.n_memory :]], dim=1)
+
+    def _check_input(self, x: Tensor, mask: Tensor | None) -> None:
+        longest = self.n_memory + self.n_tokens + self.n_write
+        if x.ndim != 3 or x.shape[-1] != self.d_model or x.shape[1] > longest:
+            raise ValueError(f"x must be (batch, at most {longest} tokens, {self.d_model}), got {tuple(x.shape)}")
+        _check_mask(mask, x)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch tokens d_model"],
+        mask: Bool[Tensor, "batch tokens"] | None = None,
+        phi_r: Float[Tensor, "n_heads n d_head"] | None = None,
+        n_read: int | None = None,
+    ) -> Float[Tensor, "batch read d_model"]:
+        """Fast form, O(tokens).
+
+        Parameters
+        ----------
+        mask : bool tensor, optional
+            True at valid tokens; the others write nothing and their read-out is meaningless.
+        phi_r : tensor, optional
+            :meth:`positions`, when the caller has it already.
+        n_read : int, optional
+            All tokens write, but only the first `n_read` read: the result is (batch, n_read, d_model). Not when causal.
+        """
+        self._check_input(x, mask)
+        _check_n_read(n_read, x.shape[1], self.causal)
+        q, k, v = _project(self.qkv, x, self.n_heads, n_read)
+        phi_q, phi_k = phi(q), phi(k)
+        phi_r = self.positions() if phi_r is None else phi_r
+        written = phi_k if self.neuron else torch.zeros_like(phi_k)
+        if phi_r is not None:
+            written = written + phi_r[:, : x.shape[1]].to(written.dtype)
+        valid = None if mask is None else mask[:, None, :, None].to(phi_k.dtype)
+        if valid is not None:
+            phi_k, written = phi_k * valid, written * valid
+        v = v / self.n_tokens
+        if self.causal:
+            read = causal_product(phi_q, written, v)
+        else:
+            read = phi_q @ (written.transpose(-1, -2) @ v)
+        gain = self._gain(phi_q, phi_k, valid)
+        read = read * (gain if isinstance(gain, float) else gain.to(read.dtype))
+        return self.out(read.transpose(1, 2).flatten(2))
+
+    def _gain(self, phi_q: Tensor, phi_k: Tensor, valid: Tensor | None) -> Tensor | float:
+        """n_tokens / (m C), turning the mean-scaled read-out into phi(q) H P: (batch, heads, tokens, 1) or less.
+
+        It is 0 where no token is valid and H = 0: a large number would be infinite in float16, and 0 times that NaN.
+        """
+        exact = torch.promote_types(phi_k.dtype, torch.float32)
+        m = self._scale(phi_k, valid, exact)
+        if not self.feedback:
+            return self.n_tokens / m
+        keys = phi_k.cumsum(-2, dtype=exact) if self.causal else phi_k.sum(-2, True, dtype=exact)
+        floor = torch.finfo(exact).tiny ** 0.5  # reached only where phi underflows or no token is valid
+        g = torch.exp(self.alpha * torch.log(keys.clamp_min(floor)))
+        response = (phi_q.to(exact) * g).sum(-1, keepdim=True).clamp_min(floor)
+        return self.n_tokens / (m * response.masked_fill(~keys.any(-1, keepdim=True), math.inf))
+
+    def _scale(self, phi_k: Tensor, valid: Tensor | None, exact: torch.dtype) -> Tensor | float:
+        """m, by default the number of valid tokens that the query sees, to the power 1 - alpha."""
+        n_tokens = phi_k.shape[-2]
+        if self.m_scale is not None:
+            return float(self.m_scale)
+        if valid is not None:
+            n = valid.cumsum(-2, dtype=exact) if self.causal else valid.sum(-2, True, dtype=exact)
+        elif self.causal:
+            n = torch.arange(1, n_tokens + 1, dtype=exact, device=phi_k.device)[:, None]
+        else:
+            return n_tokens ** (1 - self.alpha)
+        return n.clamp_min(1) ** (1 - self.alpha)
+
+    def reference(
+        self,
+        x: Float[Tensor, "batch tokens d_model"],
+        mask: Bool[Tensor, "batch tokens"] | None = None,
+        metric: str = "manhattan",
+    ) -> Float[Tensor, "batch tokens d_model"]:
+        """The equations of the module docstring, sample by sample, head by head, token by token; slow and plain."""
+        self._check_input(x, mask)
+        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
+        phi_r = self._reference_positions(metric)
+        samples = []
+        for b in range(x.shape[0]):
+            heads = []
+            for h in range(self.n_heads):
+                rows = slice(h * self.d_head, (h + 1) * self.d_head)
+                w_q, w_k, w_v = (self.qkv.weight[i * self.d_model : (i + 1) * self.d_model][rows] for i in range(3))
+                r = None if phi_r is None else phi_r[h]
+                heads.append(self._reference_head(x[b] @ w_q.T, x[b] @ w_k.T, x[b] @ w_v.T, r, mask[b]))
+            samples.append(torch.cat(heads, dim=-1))
+        return self.out(torch.stack(samples))
+
+    def _reference_positions(self, metric: str) -> Tensor | None:
+        if self.projection is None:
+            return None
+        p_pos = position_kernel(self.n_tokens, self.position_scale, self.grid, metric).to(self.projection)
+        if self.position == "free":
+            return self._with_memory_rows(phi(p_pos @ self.projection))
+        m_proj = self.projection.transpose(1, 2)
+        d = m_proj @ p_pos @ m_proj.transpose(1, 2)
+        return self._with_memory_rows(phi(m_proj.transpose(1, 2) @ d))
+
+    def _reference_head(self, q: Tensor, k: Tensor, v: Tensor, phi_r: Tensor | None, mask: Tensor) -> Tensor:
+        h, total, n, written = torch.zeros_like(torch.outer(k[0], v[0])), torch.zeros_like(k[0]), 0, []
+        for t in range(q.shape[0]):  # write
+            if mask[t]:
+                h = h + torch.outer(phi(k[t]) if self.neuron else 0 * k[t], v[t])
+                h = h if phi_r is None else h + torch.outer(phi_r[t], v[t])
+                total, n = total + phi(k[t]), n + 1
+            written.append((h, total, n))
+        read_out = []
+        for t in range(q.shape[0]):  # read
+            h, total, n = written[t if self.causal else -1]
+            if n == 0:
+                read_out.append(torch.zeros_like(v[t]))
+                continue
+            m = self.m_scale if self.m_scale is not None else n ** (1 - self.alpha)
+            c = phi(q[t]) @ total**self.alpha
+            read_out.append(phi(q[t]) @ (h / m) / (c if self.feedback else 1))
+        return torch.stack(read_out)
+
+
+def _project(qkv: nn.Linear, x: Tensor, n_heads: int, n_read: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    """q, k, v (batch, n_heads, tokens, d_head); q of the first `n_read` tokens only, if that is given."""
+    if n_read is None:
+        return qkv(x).unflatten(-1, (3, n_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+    w_q, w_kv = qkv.weight.split([x.shape[-1], 2 * x.shape[-1]])
+    q = F.linear(x[:, :n_read], w_q).unflatten(-1, (n_heads, -1)).transpose(1, 2)
+    k, v = F.linear(x, w_kv).unflatten(-1, (2, n_heads, -1)).permute(2, 0, 3, 1, 4)
+    return q.contiguous(), k, v  # of a dense transposed q, torch.compile expects other strides of elu(q) than it gets
+
+
+def _check_mask(mask: Tensor | None, x: Tensor) -> None:
+    if mask is None:
+        return
+    if mask.dtype != torch.bool:
+        raise ValueError(f"mask must be a bool tensor, True at valid tokens, got {mask.dtype}")
+    if mask.shape != x.shape[:2]:
+        raise ValueError(f"mask must be {tuple(x.shape[:2])} like the tokens, got {tuple(mask.shape)}")
+
+
+def _check_n_read(n_read: int | None, n_tokens: int, causal: bool) -> None:
+    if n_read is None:
+        return
+    if causal:
+        raise ValueError(f"n_read must be None in causal attention, got {n_read}; cut the result instead")
+    if not 0 <= n_read <= n_tokens:
+        raise ValueError(f"n_read must be 0 to {n_tokens}, the number of tokens, got {n_read}")
+
+
+def _check_sizes(d_model: int, n_heads: int, n_tokens: int, grid: tuple[int, int] | None) -> None:
+    for name, value in (("d_model", d_model), ("n_heads", n_heads), ("n_tokens", n_tokens)):
+        check_count(name, value)
+    if d_model % n_heads:
+        raise ValueError(f"n_heads must divide d_model, got n_heads={n_heads} and d_model={d_model}")
+    if grid is not None:
+        check_grid(grid, "n_tokens", n_tokens)

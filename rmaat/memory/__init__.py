@@ -1,0 +1,36 @@
+"""Memory tokens: what a curve lets them retain, how they are written, and the replay that trains them.
+
+Imports `layers`.
+"""
+
+from rmaat.memory.replay import replay, run_segments
+from rmaat.memory.retention import (
+    Retention,
+    consolidate_weights,
+    population_rates,
+    relax_weights,
+    relaxation_rate,
+    retention_factors,
+    retention_rise,
+    segment_weights,
+)
+from rmaat.memory.segments import Segments, State
+from rmaat.memory.update import AttendUpdate, GatedUpdate, update
+
+__all__ = [
+    "AttendUpdate",
+    "GatedUpdate",
+    "Retention",
+    "Segments",
+    "State",
+    "consolidate_weights",
+    "population_rates",
+    "relax_weights",
+    "relaxation_rate",
+    "replay",
+    "retention_factors",
+    "retention_rise",
+    "run_segments",
+    "segment_weights",
+    "update",
+]

@@ -1,0 +1,142 @@
+"""The model's constants: read from curves, or overridden in the configuration, with a record of which."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rmaat.config import ModelConfig
+from rmaat.curves import Curve, CurveFileError, load_curves
+from rmaat.memory.retention import Retention, population_rates, relaxation_rate
+
+
+@dataclass(frozen=True)
+class Constants:
+    """alpha, position_scale and retention of a model.
+
+    Attributes
+    ----------
+    alpha : float
+        Exponent of the Ca2+ response: ``exponent`` of the power law ``stp_calcium``.
+    position_scale : float
+        ``cells_per_token`` / ``length`` of the exponential decay ``stp_spatial``.
+    retention : Retention, optional
+        None with a learned rule or without memory.
+    origins : dict of str to str
+        Where each comes from, in words.
+    curves : dict of str to Curve
+        The curves that were used; no others.
+    """
+
+    alpha: float
+    position_scale: float
+    retention: Retention | None
+    origins: dict[str, str]
+    curves: dict[str, Curve]
+
+    @classmethod
+    def resolve(cls, config: ModelConfig, curves: Mapping[str, Curve] | None) -> "Constants":
+        """Look up what `config` needs in `curves` (None: the packaged ones, read only if something is needed)."""
+        shelf = _Shelf(curves)
+        origins: dict[str, str] = {}
+        alpha = _alpha(config, shelf, origins)
+        position_scale = _position_scale(config, shelf, origins)
+        retention = _retention(config, shelf, origins)
+        return cls(alpha, position_scale, retention, origins, shelf.used)
+
+    def extrapolated(self, n_segments: int) -> bool:
+        """True when T = `n_segments` reads a curve beyond its observed range."""
+        retention = self.retention
+        if retention is None or retention.curve is None:
+            return False
+        return retention.curve.is_extrapolated(n_segments * retention.seconds_per_segment)
+
+    def record(self, n_segments: int | None) -> dict[str, Any]:
+        """All of it in JSON types: values, where they come from, and `extrapolated` for T = `n_segments`, if known."""
+        rates = None if self.retention is None or self.retention.rates is None else self.retention.rates.tolist()
+        return {
+            "alpha": self.alpha,
+            "position_scale": self.position_scale,
+            "relaxation_rates": rates,
+            "origins": dict(self.origins),
+            "overridden": sorted(name for name, origin in self.origins.items() if origin.startswith("override")),
+            "n_segments": n_segments,
+            "extrapolated": None if n_segments is None else self.extrapolated(n_segments),
+        }
+
+
+class _Shelf:
+    """Curves by name, noting which were taken."""
+
+    def __init__(self, curves: Mapping[str, Curve] | None):
+        if curves is not None and not isinstance(curves, Mapping):
+            got = type(curves).__name__
+            raise ValueError(f"curves must be a dict of names to curves, got {got}; load_curves(folder) makes one")
+        self.curves = curves
+        self.used: dict[str, Curve] = {}
+
+    def take(self, name: str, constant: str, form: str | None = None) -> Curve:
+        """The curve that gives `constant`; ValueError for none, what is no curve, or one of another form."""
+        if self.curves is None:
+            self.curves = load_curves()
+        if name not in self.curves:
+            there = ", ".join(self.curves) or "none"
+            rule = f"curves must hold {name!r} for {constant}"
+            raise CurveFileError(f"{rule}, got {there}; or override it in ModelConfig")
+        curve = self.curves[name]
+        if not isinstance(curve, Curve):
+            got = type(curve).__name__
+            raise ValueError(f"curves must hold curves, got {got} for {name!r}; load_curve(path) reads a file")
+        if form is not None and curve.form != form:
+            raise ValueError(f"curve {name!r} must have the form {form} to give {constant}, got {curve.form}")
+        self.used[name] = curve
+        return curve
+
+
+def _alpha(config: ModelConfig, shelf: _Shelf, origins: dict[str, str]) -> float:
+    if config.attention != "astromorphic":
+        return 1.0
+    if config.alpha is not None:
+        origins["alpha"] = "override: alpha"
+        return config.alpha
+    origins["alpha"] = "curve stp_calcium: exponent"
+    return shelf.take("stp_calcium", "alpha", "power_law").parameters["exponent"]
+
+
+def _position_scale(config: ModelConfig, shelf: _Shelf, origins: dict[str, str]) -> float:
+    if config.attention != "astromorphic" or config.position == "none":
+        return 0.0
+    if config.position_scale is not None:
+        origins["position_scale"] = "override: position_scale"
+        return config.position_scale
+    origins["position_scale"] = f"curve stp_spatial: cells_per_token ({config.cells_per_token:g}) / length"
+    curve = shelf.take("stp_spatial", "position_scale", "exponential_decay")
+    return config.cells_per_token / curve.parameters["length"]
+
+
+def _retention(config: ModelConfig, shelf: _Shelf, origins: dict[str, str]) -> Retention | None:
+    rule, seconds = str(config.memory_update), config.seconds_per_segment
+    if config.n_memory == 0 or rule in ("gated", "attend"):
+        return None
+    if rule == "replace":
+        return Retention(rule)
+    if config.relaxation_rate is not None:
+        origins["retention"] = "override: relaxation_rate"
+        return Retention(rule, rates=_one_rate(config.relaxation_rate))
+    if config.timescales == "population":
+        origins["retention"] = "curve ltp_population: 1 / tau_eff at log-spaced burst rates"
+        curve = shelf.take("ltp_population", "retention")
+        return Retention(rule, rates=population_rates(curve, config.n_memory, seconds))
+    curve = shelf.take("ltp", "retention")
+    if rule == "relax":
+        origins["retention"] = "curve ltp: seconds_per_segment / tau_eff"
+        return Retention(rule, rates=_one_rate(relaxation_rate(curve, seconds)))
+    origins["retention"] = "curve ltp: increments per segment"
+    return Retention(rule, curve=curve, seconds_per_segment=seconds)
+
+
+def _one_rate(rate: float) -> Tensor:
+    """On the CPU, whatever the default device: a model built on "meta" must know its constants."""
+    return torch.tensor([rate], dtype=torch.float64, device="cpu")

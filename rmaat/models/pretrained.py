@@ -1,0 +1,119 @@
+"""A trained model as a folder: weights, configuration with provenance, and its curve files; nothing is pickled."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import shorten
+from typing import Any, TypeVar
+
+import torch
+
+from rmaat.config import ModelConfig
+from rmaat.curves import Curve, CurveFileError, load_curve, parse_curve
+from rmaat.files import read_json, replacing, write_text
+
+Model = TypeVar("Model", bound=Any)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any]) -> Path:
+    """Write tensors by name as safetensors and return the path; those that share memory are each written."""
+    from safetensors.torch import save  # curve files are written without PyTorch
+
+    with replacing(path) as file:
+        file.write(save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}))
+    return path
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """Read tensors by name from a safetensors file.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, cut off, or of another format.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path} must be a whole safetensors file, got {error}; write it again") from error
+
+
+def save_model(model: Any, folder: str | Path) -> Path:
+    """Write ``model.safetensors``, ``config.json`` (configuration and provenance) and ``curves/*.toml``.
+
+    Raises
+    ------
+    ValueError
+        If a curve was changed after it was read: its file would say something else than the model has.
+    """
+    folder = Path(folder)
+    curves = model.constants.curves
+    for name, curve in curves.items():
+        file = _drawn(parse_curve(curve.text), curve.draw, curve.draw_seed)
+        if any(getattr(file, field) != getattr(curve, field) for field in ("form", "parameters", "x", "extrapolate")):
+            raise ValueError(f"curve {name!r} must be as in its file to be saved, got other values; write a new file")
+        curve.save(folder / "curves" / f"{name}.toml")
+    draws = {name: [curve.draw, curve.draw_seed] for name, curve in curves.items() if curve.draw is not None}
+    record = {"class": type(model).__name__, "config": dataclasses.asdict(model.config)}
+    record |= {"provenance": model.provenance(), "curve_draws": draws}
+    write_text(folder / "config.json", json.dumps(record, indent=2) + "\n")
+    write_tensors(folder / "model.safetensors", model.state_dict())
+    return folder
+
+
+def load_model(kind: type[Model], folder: str | Path) -> Model:
+    """Read what :func:`save_model` wrote: the same logits, bit for bit. In evaluation mode, on the CPU.
+
+    Parameters
+    ----------
+    kind : class
+        RMAAT, which stands for the class of the package that was saved, or the caller's own subclass.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no model, a damaged one, or one of another class or of parts that do not fit. A
+        CurveFileError if its curve files are missing or damaged.
+    """
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{folder} must hold config.json and model.safetensors, got no such folder or files")
+    record = read_json(path)
+    if missing := {"class", "config", "curve_draws"} - record.keys():
+        raise ValueError(f"{path} must hold {min(missing)}, got none; save the model again")
+    ours = (model for model in kind.__subclasses__() if model.__module__.startswith("rmaat."))
+    found = {model.__name__: model for model in (*ours, kind)}.get(str(record["class"]))
+    if found is None:
+        raise ValueError(f"{path} must be of a class of rmaat, got {record['class']!r}; load it by that class")
+    try:
+        config = ModelConfig(**record["config"])
+        curves = {file.stem: load_curve(file) for file in sorted((path.parent / "curves").glob("*.toml"))}
+        drawn = {name: _drawn(curves[name], *draw) for name, draw in record["curve_draws"].items()}
+    except CurveFileError:
+        raise
+    except (AttributeError, TypeError, ValueError, LookupError) as error:
+        raise ValueError(f"{path} must be of this version of rmaat, got {error}; save the model again") from error
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
+        try:
+            model = found(config, curves | drawn)
+        except CurveFileError as error:
+            rule = f"{folder} must carry the curve files that it was trained from in curves/"
+            raise CurveFileError(f"{rule}, got: {error}") from error
+    tensors = read_tensors(path.with_name("model.safetensors"))
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if name in tensors:
+            tensor.data = tensor.data.to(tensors[name].dtype)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = shorten(str(error).split(":", 1)[-1], 200)
+        raise ValueError(f"{folder}/model.safetensors must hold the weights of this model, got {reason}") from error
+    return model.eval()
+
+
+def _drawn(curve: Curve, draw: int | None, seed: int | None) -> Curve:
+    return curve if draw is None or seed is None else curve.sample(draw + 1, seed)[draw]

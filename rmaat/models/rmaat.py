@@ -1,0 +1,431 @@
+"""The segment-recurrent model.
+
+A sequence is cut into segments of `segment_len` tokens. For each segment the M memory tokens and the embedded tokens
+pass together through the blocks; what stands at the memory positions afterwards is the candidate memory, and a rule of
+:mod:`rmaat.memory.retention` mixes it with the old one::
+
+    [new, o] = blocks([memory, x_t]),   memory <- keep_t memory + take_t new
+
+References: Mia, Bal, Sengupta, arXiv:2601.00426, fig. 2, sections 3.2 to 3.4.
+
+Choices where the sources are silent [inferred]
+-----------------------------------------------
+- Heads are Linear-ReLU-Linear as in the Long Range Arena, d_ff wide.
+- Positions are sinusoids counted from the segment's start, so that a model is defined for every number of segments.
+  Token embeddings and sinusoids both have RMS 1/sqrt(2): the blocks see unit tokens.
+- The first memory is learned, drawn with unit RMS, the size that LayerNorm gives every later one. With pre-norm the
+  last LayerNorm acts on memory and tokens alike (as in GPT-2 based RMT).
+- pooling="last" gives the head the mean over the last segment's tokens beside the mean over the final memory, instead
+  of one mean in which a few memory tokens would drown.
+- Language models read the memory before the segment and write it behind (RMT's decoder), causally throughout; what
+  they read of cached memories is asked for by the memory, not by the segment's tokens, some of which are still to come.
+- A segment without a valid token leaves memory and summary as they are, sample by sample.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rmaat.config import ModelConfig, check_count
+from rmaat.curves import Curve
+from rmaat.layers.attention import AstromorphicAttention
+from rmaat.layers.block import Block, Dropout, masked_mean
+from rmaat.layers.softmax import SoftmaxAttention
+from rmaat.memory.replay import replay, run_segments
+from rmaat.memory.segments import Segments, State, check_state, check_tokens
+from rmaat.memory.update import AttendUpdate, CachedRead, GatedUpdate, update
+from rmaat.models.constants import Constants
+from rmaat.models.pretrained import load_model, save_model
+
+RECOMPILE_LIMIT = 128
+
+
+class RMAAT(nn.Module):
+    """Recurrent memory transformer whose attention and retention are set by simulated astrocytes.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    curves : dict of str to Curve, optional
+        By default the packaged ones (:func:`rmaat.load_curves`). Used: ``stp_calcium`` (alpha), ``stp_spatial`` (R),
+        ``ltp`` or ``ltp_population`` (retention), each only if the configuration needs it.
+
+    Examples
+    --------
+    >>> config = ModelConfig(vocab_size=8, n_classes=3, segment_len=4, n_memory=2, alpha=0.25, position_scale=0.1,
+    ...                      relaxation_rate=0.5)
+    >>> model = RMAAT(config, curves={})
+    >>> logits = model(torch.tensor([[1, 2, 3, 4, 5, 6], [7, 1, 2, 0, 0, 0]]))
+    >>> logits.sum().backward()
+    >>> logits.shape
+    torch.Size([2, 3])
+    """
+
+    memory: nn.Parameter | None
+    sinusoids: Tensor
+    blocks: Any  # an nn.ModuleList, whose elements have no type of their own
+
+    def __init__(self, config: ModelConfig, curves: Mapping[str, Curve] | None = None):
+        super().__init__()
+        if not isinstance(config, ModelConfig):
+            raise ValueError(f"config must be a ModelConfig, got {type(config).__name__}; write ModelConfig(...)")
+        self.config = config
+        self.constants = Constants.resolve(config, curves)
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model, padding_idx=0)
+        nn.init.normal_(self.embedding.weight[1:], std=0.5**0.5)
+        self.register_buffer("sinusoids", _sinusoids(config.segment_len, config.d_model))
+        has_memory = config.n_memory > 0
+        self.register_parameter("memory", _unit_normal(config.n_memory, config.d_model) if has_memory else None)
+        self.dropout = Dropout(config.dropout)
+        self.build_layers()
+        self.norm = nn.LayerNorm(config.d_model) if config.norm == "pre" else nn.Identity()
+        self.updater = self.build_updater() if has_memory else None
+        self.cached_read = CachedRead(config.d_model) if config.cached_memories and has_memory else None
+        self.head = self._head()
+        self._compiled: Callable | None = None
+
+    def build_layers(self) -> None:
+        """Make the layers; baselines with another backbone override this, `encode` and `shared_tensors`."""
+        self.blocks = nn.ModuleList(Block(self.config, self.build_attention()) for _ in range(self.config.n_layers))
+
+    def build_attention(self) -> nn.Module:
+        """Make one layer's attention."""
+        c, causal = self.config, self.config.task == "lm"
+        if c.attention == "softmax":
+            return SoftmaxAttention(c.d_model, c.n_heads, causal=causal)
+        memory_tokens: dict[str, Any] = {"n_memory": c.n_memory, "n_write": c.n_memory if causal else 0}
+        if c.attention == "linear":
+            linear: dict[str, Any] = {"alpha": 1.0, "position": "none", "m_scale": 1.0}
+            return AstromorphicAttention(c.d_model, c.n_heads, c.segment_len, causal=causal, **linear, **memory_tokens)
+        return AstromorphicAttention(
+            c.d_model,
+            c.n_heads,
+            c.segment_len,
+            self.constants.alpha,
+            self.constants.position_scale,
+            c.position,
+            c.feedback,
+            c.m_scale,
+            neuron=c.neuron,
+            causal=causal,
+            memory_position=c.memory_position,
+            grid=c.grid,
+            **memory_tokens,
+        )
+
+    def build_updater(self) -> nn.Module | None:
+        """Make the learned memory update, if the rule is a learned one."""
+        if self.config.memory_update == "gated":
+            return GatedUpdate(self.config.d_model)
+        if self.config.memory_update == "attend":
+            return AttendUpdate(self.config.d_model, self.config.n_heads)
+        return None
+
+    def _head(self) -> nn.Module:
+        c = self.config
+        if c.task == "lm":
+            return nn.Sequential(Dropout(c.dropout), nn.Linear(c.d_model, c.vocab_size))
+        width = c.d_model * (2 if c.pooling in ("last", "each") and c.n_memory else 1)
+        width *= 4 if c.task == "match" else 1
+        return nn.Sequential(Dropout(c.dropout), nn.Linear(width, c.d_ff), nn.ReLU(), nn.Linear(c.d_ff, c.n_classes))
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "batch *pair length"],
+        lengths: Int[Tensor, "batch *pair"] | None = None,
+        state: State | None = None,
+    ):
+        """Logits of whole sequences.
+
+        Parameters
+        ----------
+        tokens : tensor (batch, length), or (batch, 2, length) for task="match"
+            0 is padding and reaches neither memory nor head.
+        lengths : tensor, optional
+            Positions from there on are padding whatever they hold.
+        state : State, optional
+            Only with ``carry_state``: what the previous rollout returned.
+
+        Returns
+        -------
+        tensor (batch, n_classes); (batch, segments, n_classes) with pooling="each"; (batch, length, vocab_size) with
+        task="lm". With ``carry_state`` a pair of this and the detached :class:`State`.
+        """
+        if state is not None and not self.config.carry_state:
+            raise ValueError("state must be None with carry_state=False in ModelConfig, got one; stream with step()")
+        start, segments = self._cut(tokens, lengths, state, torch.compiler.is_compiling())
+        n_segments = self._n_run(segments)
+        carry, outputs = self._run(segments, n_segments, (start.memory, start.summary, *start.cache))
+        count = start.count + segments.mask.sum((1, 2))
+        logits = self._logits(carry, outputs, count)
+        if n_segments == 1:  # a memory that nobody reads: DDP wants a gradient for all that wrote it
+            logits = logits + 0 * carry[0].sum()
+        if state is not None and self.memory is not None:  # and one for the initial memory, in each rollout
+            logits = logits + 0 * self.memory.sum()
+        if self.config.task == "lm":
+            logits = logits[:, : tokens.shape[-1]]
+        if not self.config.carry_state:
+            return logits
+        memory, summary, *cache = (tensor.detach() for tensor in carry)
+        seen, steps = start.seen + segments.valid.sum(1), start.steps + segments.valid.shape[1]
+        return logits, State(memory, summary, count, seen, steps, cache=tuple(cache))
+
+    @torch.compiler.disable
+    def _cut(
+        self, tokens: Tensor, lengths: Tensor | None, state: State | None, compiling: bool
+    ) -> tuple[State, Segments]:
+        """Check the input and prepare what the segments need; on the host, hence outside the compiled graph."""
+        sharded = any(getattr(module, "_is_fsdp_managed_module", False) for module in self.modules())
+        if sharded and self.config.backprop == "amrb":
+            raise ValueError("backprop must be 'bptt' under FSDP, got 'amrb'; replay needs whole parameters: use DDP")
+        tokens, start = self._checked(tokens, lengths), state
+        if start is None:
+            start = self.initial_state(len(tokens) // (2 if self.config.task == "match" else 1))
+        self._check_state(start, len(tokens))
+        if self.config.memory_update == "scale":  # its schedule is that of one rollout
+            start = replace(start, seen=torch.zeros_like(start.seen), steps=0, n_segments=None)
+        whole = self.config.n_memory == 0 and (self.config.max_len or math.inf) <= self.config.segment_len
+        if whole and tokens.shape[1] > self.config.segment_len:
+            raise ValueError(
+                f"tokens must be at most max_len = {self.config.max_len} long without memory tokens, got "
+                f"{tokens.shape[1]}; give ModelConfig the max_len of the longest input"
+            )
+        segments = self._segments(tokens, start)
+        if segments.empty and state is None:
+            rule = "each sequence must have at least one token that is not 0 (padding)"
+            raise ValueError(f"{rule}, got {segments.empty} without")
+        if compiling:  # one graph of all segments must not depend on where the padding is
+            n = len(segments.full)
+            segments = replace(segments, full=(False,) * n, ending=(True,) * n)
+        return start, segments
+
+    def _checked(self, tokens: Tensor, lengths: Tensor | None) -> Tensor:
+        """The tokens of all sequences, those of pairs one after the other, padded from their lengths on."""
+        pair = self.config.task == "match"
+        tokens = check_tokens(tokens, lengths, self.config.vocab_size, ndim=3 if pair else 2)
+        return tokens.flatten(0, 1) if pair else tokens
+
+    def _check_state(self, state: State, n: int) -> None:
+        check_state(state, n, (self.config.n_memory, self.config.d_model), self.embedding.weight.dtype)
+
+    def _segments(self, tokens: Tensor, state: State) -> Segments:
+        retention, dtype = self.constants.retention, self.embedding.weight.dtype
+        segment_len = self.config.segment_len
+        if self.config.n_memory == 0:  # a single short segment needs no padding: nothing is read behind it
+            segment_len = min(segment_len, tokens.shape[1])
+        known = (state.seen, state.steps, state.n_segments)
+        segments = Segments.cut(tokens, segment_len, retention, dtype, *known)
+        if self._compiled is None:
+            return segments
+        return replace(segments, full=(False,) * len(segments.full))  # one compiled step for padded and full ones
+
+    def _n_run(self, segments: Segments) -> int:
+        """Segments up to the longest sequence's last: what follows is padding that no output shows."""
+        if self.config.task == "lm" or self.config.pooling == "each":
+            return len(segments.ending)
+        return 1 + max([0, *(t for t, ends in enumerate(segments.ending) if ends)])
+
+    def _run(
+        self, segments: Segments, n_segments: int, carry: tuple[Tensor, ...]
+    ) -> tuple[tuple[Tensor, ...], list[Tensor | None]]:
+        """Run the first `n_segments` by the configured way of backpropagation."""
+        segment = self._compiled or type(self)._segment
+
+        def step(t, carry, shared):
+            return segment(self, *segments.at(t), carry, shared, self._reads_tokens(segments.ending[t]))
+
+        shared = self.shared_tensors()
+        if self.config.backprop == "bptt":
+            return run_segments(step, n_segments, carry, shared)
+        parameters = tuple(self.parameters())
+        return replay(step, n_segments, carry, shared, parameters, self.config.offload, self._circumstances)
+
+    def _circumstances(self) -> list[tuple]:
+        """What a replayed segment must find as it was: parameters, buffers, the modules' modes and dropout rates."""
+        found: list[tuple] = [(id(parameter), parameter.requires_grad) for parameter in self.parameters()]
+        found += [(id(buffer), buffer._version) for buffer in self.buffers()]
+        return found + [(module.training, getattr(module, "p", None)) for module in self.modules()]
+
+    def shared_tensors(self) -> tuple[Tensor, ...]:
+        """phi(R) of every layer: computed once, used by all segments."""
+        positions = [block.attention.positions() for block in self.blocks]
+        return tuple(phi_r for phi_r in positions if phi_r is not None)
+
+    def _reads_tokens(self, ending: bool) -> bool:
+        """Whether a segment's token outputs are used: else the last layer only has to put out the memory."""
+        if self.config.task == "lm" or self.config.n_memory == 0 or self.config.pooling in ("mean", "each"):
+            return True
+        return ending and self.config.pooling == "last"
+
+    def _segment(self, tokens, mask, valid, keep, take, carry, shared, reads_tokens):
+        """One segment: ``(carry, output)`` from the tensors of :meth:`Segments.at`, without side effects."""
+        memory, summary, *cache = carry
+        x = self.dropout(self.embedding(tokens) + self.sinusoids[: tokens.shape[1]])
+        read = memory
+        if self.cached_read is not None:
+            asking = (memory, None) if self.config.task == "lm" else (x, mask)
+            read = self.cached_read(*asking, memory, tuple(cache))
+        tokens_out, new = self.encode(x, mask, read, shared, reads_tokens)
+        if memory.shape[1]:
+            learned = self.updater is not None
+            new = self.updater(memory, new).to(memory.dtype) if learned else update(memory, new, keep, take)
+            new = new if valid is None else torch.where(valid[:, None, None], new, memory)
+        pooling, output = self.config.pooling, None
+        if self.config.task == "lm":
+            output = self.head(tokens_out)
+        elif pooling == "each":
+            output = self._features(new, masked_mean(tokens_out, mask))
+        elif pooling == "last" and reads_tokens:
+            mean = masked_mean(tokens_out, mask)
+            summary = mean if valid is None else torch.where(valid[:, None], mean, summary)
+        elif pooling == "mean":
+            summary = summary + (tokens_out if mask is None else torch.where(mask[..., None], tokens_out, 0)).sum(1)
+        return (new, summary, *cache, *([memory] if self.cached_read is not None else [])), output
+
+    def encode(
+        self,
+        x: Float[Tensor, "batch segment_len d_model"],
+        mask: Bool[Tensor, "batch segment_len"] | None,
+        memory: Float[Tensor, "batch n_memory d_model"],
+        shared: tuple[Tensor, ...],
+        reads_tokens: bool,
+    ) -> tuple[Float[Tensor, "batch read d_model"], Float[Tensor, "batch n_memory d_model"]]:
+        """Pass memory and tokens through the blocks; return the tokens and what stands at the memory positions.
+
+        Without `reads_tokens` the tokens may be left out of the last layer's output.
+        """
+        n_memory = memory.shape[1]
+        behind = n_memory if self.config.task == "lm" else 0
+        x = torch.cat([memory, x, memory] if behind else [memory, x], dim=1)
+        mask = None if mask is None else F.pad(mask, (n_memory, behind), value=True)
+        n_read = [None] * (len(self.blocks) - 1) + [None if reads_tokens else n_memory]
+        for block, phi_r, n in zip(self.blocks, shared or (None,) * len(self.blocks), n_read, strict=True):
+            x = block(x, mask, phi_r, n)
+        x = self.norm(x)
+        return x[:, n_memory : x.shape[1] - behind], x[:, -behind:] if behind else x[:, :n_memory]
+
+    def _features(self, memory: Tensor, summary: Tensor) -> Tensor:
+        if self.config.pooling == "memory":
+            return memory.mean(1)
+        if self.config.pooling == "mean" or not memory.shape[1]:
+            return summary
+        return torch.cat([summary, memory.mean(1)], dim=-1)
+
+    def _logits(self, carry: tuple[Tensor, ...], outputs: list, count: Tensor) -> Tensor:
+        if self.config.task == "lm":
+            return torch.cat(outputs, dim=1)
+        if self.config.pooling == "each":
+            return self.head(torch.stack(outputs, dim=1))
+        summary = carry[1] / count[:, None].clamp_min(1) if self.config.pooling == "mean" else carry[1]
+        features = self._features(carry[0], summary)
+        if self.config.task == "match":
+            a, b = features.unflatten(0, (-1, 2)).unbind(1)
+            features = torch.cat([a, b, a * b, a - b], dim=-1)
+        return self.head(features)
+
+    def initial_state(self, batch: int, n_segments: int | None = None) -> State:
+        """The state before a stream of `batch` sequences or pairs; `n_segments` only for memory_update="scale"."""
+        batch = check_count("batch", batch) * (2 if self.config.task == "match" else 1)
+        n_segments = None if n_segments is None else check_count("n_segments", n_segments)
+        weight, d_model = self.embedding.weight, self.config.d_model
+        memory = weight.new_zeros(1, 0, d_model) if self.memory is None else self.memory[None]
+        counts = torch.zeros(batch, dtype=torch.long, device=weight.device)
+        return State(memory.repeat(batch, 1, 1), weight.new_zeros(batch, d_model), counts, counts, 0, n_segments)
+
+    def step(
+        self, segment: Int[Tensor, "batch *pair tokens"], state: State, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """One segment of a stream: logits so far, and the next state.
+
+        Equals :meth:`forward` on everything given so far when all segments but the last are full.
+
+        Raises
+        ------
+        ValueError
+            If `segment` is longer than `segment_len`, or memory_update="scale" and T is unknown or exceeded.
+        """
+        segment = self._checked(segment, lengths)
+        self._check_state(state, len(segment))
+        self._check_schedule(state)
+        cut = self._segments(segment, state)
+        if cut.tokens.shape[1] != 1:
+            raise ValueError(f"segment must have at most {self.config.segment_len} tokens, got {segment.shape[1]}")
+        carry = (state.memory, state.summary, *state.cache)
+        segment_step: Callable = self._compiled or type(self)._segment
+        carry, output = segment_step(self, *cut.at(0), carry, self.shared_tensors(), True)
+        count = state.count + cut.mask.sum((1, 2))
+        logits = self._logits(carry, [output], count)
+        if self.config.task == "lm":
+            logits = logits[:, : segment.shape[1]]
+        elif self.config.pooling == "each":
+            logits = logits[:, 0]
+        seen, cache = state.seen + cut.valid[:, 0], carry[2:]
+        return logits, State(carry[0], carry[1], count, seen, state.steps + 1, state.n_segments, cache)
+
+    def _check_schedule(self, state: State) -> None:
+        scaled = self.config.memory_update == "scale" and self.config.n_memory > 0
+        if scaled and (state.n_segments is None or state.steps >= state.n_segments):
+            raise ValueError(
+                f"n_segments must be given to initial_state and not be exceeded with memory_update='scale', got "
+                f"{state.n_segments} at segment {state.steps + 1}; a state from forward() has none: start anew, "
+                "or choose 'relax' or 'consolidate' to stream without it"
+            )
+
+    def compile(self, *args, **kwargs) -> None:
+        """Compile the segment step in place (arguments of torch.compile); replay then uses the same compiled step.
+
+        It is compiled for training, for its first pass without a graph and for evaluation, with and without the
+        tokens' outputs, for one batch size and then for any: up to 14 graphs, and with cached memories as many for each
+        segment. Beyond RECOMPILE_LIMIT it raises, where torch would go on without: then a segment's first pass would be
+        compiled and its replay not, with other dropout in each.
+        """
+        limits = torch._dynamo.config.patch(recompile_limit=RECOMPILE_LIMIT, fail_on_recompile_limit_hit=True)
+        compiled = torch.compile(type(self)._segment, *args, **kwargs)
+
+        @limits
+        def segment(*inputs):
+            try:
+                return compiled(*inputs)
+            except torch._dynamo.exc.FailOnRecompileLimitHit as error:
+                rule = f"a compiled model must need at most {RECOMPILE_LIMIT} graphs"
+                raise RuntimeError(f"{rule}, got more; leave out compile, or cached_memories") from error
+
+        self._compiled = segment
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_compiled": None}  # a copy, or a pickled model, is compiled anew if need be
+
+    def provenance(self, n_segments: int | None = None) -> dict:
+        """Every constant with its origin, the overrides, and whether T reads a curve beyond its observed range.
+
+        T is `n_segments`, or follows from the configuration's `max_len`.
+        """
+        if n_segments is None and self.config.max_len is not None:
+            n_segments = -(-self.config.max_len // self.config.segment_len)
+        return self.constants.record(None if n_segments is None else check_count("n_segments", n_segments))
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write weights, configuration, provenance and curve files: :func:`rmaat.models.pretrained.save_model`."""
+        return save_model(self, folder)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "RMAAT":
+        """Read what :meth:`save_pretrained` wrote: :func:`rmaat.models.pretrained.load_model`."""
+        return load_model(cls, folder)
+
+
+def _unit_normal(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.randn(shape))
+
+
+def _sinusoids(length: int, d_model: int) -> Float[Tensor, "length d_model"]:
+    """sin and cos of position / 10000^(2i / d_model) (Vaswani et al. 2017), RMS 1 / sqrt(2)."""
+    angle = torch.arange(length)[:, None] * torch.exp(torch.arange(0, d_model, 2) * (-math.log(1e4) / d_model))
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :d_model]

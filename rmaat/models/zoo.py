@@ -1,0 +1,105 @@
+"""Models by name, at the sizes of one configuration."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from rmaat.config import PAPER, ModelConfig
+from rmaat.curves import Curve
+from rmaat.models.baselines import Memformer, StateSpaceModel, TemporalLatentBottleneck
+from rmaat.models.constants import Constants
+from rmaat.models.rmaat import RMAAT
+
+NAMES = (
+    *("rmaat", "rmaat-paper", "rmt", "rmt-amrb", "rlt", "rlt-amrb"),
+    *("linear", "softmax", "at", "memformer", "rate", "tlb", "ssm"),
+)
+
+UNSEGMENTED = ("linear", "softmax", "at", "ssm")
+
+
+def build_model(name: str, config: ModelConfig, curves: Mapping[str, Curve] | None = None) -> RMAAT:
+    """Build the model called `name` at the sizes of `config`.
+
+    Raises
+    ------
+    ValueError
+        For a name that is not one of `NAMES`.
+    """
+    classes = {"memformer": Memformer, "tlb": TemporalLatentBottleneck, "ssm": StateSpaceModel}
+    return classes.get(name, RMAAT)(model_config(name, config), curves)
+
+
+def model_config(name: str, config: ModelConfig) -> ModelConfig:
+    """What `config` becomes for the model called `name`; "rmaat" takes it as it is."""
+    if name not in NAMES:
+        raise ValueError(f"model must be one of {', '.join(NAMES)}, got {name!r}")
+    if name == "rmaat":
+        return config
+    if name == "rmaat-paper":
+        return replace(config, preset="paper", relaxation_rate=None, **PAPER)
+    backprop = "amrb" if name == "memformer" or name.endswith("-amrb") else "bptt"
+    attention = {"at": "astromorphic", "linear": "linear", "rlt": "linear"}.get(name.removesuffix("-amrb"), "softmax")
+    changes: dict[str, Any] = {"backprop": backprop, "attention": attention}
+    changes |= {"memory_update": "attend" if name == "rate" else "replace", "retention": None}
+    changes |= {"preset": "default", "relaxation_rate": None, "cached_memories": False}
+    config = replace(config, **changes)
+    return _unsegmented(config) if name in UNSEGMENTED else config
+
+
+def curves_read(name: str, config: ModelConfig, curves: Mapping[str, Curve] | None = None) -> dict[str, Curve]:
+    """The curves among `curves` (None: the packaged ones) that the model called `name` reads, by name."""
+    return Constants.resolve(model_config(name, config), curves).curves
+
+
+def _unsegmented(config: ModelConfig) -> ModelConfig:
+    """One segment for the whole input, and no memory."""
+    length = config.max_len or 16 * config.segment_len
+    grid = None
+    if config.grid is not None:
+        rows = -(-length // config.grid[1])
+        grid, length = (rows, config.grid[1]), rows * config.grid[1]
+    pooling = "mean" if config.pooling == "memory" else config.pooling
+    max_len = config.max_len or length
+    return replace(config, segment_len=length, n_memory=0, grid=grid, pooling=pooling, max_len=max_len)
+
+
+def count_parameters(model: nn.Module) -> dict[str, int]:
+    """Learned numbers: in total, and those of R, which grow with the segment's length."""
+    r_names = ("attention.projection", "attention.memory_rows")
+    total = sum(parameter.numel() for parameter in model.parameters())
+    of_r = sum(parameter.numel() for name, parameter in model.named_parameters() if name.endswith(r_names))
+    return {"total": total, "R": of_r}
+
+
+def match_parameters(
+    names: Iterable[str], config: ModelConfig, curves: Mapping[str, Curve] | None = None
+) -> dict[str, ModelConfig]:
+    """Raise d_ff of all but the largest of the named models until each comes nearest to the largest one's parameters.
+
+    Returns
+    -------
+    dict of name to ModelConfig
+        For :func:`build_model`; d_model and n_layers stay as they are.
+
+    Raises
+    ------
+    ValueError
+        For no names, and for those that :func:`build_model` does not know.
+    """
+
+    def size(name: str, d_ff: int) -> int:
+        with torch.device("meta"):
+            return count_parameters(build_model(name, replace(config, d_ff=d_ff), curves))["total"]
+
+    sizes = {name: size(name, config.d_ff) for name in names}
+    if not sizes:
+        raise ValueError("names must hold at least one model, got none")
+    budget, matched = max(sizes.values()), {}
+    for name, own in sizes.items():
+        per_unit = size(name, config.d_ff + 1) - own  # the count is linear in d_ff
+        matched[name] = replace(config, d_ff=config.d_ff + round((budget - own) / per_unit))
+    return matched

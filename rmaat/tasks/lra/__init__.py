@@ -1,0 +1,1 @@
+"""The Long Range Arena's own files: download list, reader and check."""

@@ -1,0 +1,190 @@
+"""Finding official files in a data folder, and unpacking the archives they come in, whole or not at all."""
+
+import gzip
+import shutil
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from rmaat.files import locked
+from rmaat.tasks.dataset import TaskError
+
+RELEASE = "lra_release.gz"  # a tar, gzipped or not; unpacks to lra_release/lra_release
+
+ARCHIVES = {
+    "listops": RELEASE,
+    "retrieval": RELEASE,
+    "pathfinder": RELEASE,
+    "text": "aclImdb_v1.tar.gz",
+    "image": "cifar-10-binary.tar.gz",
+}
+
+ROOTS = ("", "lra_release", "lra_release/lra_release")  # of the places, relative to the data folder
+
+PLACES = {  # where each task's files may lie
+    "listops": ("listops-1000", "listops"),
+    "retrieval": ("tsv_data", "aan"),
+    "pathfinder": ("", "pathfinder"),
+    "text": ("aclImdb", "imdb"),
+    "image": ("cifar-10-batches-bin",),
+}
+
+MARKS = {  # what shows that it is the right folder
+    "listops": "basic_train.tsv",
+    "retrieval": "new_aan_pairs.train.tsv",
+    "pathfinder": "pathfinder*/curv_*/metadata",  # a task of one size and difficulty looks for its own
+    "text": "train*",
+    "image": "*.bin",
+}
+
+
+class MissingError(TaskError):
+    """A task's files are not there; what is there may be whole."""
+
+
+def find(task: str, data_dir: Path | None, mark: str | None = None) -> Path:
+    """The folder with a task's official files, unpacking its archive first if only that is there.
+
+    Parameters
+    ----------
+    mark : what shows that it is the right folder; None: the task's of `MARKS`.
+
+    Raises
+    ------
+    TaskError
+        If neither is there (`MissingError`), or the archive is damaged.
+    OSError
+        If it cannot be unpacked there.
+    """
+    if data_dir is None or not Path(data_dir).is_dir():
+        raise TaskError(f"data_dir must be a folder with the files of {task}, got {data_dir}")
+    data_dir = Path(data_dir)
+    if (found := look(task, data_dir, mark)) is not None:
+        return found
+    archive = data_dir / ARCHIVES[task]
+    if not archive.exists():
+        wanted = f"{_wanted(task, mark)} or {archive.name}"
+        raise MissingError(f"{data_dir} must hold {wanted} for {task}, got neither")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(data_dir / ".unpacking.lock"))
+        except OSError as error:
+            raise OSError(f"{data_dir} must be writable to unpack an archive there, got {error.strerror}") from error
+        if look(task, data_dir, mark) is None:  # another process may have unpacked it meanwhile
+            unpack(archive, data_dir)
+    if (found := look(task, data_dir, mark)) is None:
+        raise lacking(task, archive, mark)
+    return found
+
+
+def look(task: str, data_dir: Path, mark: str | None = None) -> Path | None:
+    """The folder with a task's official files, if it is there."""
+    for place in _places(task):
+        if (data_dir / place).is_dir() and next((data_dir / place).glob(mark or MARKS[task]), None):
+            return data_dir / place
+    return None
+
+
+def lacking(task: str, archive: Path, mark: str | None = None) -> MissingError:
+    """The error of a whole archive without a task's files."""
+    wanted = _wanted(task, mark)
+    return MissingError(f"{archive} must hold {wanted} for {task}, got an archive without it; get the full one")
+
+
+def _wanted(task: str, mark: str | None) -> str:
+    return " or ".join(f"{PurePosixPath(place, mark or MARKS[task]).parent}/" for place in PLACES[task])
+
+
+def _places(task: str) -> list[PurePosixPath]:
+    return [PurePosixPath(root, place) for root in ROOTS for place in PLACES[task]]
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a tar archive (compressed or not) into `folder`; a damaged one leaves nothing behind.
+
+    Raises
+    ------
+    TaskError
+        If the archive is cut off or no archive, or what it holds is there already.
+    OSError
+        If the disk is full.
+    """
+    staging = folder / ".unpacking"
+    shutil.rmtree(staging, ignore_errors=True)  # what a killed process left
+    staging.mkdir()
+    try:
+        with _opened(archive) as tar:
+            try:
+                tar.extractall(staging, filter=lambda member, place: _admit(member, place, archive, folder))
+            except gzip.BadGzipFile:
+                raise
+            except OSError as error:
+                reason = error.strerror or error
+                raise OSError(f"{folder} must have room for {archive.name}, got {reason}; nothing was kept") from error
+        for entry in list(staging.iterdir()):
+            entry.rename(folder / entry.name)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _admit(member: tarfile.TarInfo, place: Path | str, archive: Path, folder: Path) -> tarfile.TarInfo:
+    """The member as it may be unpacked, unless it would leave the folder or meet what is there."""
+    member = tarfile.data_filter(member, str(place))
+    for top in PurePosixPath(member.name).parts[:1]:
+        if (folder / top).exists():
+            rule = f"{folder / top} must hold what is looked for in {archive.name}, or not be there when it is unpacked"
+            raise TaskError(f"{rule}; move it away if it is incomplete")
+    return member
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
+    """The archive as a stream, to be read to its end; damage becomes one sentence."""
+    with archive.open("rb") as start:
+        zipped = start.read(2) == b"\x1f\x8b"
+    try:
+        with (gzip.open if zipped else open)(archive, "rb") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
+            yield tar
+            if tar.fileobj.tell() <= tar.offset:  # tarfile takes a cut between two members for the end
+                raise EOFError("no end mark")
+            while file.read(1 << 20):  # at its end gzip checks the content
+                pass
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        size = archive.stat().st_size
+        raise TaskError(f"{archive} must be a whole archive, got {error} in {size} bytes; download it again") from error
+
+
+def verify(archive: Path) -> tuple[int, set[str]]:
+    """Read an archive to its end and return how many members it has, and of which tasks.
+
+    Raises
+    ------
+    TaskError
+        If it could not be unpacked beside itself: it is cut off, no archive, or what it holds is there already.
+    """
+    n_members, missing = 0, {task for task, name in ARCHIVES.items() if name == archive.name}
+    tasks: set[str] = set()
+    with _opened(archive) as tar:
+        for member in tar:
+            name = str(PurePosixPath(_admit(member, archive.parent, archive, archive.parent).name))
+            found = {t for t in missing if any(fnmatchcase(name, f"{place / MARKS[t]}*") for place in _places(t))}
+            n_members, tasks, missing = n_members + 1, tasks | found, missing - found
+    return n_members, tasks
+
+
+def require(path: Path, what: str) -> Path:
+    """`path` if it exists and is not empty.
+
+    Raises
+    ------
+    TaskError
+        Otherwise.
+    """
+    if not path.exists():
+        raise MissingError(f"{path} must exist ({what}), got no such file")
+    if path.is_file() and path.stat().st_size == 0:
+        raise TaskError(f"{path} must hold {what}, got an empty file")
+    return path

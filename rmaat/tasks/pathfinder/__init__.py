@@ -1,0 +1,1 @@
+"""Pathfinder: the original generator of contours, drawn anew."""

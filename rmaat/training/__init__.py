@@ -1,0 +1,4 @@
+"""Training: recipe, optimiser, run folder, evaluation.
+
+Imports `models` and `tasks`.
+"""

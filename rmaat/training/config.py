@@ -1,0 +1,181 @@
+"""How a model is trained on a task: :class:`TrainConfig`, and recipes, TOML files with its fields.
+
+Such as::
+
+    task = "listops"
+    model = "rmaat"
+    steps = 5000
+    lr = 1e-3
+
+    [network]                # fields of ModelConfig; vocabulary, classes and longest input follow from the task
+    segment_len = 256
+    d_model = 64
+"""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from rmaat.config import (
+    ModelConfig,
+    _check_types,
+    _choices,
+    check_number,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a model is trained, on what, and where the run is kept.
+
+    Raises
+    ------
+    ValueError
+        When a value makes no training; one sentence says which.
+    """
+
+    run: Path = Path("runs/train")
+    """Run directory; an interrupted run in it is continued, a finished one is left as it is."""
+    task: str = "listops-short"
+    """Name of the task."""
+    task_options: dict[str, bool | int | float | str] = field(default_factory=dict)
+    """Options of the task, such as max_length or n_train."""
+    task_seed: int = 0
+    """Seed of generated data and of drawn splits."""
+    data_dir: Path | None = Path("data")
+    """Where official files lie and generated data are kept."""
+    model: str = "rmaat"
+    """Name of the model: rmaat, rmaat-paper, or a baseline."""
+    network: ModelConfig = field(default_factory=lambda: ModelConfig(vocab_size=2, segment_len=32))
+    """The model's sizes and rules; vocab_size, n_classes, task and max_len are set from the task."""
+    curves: Path | None = None
+    """Folder of curve files; by default the packaged ones."""
+    curve_draw: int | None = None
+    """Train from this draw of each curve's uncertainty instead of from its best fit."""
+    curve_seed: int = 0
+    """Seed of the curves' draws."""
+    seed: int = 0
+    """Seed of initial weights, order of samples and dropout."""
+    steps: int = 1000
+    """Optimiser steps of the whole run."""
+    batch_size: int = 32
+    """Samples a process takes at once."""
+    accumulate: int = 1
+    """Pieces of batch_size samples whose gradients are summed before a step."""
+    lr: float = 1e-3
+    """Peak learning rate."""
+    schedule: Literal["cosine", "linear", "rsqrt", "constant"] = "cosine"
+    """Course of the learning rate after the warm-up; rsqrt is sqrt(warmup / step)."""
+    warmup: int = 100
+    """Steps over which the learning rate rises linearly from 0."""
+    final_lr: float = 0.0
+    """Share of the peak left at the end, for cosine and linear."""
+    lr_scale: dict[str, float] = field(default_factory=dict)
+    """Factors on the learning rate of parameters whose name contains the key; the first match counts."""
+    weight_decay: float = 0.01
+    """AdamW's weight decay; biases, norms and other vectors have none."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """AdamW's decay rates of the moments."""
+    clip: float = 1.0
+    """Largest norm of the gradient; 0 does not clip."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Automatic mixed precision; fp16 needs a GPU."""
+    compile: bool = False
+    """Compile the model with torch.compile."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train."""
+    bucket: int = 50
+    """Batches whose samples are sorted by length together; 1 pads most, larger pads less."""
+    eval_every: int = 250
+    """Steps between checks on the validation split."""
+    eval_batch_size: int = 128
+    """Samples a process takes at once when checking."""
+    patience: int | None = None
+    """Stop after this many checks without a better validation accuracy."""
+    log_every: int = 25
+    """Steps between lines in the log."""
+    checkpoint_every: int = 250
+    """Steps between checkpoints; one is also written at the end of a leg."""
+    max_steps: int | None = None
+    """End this leg after so many steps; the run can be continued."""
+    time_budget_s: float | None = None
+    """End this leg after so many seconds; the run can be continued."""
+    stop_after_s: float | None = None
+    """End the run, final evaluation included, after so many seconds of training in all."""
+    progress: bool = True
+    """Show a progress bar."""
+    tensorboard: bool = True
+    """Also log for TensorBoard."""
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        for name in ("steps", "batch_size", "accumulate", "bucket", "eval_every", "eval_batch_size", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("checkpoint_every", "max_steps", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        for name in ("time_budget_s", "stop_after_s", "lr"):
+            if (value := getattr(self, name)) is not None:
+                check_number(name, value)
+        if not 0 <= self.warmup <= self.steps:
+            raise ValueError(f"warmup must be 0 to steps = {self.steps}, got {self.warmup}")
+        if not 0 <= self.final_lr <= 1:
+            raise ValueError(f"final_lr must be a share between 0 and 1, got {self.final_lr}")
+        if self.weight_decay < 0 or self.clip < 0:
+            raise ValueError(f"weight_decay and clip must not be negative, got {self.weight_decay} and {self.clip}")
+        if self.curve_draw is not None and self.curve_draw < 0:
+            raise ValueError(f"curve_draw must be at least 0, got {self.curve_draw}")
+        for name in ("schedule", "precision", "device"):
+            allowed = _choices(type(self).__annotations__[name])
+            if (value := getattr(self, name)) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+PATHS = ("run", "data_dir", "curves")
+
+TUPLES = ("betas",)
+
+
+def load_recipe(path: str | Path, **changes: Any) -> TrainConfig:
+    """Read a recipe; `changes` replace its fields; ``network={...}`` and ``task_options={...}`` replace some.
+
+    Raises
+    ------
+    ValueError
+        For a file that is missing or no TOML, for a field that TrainConfig or ModelConfig does not have, and for values
+        that make no training.
+    """
+    path = Path(path)
+    try:
+        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"recipe must be a readable TOML file, got {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"recipe must be TOML, got {path}: {error}") from error
+    for section in ("network", "task_options"):
+        if not isinstance(table := recipe.get(section, {}), dict):
+            raise ValueError(f"{path}: {section} must be a table, got {table!r}")
+        changes[section] = table | changes.get(section, {})
+    recipe |= changes
+    network = recipe.pop("network")
+    for section, values, kind in (("", recipe, TrainConfig), ("network.", network, ModelConfig)):
+        known = {field.name for field in dataclasses.fields(kind)}
+        for name in values:
+            if name not in known:
+                raise ValueError(
+                    f"{path}: {section}{name} must be a field of {kind.__name__}, one of {', '.join(sorted(known))}"
+                )
+    for name in PATHS:
+        if isinstance(recipe.get(name), str):
+            recipe[name] = Path(recipe[name])
+    for name in TUPLES:
+        if isinstance(recipe.get(name), list):
+            recipe[name] = tuple(recipe[name])
+    try:
+        return TrainConfig(**recipe, network=ModelConfig(**({"vocab_size": 2} | network)))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -1,0 +1,269 @@
+"""The folder of a run: its configuration, its curves, its best and last checkpoints, its logs. No pickle anywhere.
+
+`last/loop.json` is what a run is resumed from: it names the safetensors file with weights and optimiser state that
+belongs to it, and is replaced last, so that a run killed while saving still has the checkpoint before.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from rmaat.curves import Curve
+from rmaat.files import cannot_write, locked, read_json, write_text
+from rmaat.models.pretrained import write_tensors
+from rmaat.models.rmaat import RMAAT
+
+LEFTOVERS = (".model-*", ".*.json.*", "last/.*.json.*", ".log.jsonl.*", "last/.*.safetensors.*", "curves/.*.toml.*")
+
+
+@dataclass
+class Loop:
+    """Where a run stands: all that continuing it needs besides weights and optimiser state.
+
+    The order of samples and all random numbers follow from the configuration's seed, `epoch`, `batch` and `step`.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    seconds: float = 0.0
+    best_accuracy: float = -1.0
+    best_step: int = 0
+    checks_without_gain: int = 0
+    finished: bool = False
+    scaler: dict[str, Any] = field(default_factory=dict)
+
+
+class OtherRunError(ValueError):
+    """The folder holds a run of another configuration, or other curves."""
+
+
+class RunFolder:
+    """Reads and writes a run's folder; only the main process writes.
+
+    Parameters
+    ----------
+    path : Path
+    writes : bool
+        Whether this is the main process.
+    """
+
+    def __init__(self, path: Path, writes: bool = True):
+        self.path, self.writes = Path(path), writes
+        self._log: FileIO | None = None
+        self._board: Any = None
+
+    def open(
+        self,
+        train: Mapping[str, Any],
+        network: Mapping[str, Any],
+        curves: Mapping[str, Curve],
+        card: Mapping[str, Any],
+        ignore: Collection[str] = (),
+        processes: int = 1,
+    ) -> None:
+        """Write config.json and curves/, or check that they are those of the run that is there.
+
+        What a killed leg had written by half, under hidden names, is removed.
+
+        Raises
+        ------
+        OtherRunError
+            If the folder holds a run of another configuration (fields in `ignore` may differ), of another number of
+            processes, whose batches are others, or of other curves.
+        """
+        settings = {key: value for key, value in train.items() if key != "network"}
+        record = {
+            "processes": processes,
+            "train": settings,
+            "network": dict(network),
+            "curves": curve_hashes(curves),
+            "task": dict(card),
+        }
+        text = json.dumps(record, indent=2, default=str) + "\n"
+        path = self.path / "config.json"
+        if path.exists():
+            self._compare(read_json(path), json.loads(text), ignore)
+        if not self.writes:
+            return
+        for leftover in [found for pattern in LEFTOVERS for found in self.path.glob(pattern)]:
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        if not path.exists():
+            self._copy_curves(curves)
+            write_text(path, text)
+
+    def _compare(self, old: dict[str, Any], new: dict[str, Any], ignore: Collection[str]) -> None:
+        pairs = {"processes": (old.get("processes", new["processes"]), new["processes"])}  # older runs do not say
+        for section in ("train", "network", "curves", "task"):
+            before, after = old.get(section, {}), new[section]
+            for key in sorted({*before, *after} - (set(ignore) if section == "train" else set())):
+                pairs[f"{section}.{key}"] = before.get(key), after.get(key)
+        for name, (was, now) in pairs.items():
+            if was != now:
+                raise OtherRunError(
+                    f"{name} must be that of the run in {self.path}, {was!r:.60}, got {now!r:.60}; "
+                    "choose another run folder or delete this one"
+                )
+
+    def _copy_curves(self, curves: Mapping[str, Curve]) -> None:
+        """Copy the curves' files, unless they are there already."""
+        folder = self.path / "curves"
+        there = {path.stem: path.read_bytes().decode() for path in folder.glob("*.toml")}
+        wanted = {name: curve.text for name, curve in curves.items()}
+        if other := [name for name in there if there[name] != wanted.get(name)]:
+            raise OtherRunError(f"{folder} must hold the curves to train from alone, got another {other[0]}; remove it")
+        for name, text in wanted.items():
+            if name not in there:
+                write_text(folder / f"{name}.toml", text)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other runs out of the folder.
+
+        Raises
+        ------
+        ValueError
+            If another process trains in it.
+        OSError
+            If it cannot be made or written.
+        """
+        with ExitStack() as stack:
+            if self.writes:
+                self._lock(stack)
+            yield
+
+    def _lock(self, stack: ExitStack) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(self.path / ".lock", wait=False))
+        except BlockingIOError as error:
+            raise ValueError(f"run must be a folder that no other process trains in, got {self.path}; wait") from error
+        except OSError as error:
+            raise OSError(cannot_write(self.path, error)) from error
+
+    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: Any = None) -> Loop | None:
+        """Put the last checkpoint's state into model, optimiser and scaler; None if there is no checkpoint.
+
+        Raises
+        ------
+        ValueError
+            If the checkpoint is damaged.
+        """
+        path = self.path / "last" / "loop.json"
+        if not path.exists():
+            return None
+        try:
+            record = json.loads(path.read_text())
+            weights: dict[str, torch.Tensor] = {}
+            moments: dict[int, dict[str, torch.Tensor]] = {}
+            with safe_open(path.parent / record.pop("tensors"), "pt") as file:
+                for key in file.keys():
+                    kind, _, name = key.partition("/")
+                    if kind == "model":
+                        weights[name] = file.get_tensor(key)
+                    else:
+                        index, _, moment = name.partition("/")
+                        moments.setdefault(int(index), {})[moment] = file.get_tensor(key)
+            loop = Loop(**record)
+        except (OSError, json.JSONDecodeError, KeyError, TypeError, SafetensorError) as error:
+            raise ValueError(f"{path.parent} must hold a whole checkpoint, got {error}; delete {self.path}") from error
+        model.load_state_dict(weights)
+        optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+        if scaler is not None:
+            scaler.load_state_dict(loop.scaler)
+        return loop
+
+    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, loop: Loop, scaler: Any = None) -> None:
+        """Write last/: first the tensors under a name of their own, then the JSON that names them."""
+        if not self.writes:
+            return
+        loop.scaler = {} if scaler is None else scaler.state_dict()
+        folder, name = self.path / "last", f"step-{loop.step:08d}.safetensors"
+        tensors = {f"model/{key}": value for key, value in model.state_dict().items()}
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{moment}": value for moment, value in state.items()}
+        write_tensors(folder / name, tensors)
+        write_text(folder / "loop.json", json.dumps({"tensors": name, **asdict(loop)}, indent=2) + "\n")
+        for old in folder.glob("step-*.safetensors"):
+            if old.name != name:
+                old.unlink()
+
+    def save_best(self, model: RMAAT) -> None:
+        """Write model/, file by file: nothing but the weights changes in the course of a run."""
+        if not self.writes:
+            return
+        with tempfile.TemporaryDirectory(dir=self.path, prefix=".model-") as staging:
+            model.save_pretrained(staging)
+            for path in sorted(Path(staging).rglob("*")):
+                if path.is_file():
+                    target = self.path / "model" / path.relative_to(staging)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    path.replace(target)
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Add to metrics.json."""
+        if self.writes:
+            add_metrics(self.path, metrics)
+
+    def open_logs(self, step: int, tensorboard: bool) -> None:
+        """Open log.jsonl (and TensorBoard) after `step`; what a killed leg had logged beyond it is dropped."""
+        if not self.writes:
+            return
+        path = self.path / "log.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+        write_text(path, "".join(line + "\n" for line in kept))
+        self._log = path.open("ab", buffering=0)
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter  # slow to import
+
+            self._board = SummaryWriter(self.path / "tensorboard", purge_step=step + 1)
+
+    def log(self, step: int, **values: float) -> None:
+        """Add one line to the log."""
+        if self._log is not None:
+            line = json.dumps({"step": step, **values}).encode() + b"\n"
+            try:
+                if self._log.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError as error:
+                raise OSError(cannot_write(self.path / "log.jsonl", error)) from error
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def close_logs(self) -> None:
+        """Close the logs."""
+        for file in (self._log, self._board):
+            if file is not None:
+                file.close()
+        self._log, self._board = None, None
+
+
+def curve_hashes(curves: Mapping[str, Curve]) -> dict[str, str]:
+    """SHA-256 of each curve's file, by name."""
+    return {name: hashlib.sha256(curve.text.encode()).hexdigest() for name, curve in curves.items()}
+
+
+def add_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Add to a folder's metrics.json, to which each command that works on the folder contributes.
+
+    ``seconds`` maps stage to wall time; what others wrote under other names stays.
+    """
+    path = folder / "metrics.json"
+    before = read_json(path) if path.exists() else {}
+    seconds = {**before.get("seconds", {}), **metrics.get("seconds", {})}
+    write_text(path, json.dumps({**before, **metrics, "seconds": seconds}, indent=2) + "\n")

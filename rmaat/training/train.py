@@ -1,0 +1,297 @@
+"""Training on Accelerate: what one step, one check and one leg of a run do.
+
+The loop holds no hidden state. The order of samples is a function of (seed, epoch), the random numbers of a step are
+seeded by (seed, step, process), and the learning rate is a function of the step. So weights, optimiser state and a few
+numbers in JSON continue a run exactly: killed and resumed, it ends with the same weights, bit for bit on a CPU.
+
+A batch is `batch_size * accumulate * processes` samples, cut into pieces; each piece's summed loss is divided by the
+number of answers asked for in the whole batch, so that ragged batches, accumulation and several processes give the
+gradient of the whole batch. A process without a sample of its own takes part with a loss of 0.
+
+A run directory holds config.json, curves/ (copies), model/ (best), last/ (to resume), log.jsonl, tensorboard/ and, once
+finished, metrics.json.
+"""
+
+import math
+import time
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from tqdm.auto import tqdm
+
+from rmaat.config import ModelConfig
+from rmaat.models.pretrained import read_tensors
+from rmaat.models.rmaat import RMAAT
+from rmaat.models.zoo import build_model
+from rmaat.tasks import Task, load_task
+from rmaat.tasks.batching import BatchPlan, cut, padded_length
+from rmaat.training.config import TrainConfig
+from rmaat.training.evaluation import count_hits, draw_curves, loss_and_hits, to_batch
+from rmaat.training.machine import device_name, peak_memory, require_device
+from rmaat.training.optimiser import lr_factor, parameter_groups, step_seed
+from rmaat.training.run_folder import Loop, RunFolder
+
+WITHOUT_EFFECT = "run data_dir device max_steps time_budget_s checkpoint_every progress tensorboard log_every".split()
+
+
+def train(config: TrainConfig) -> Path:
+    """Train, or go on training, until the run or this leg of it ends; returns the run directory.
+
+    Raises
+    ------
+    ValueError
+        If the directory holds a run of another configuration, or the task or the model cannot be made.
+    """
+    on_cpu = config.device == "cpu" or not torch.cuda.is_available()
+    if config.device != "auto":
+        require_device(config.device)
+    if on_cpu and config.precision == "fp16":
+        raise ValueError(f"precision must be 'no' or 'bf16' on a CPU, got {config.precision!r}")
+    if config.network.carry_state:
+        raise ValueError("carry_state must be False where samples come in random order, got True; write your own loop")
+    AcceleratorState._reset_state(reset_partial_state=True)  # another run in this process may have had other settings
+    accelerator = Accelerator(mixed_precision=config.precision, cpu=on_cpu)
+    folder = RunFolder(Path(config.run), accelerator.is_main_process)
+    with accelerator.main_process_first():
+        shown = config.progress and accelerator.is_main_process
+        task = load_task(config.task, config.data_dir, seed=config.task_seed, progress=shown, **config.task_options)
+    if task.vocab_size == 0:
+        raise ValueError(f"task must have tokens as inputs, got real numbers from {config.task}; set values='tokens'")
+    curves = draw_curves(config.curves, config.curve_draw, config.curve_seed)
+    sizes = {"vocab_size": task.vocab_size, "n_classes": task.n_classes, "task": task.kind, "max_len": task.max_len}
+    network = ModelConfig(**asdict(config.network) | sizes)
+    on_gpu = [accelerator.device] if accelerator.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=on_gpu):
+        torch.manual_seed(config.seed)
+        leg = _Leg(config, accelerator, folder, task, build_model(config.model, network, curves))
+        processes = accelerator.num_processes
+        with folder.alone():
+            folder.open(asdict(config), asdict(network), curves, dict(task.card), WITHOUT_EFFECT, processes)
+            accelerator.wait_for_everyone()
+            leg.run()
+    accelerator.wait_for_everyone()  # until the main process has written all
+    return folder.path
+
+
+class _Leg:
+    """One leg of a run: from where the last one stopped to the end or to this leg's limit.
+
+    Making one reads and writes nothing, so that what cannot be trained leaves no run folder.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        accelerator: Accelerator,
+        folder: RunFolder,
+        task: Task,
+        model: RMAAT,
+    ):
+        self.config, self.accelerator, self.folder, self.task = config, accelerator, folder, task
+        self.bare, self.segment_len = model, model.config.segment_len
+        groups = parameter_groups(model, config.weight_decay, config.lr_scale)
+        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
+        self.pieces = accelerator.num_processes * config.accumulate
+        lengths = task.train.lengths
+        self.plan = BatchPlan(
+            lengths=lengths if lengths.ndim == 1 else lengths.max(axis=1),
+            batch_size=config.batch_size * self.pieces,
+            pieces=self.pieces,
+            bucket=config.bucket,
+            seed=config.seed,
+        )
+        self.asked = task.train.asked
+        self.since_log = {"seconds": 0.0, "samples": 0, "tokens": 0}
+        self.loss = torch.zeros((), device=accelerator.device)  # this process's share of the last step's
+        self.shown: dict[str, str] = {}
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training in this and earlier legs."""
+        return self.loop.seconds + time.perf_counter() - self.started
+
+    def run(self) -> None:
+        """Train to the end of the leg, and evaluate at the end of the run."""
+        self.loop = self.folder.load(self.bare, self.optimizer, self.accelerator.scaler) or Loop()
+        if self.loop.finished:
+            return
+        if self.config.compile:
+            self.bare.compile()
+        self.model, self.optimizer = self.accelerator.prepare(self.bare, self.optimizer)
+        self.batches = self.plan.batches(self.loop.epoch, self.loop.batch)
+        self.started, self.first_step = time.perf_counter(), self.loop.step
+        self.folder.open_logs(self.loop.step, self.config.tensorboard)
+        try:
+            self._train()
+        finally:
+            self.folder.close_logs()
+
+    def _train(self) -> None:
+        self.model.train()
+        shown = self.config.progress and self.accelerator.is_main_process
+        with tqdm(
+            total=self.config.steps, initial=self.loop.step, desc=self.config.model, unit="step", disable=not shown
+        ) as bar:
+            while not self._run_is_over() and not self._leg_is_over():
+                self._take_step(bar)
+        self._last_loss()
+        if self._run_is_over():
+            self._finish()
+        self._save()
+
+    def _run_is_over(self) -> bool:
+        patience, limit = self.config.patience, self.config.stop_after_s
+        worn_out = patience is not None and self.loop.checks_without_gain >= patience
+        return self.loop.step >= self.config.steps or worn_out or self._is_late(limit, self.loop.seconds)
+
+    def _leg_is_over(self) -> bool:
+        limit = self.config.max_steps
+        reached = limit is not None and self.loop.step - self.first_step >= limit
+        return reached or self._is_late(self.config.time_budget_s, 0.0)
+
+    def _is_late(self, limit: float | None, before: float) -> bool:
+        """Whether the limit has passed on any process; all of them get the same answer."""
+        if limit is None:
+            return False
+        late = before + time.perf_counter() - self.started >= limit
+        if self.accelerator.num_processes == 1:
+            return late
+        return bool(self.accelerator.reduce(torch.tensor(float(late), device=self.accelerator.device)) > 0)
+
+    def _take_step(self, bar: tqdm) -> None:
+        config, loop = self.config, self.loop
+        epoch, index, samples = next(self.batches)
+        begun = time.perf_counter()
+        self.loss, norm = self._descend(samples)
+        loop.step, loop.epoch, loop.batch = loop.step + 1, epoch, index + 1
+        self.since_log["seconds"] += time.perf_counter() - begun
+        self.since_log["samples"] += len(samples)
+        self.since_log["tokens"] += int(self.task.train.lengths[samples].sum())
+        bar.update()
+        if loop.step % config.log_every == 0 or loop.step == config.steps:
+            self._log(bar, norm)
+        if loop.step % config.eval_every == 0 or loop.step == config.steps:
+            self._check(bar)
+        if loop.step % config.checkpoint_every == 0:
+            self._last_loss()
+            self._save()
+
+    def _descend(self, samples: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """One optimiser step on a batch; this process's share of the loss, and the norm of the gradient."""
+        config, accelerator, split = self.config, self.accelerator, self.task.train
+        step = self.loop.step + 1
+        course: dict[str, Any] = {"schedule": config.schedule, "warmup": config.warmup, "final": config.final_lr}
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.lr * group["lr_scale"] * lr_factor(step, config.steps, **course)
+        torch.manual_seed(step_seed(config.seed, step, accelerator.process_index))
+        asked = int(self.asked[samples].sum())
+        length = padded_length(split, samples, self.segment_len)
+        mine = cut(samples, self.pieces)[accelerator.process_index :: accelerator.num_processes]
+        total = torch.zeros((), device=accelerator.device)
+        for i, piece in enumerate(mine):
+            batch = to_batch(split, piece if len(piece) else samples[:1], accelerator.device, length)
+            last = i == len(mine) - 1
+            with nullcontext() if last else accelerator.no_sync(self.model):
+                logits = self.model(batch["tokens"], batch["lengths"])
+                loss, _, _ = loss_and_hits(logits, batch["labels"], batch["lengths"], self.segment_len)
+                loss = loss if len(piece) else 0 * loss
+                accelerator.backward(loss * (accelerator.num_processes / asked))  # DDP takes the mean over processes
+            total += loss.detach() / asked
+        norm = accelerator.clip_grad_norm_(self.model.parameters(), config.clip or math.inf)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return total, norm
+
+    def _log(self, bar: tqdm, norm: torch.Tensor) -> None:
+        step, since = self.loop.step, self.since_log
+        loss = self._last_loss()
+        seconds = max(since["seconds"], 1e-9)
+        rates = {f"{what}_per_s": since[what] / seconds for what in ("samples", "tokens")}
+        lr = max(group["lr"] for group in self.optimizer.param_groups)
+        self.folder.log(
+            step, epoch=self.loop.epoch, loss=loss, lr=lr, gradient_norm=float(norm), **rates, seconds=self.seconds
+        )
+        self.shown |= {"loss": f"{loss:.3f}", "tokens/s": f"{rates['tokens_per_s']:.0f}"}
+        bar.set_postfix(self.shown)
+        self.since_log = dict.fromkeys(since, 0)
+
+    def _check(self, bar: tqdm) -> None:
+        """Evaluate on the validation split; keep the model if it is the best so far."""
+        loop = self.loop
+        loss, accuracy = self._evaluate("validation")
+        self._finite("validation loss", loss)
+        self.folder.log(loop.step, validation_loss=loss, validation_accuracy=accuracy)
+        self.shown["validation"] = f"{accuracy:.3f}"
+        bar.set_postfix(self.shown)
+        loop.checks_without_gain += 1
+        if accuracy > loop.best_accuracy:
+            loop.best_accuracy, loop.best_step, loop.checks_without_gain = accuracy, loop.step, 0
+            self.folder.save_best(self.bare)
+
+    def _last_loss(self) -> float:
+        """The loss of the last step, over all processes; what is kept of a run is kept after this check."""
+        return self._finite("loss", float(self.accelerator.reduce(self.loss)))
+
+    def _finite(self, name: str, loss: float) -> float:
+        if not math.isfinite(loss):
+            step = self.loop.step
+            raise ValueError(f"{name} must stay finite, got {loss} at step {step}; lower lr or raise warmup")
+        return loss
+
+    def _evaluate(self, split: str) -> tuple[float, float]:
+        """Loss and accuracy of the present weights on a split, shared out among the processes."""
+        accelerator = self.accelerator
+        totals = count_hits(
+            self.bare,
+            self.task.split(split),
+            batch_size=self.config.eval_batch_size,
+            rank=accelerator.process_index,
+            world=accelerator.num_processes,
+        )
+        loss, right, asked = accelerator.reduce(totals.to(accelerator.device)).tolist()
+        return loss / asked, right / asked
+
+    def _save(self) -> None:
+        loop = replace(self.loop, seconds=self.seconds)
+        self.folder.save(self.bare, self.optimizer, loop, self.accelerator.scaler)
+
+    def _finish(self) -> None:
+        """Evaluate the best model on the test split and write metrics.json."""
+        config, loop, accelerator = self.config, self.loop, self.accelerator
+        if loop.best_step == 0:  # stopped before the first check
+            self._check(tqdm(disable=True))
+        seconds = self.seconds
+        accelerator.wait_for_everyone()
+        last = {name: tensor.clone() for name, tensor in self.bare.state_dict().items()}
+        self.bare.load_state_dict(read_tensors(self.folder.path / "model" / "model.safetensors"))
+        test_loss, test_accuracy = self._evaluate("test")
+        self.bare.load_state_dict(last)
+        loop.finished = True
+        lengths = self.task.test.lengths
+        self.folder.write_metrics(
+            {
+                "task": config.task,
+                "model": config.model,
+                "seed": config.seed,
+                "test_accuracy": test_accuracy,
+                "validation_accuracy": loop.best_accuracy,
+                "majority_rate": self.task.test.majority_rate,
+                "test_loss": test_loss,
+                "best_step": loop.best_step,
+                "steps": loop.step,
+                "segments": [-(-int(n) // self.segment_len) for n in (lengths.min(), lengths.max())],
+                "parameters": sum(parameter.numel() for parameter in self.bare.parameters()),
+                "seconds": {"train": seconds, "evaluate": self.seconds - seconds},
+                "peak_bytes": peak_memory(accelerator.device),
+                "device": device_name(accelerator.device),
+                "processes": accelerator.num_processes,
+                "precision": config.precision,
+                "torch": torch.__version__,
+            }
+        )
