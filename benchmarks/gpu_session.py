@@ -8,6 +8,7 @@ from time import perf_counter
 
 import torch
 
+from astro_sim.curves.files import write_text
 from rmaat.experiments.arena import ExperimentConfig, run_experiments
 from rmaat.experiments.bench import (
     AttentionBench,
@@ -18,7 +19,6 @@ from rmaat.experiments.bench import (
     bench_speed,
     bench_table,
 )
-from rmaat.files import write_text
 from rmaat.tasks import load_task
 from rmaat.training.config import load_recipe
 

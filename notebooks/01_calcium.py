@@ -152,7 +152,7 @@ explore(preset="am", rate_hz=0.2)
 #
 # - Give `li_rinzel` and `nullclines` 0.3 or 0.7 µM instead of 0.5. Where has the open circle gone, and is it still
 #   open?
-# - `from astro_sim.parameters.presets import variant`, `from brian2 import umolar`, and draw the diagram of `variant(AM,
+# - `from astro_sim import variant`, `from brian2 import umolar`, and draw the diagram of `variant(AM,
 #   source="this study", K_P=0.07 * umolar).calcium`: what lies between AM and FM?
 # - In the panel: from which coupling on does the third cell notice what the first one does?
 # - Then go on to `02_synapse`: calcium pulses are of no use unless the synapse hears about them.

@@ -29,7 +29,7 @@ import torch
 
 from astro_sim.curves.plotting import plot_curve
 from rmaat import AstromorphicAttention, load_curves, retention_factors
-from rmaat.curves import DATA
+from rmaat.data import DATA
 from rmaat.experiments.recall import ProbeCell, run_cell
 from rmaat.memory.retention import Retention, population_rates, relaxation_rate, segment_weights
 from rmaat.report.plots import STYLE, panels, plot_memory_flow, plot_position_kernel, plot_recall, plot_retention
@@ -39,7 +39,7 @@ curves = load_curves()
 for name in ("ltp", "ltp_population", "stp_calcium", "stp_spatial"):
     curve = curves[name]
     values = ", ".join(f"{key} = {value:.3g} ± {curve.stderr[key]:.1g}" for key, value in curve.parameters.items())
-    print(f"{name:15s} {curve.form:22s} {values}")
+    print(f"{name:15s} {curve.form.name:22s} {values}")
 
 # %% [markdown]
 # Four files, four jobs: two say what a memory keeps, one sets how attention saturates, one how far it sees.

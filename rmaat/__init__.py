@@ -1,7 +1,9 @@
 """Recurrent memory transformer whose attention and memory are derived from simulated astrocytes."""
 
+from astro_sim.curves.curve import Curve, CurveFileError
+from astro_sim.curves.format import load_curve
 from rmaat.config import ModelConfig
-from rmaat.curves import Curve, CurveFileError, load_curve, load_curves
+from rmaat.data import load_curves
 from rmaat.layers.attention import AstromorphicAttention
 from rmaat.memory.retention import retention_factors
 from rmaat.memory.segments import State

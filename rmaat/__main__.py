@@ -17,10 +17,10 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import Positional, arg
 
+from astro_sim.curves.files import read_json
 from rmaat.experiments import arena as experiments
 from rmaat.experiments import bench, results
 from rmaat.experiments import recall_grid as probe_grid
-from rmaat.files import read_json
 from rmaat.training.config import TrainConfig
 
 Run = Annotated[Positional[Path], arg(metavar="RUN", help="run directory, as `rmaat train` wrote it")]

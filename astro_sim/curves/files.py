@@ -1,16 +1,15 @@
-"""Files are written whole or not at all."""
+"""Files that are written whole or not at all, locks, and JSON that is named when it cannot be read."""
 
-from __future__ import annotations
-
+import errno
 import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
-# DOC OF astro_sim.ledger
-# """The ledger of a run folder, metrics.json: every command that works on the folder adds its own lines."""
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextmanager
@@ -30,14 +29,20 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         partial = Path(name)
         os.chmod(partial, 0o644)
         yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
         os.replace(partial, path)
+        partial = None
     except OSError as error:
-        raise OSError(
-            f"{path} must be writable, on a disk with room, got {error.strerror or error}; nothing was kept of it"
-        ) from error
+        raise OSError(f"{cannot_write(path, error)}; nothing was kept of it") from error
     finally:
         if partial is not None:
             partial.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> str:
+    """The sentence that names the file and the reason."""
+    return f"{path} must be writable, on a disk with room, got {error.strerror or error}"
 
 
 def write_text(path: str | os.PathLike, text: str) -> Path:
@@ -47,9 +52,64 @@ def write_text(path: str | os.PathLike, text: str) -> Path:
     return Path(path)
 
 
+def read_json(path: Path, remedy: str = "write it again") -> dict[str, Any]:
+    """Read an object from a JSON file; `remedy` is what the user should do about a damaged one.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, cut off, or holds anything else.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path} must be a readable JSON file, got {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(f"{path} must be a whole JSON file, got {error}; {remedy}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {value!r:.40}; {remedy}")
+    return value
+
+
 def record_seconds(folder: str | os.PathLike, stage: str, seconds: float) -> Path:
     """Add the wall time of a stage to ``FOLDER/metrics.json`` and leave what others wrote there; atomic."""
     path = Path(folder) / "metrics.json"
     metrics = json.loads(path.read_text()) if path.exists() else {}
     metrics["seconds"] = {**metrics.get("seconds", {}), stage: round(seconds, 2)}
     return write_text(path, json.dumps(metrics, indent=2) + "\n")
+
+
+@contextmanager
+def locked(path: Path, wait: bool = True) -> Iterator[None]:
+    """Hold the lock file `path`, which is free again when this process ends, however it does.
+
+    Where the file system has no locks, as some that are shared between machines, nobody is kept out.
+
+    Raises
+    ------
+    BlockingIOError
+        Without `wait`, if another process holds it.
+    """
+    import fcntl  # Windows has none; a model can be used there all the same
+
+    while True:
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in WITHOUT_LOCKS:
+                    raise
+            if not _is_at(lock, path):  # whoever held it has removed it meanwhile
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_at(file: IO[Any], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

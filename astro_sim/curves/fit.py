@@ -26,11 +26,7 @@ from scipy.optimize import OptimizeResult, least_squares
 from scipy.special import expit, logit
 from scipy.stats import bootstrap, norm, t
 
-from astro_sim.curves.format import (
-    Axis,
-    Curve,
-    six,
-)
+from astro_sim.curves.curve import Axis, Curve, six
 from astro_sim.curves.forms import FORMS, Form
 
 SIMPLER_WITHIN = 2.0  # BIC differences below 2 are "not worth more than a bare mention" (Kass & Raftery 1995)
@@ -420,6 +416,7 @@ def _curve(best: Fit, data: Data, **rest: Any) -> Curve:
         parameters={key: six(value) for key, value in zip(keys, best.theta, strict=True)},
         stderr={key: six(value) for key, value in zip(keys, np.sqrt(np.diag(best.covariance)), strict=True)},
         ci95={key: (six(low), six(high)) for key, (low, high) in zip(keys, best.ci95, strict=True)},
+        units={key: best.form.unit(key, rest["x"].unit, rest["y"].unit) for key in keys},
         covariance=np.vectorize(six)(best.covariance),
         samples={key: [six(value) for value in values] for key, values in samples.items()},
         **rest,

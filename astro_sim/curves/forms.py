@@ -15,7 +15,7 @@ exponential_decay      amplitude * exp(-x / length)                             
 gaussian_decay         amplitude * exp(-(x / length)**2 / 2)                                diffusion at a fixed time
 ====================== ==================================================================== =========================
 
-The reader of curve files has its own copy of the formulas (``rmaat/forms.py``); a test holds both against each other.
+A test evaluates each formula, as it stands in curve files, against its function.
 """
 
 from collections.abc import Callable

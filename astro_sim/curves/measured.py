@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from astro_sim.curves.curve import Axis, Curve
 from astro_sim.curves.fit import fit_curve
-from astro_sim.curves.format import Axis, Curve
 from astro_sim.curves.forms import NOT_FALLING
 
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}

@@ -18,7 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from astro_sim.curves.format import Curve, read_curve
+from astro_sim.curves.curve import Curve
+from astro_sim.curves.format import read_curve
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 
@@ -90,7 +91,7 @@ def label(symbol: str, unit: str = "") -> str:
     return SYMBOLS.get(symbol, symbol).replace("IP3", "IP$_3$") + (f" ({unit})" if unit else "")
 
 
-def _axes(ax: Axes | None) -> Axes:
+def new_axes(ax: Axes | None) -> Axes:
     return panels() if ax is None else ax
 
 
@@ -154,10 +155,10 @@ def plot_curve(curve, *, log: str = "", formula: bool = True, ax: Axes | None = 
     if not isinstance(curve, Curve | str | os.PathLike):
         kind = f"{type(curve).__module__}.{type(curve).__name__}"
         raise TypeError(
-            f"curve must be an astro_sim.curves.format.Curve or a path, got {kind}; give the path of its file"
+            f"curve must be an astro_sim.curves.curve.Curve or a path, got {kind}; give the path of its file"
         )
     curve = curve if isinstance(curve, Curve) else read_curve(curve)
-    ax = _axes(ax)
+    ax = new_axes(ax)
     low, high = curve.x_range
     x = np.geomspace(low if low > 0 else high / 1e3, high, 300) if "x" in log else np.linspace(low, high, 300)
     y, band = curve(x), curve_band(curve, x)

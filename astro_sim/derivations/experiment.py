@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from astro_sim.curves.format import Axis
+from astro_sim.curves.curve import Axis
 from astro_sim.parameters.variants import vary
 from astro_sim.simulation.recording import Recording
 

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 from brian2 import Hz, second
 
+from astro_sim.curves.curve import Axis, Curve, six
 from astro_sim.curves.fit import fit_curve, fit_form, prepare
-from astro_sim.curves.format import Axis, Curve, six
 from astro_sim.curves.forms import FORMS, NOT_FALLING, RISING
 from astro_sim.derivations.experiment import RATE, TIME, Experiment, Rates
 from astro_sim.derivations.provenance import with_provenance

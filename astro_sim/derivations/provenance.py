@@ -6,7 +6,7 @@ import shlex
 from importlib.metadata import version
 from typing import Any
 
-from astro_sim.curves.format import Curve, twelve
+from astro_sim.curves.curve import Curve, twelve
 from astro_sim.derivations.experiment import Experiment
 from astro_sim.simulation.recording import Recording
 

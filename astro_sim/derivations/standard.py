@@ -8,7 +8,8 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-from astro_sim.curves.format import Curve, write_curve
+from astro_sim.curves.curve import Curve
+from astro_sim.curves.format import write_curve
 from astro_sim.derivations.experiment import Experiment, Rates
 from astro_sim.derivations.ltp import (
     LTPExperiment,

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 
+from astro_sim.curves.curve import Curve
 from astro_sim.curves.fit import fit_form, prepare
-from astro_sim.curves.format import Curve, read_curve
+from astro_sim.curves.format import read_curve
 from astro_sim.curves.forms import FORMS
 from astro_sim.derivations.experiment import Experiment
 from astro_sim.derivations.standard import DERIVATIONS, STANDARD

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from astro_sim.curves.format import Curve, read_curve
+from astro_sim.curves.curve import Curve
+from astro_sim.curves.format import read_curve
 from astro_sim.curves.plotting import GREY, ORANGE, VERMILLION, panels, plot_curve, save_figure, styled
 from astro_sim.figures.plots import plot_course, plot_retention, plot_spread
 from astro_sim.simulation.recording import load_recording

@@ -22,15 +22,14 @@ from matplotlib.axes import Axes
 
 from astro_sim.curves.plotting import (
     BLUE,
-    GREEN,
     GREY,
     ORANGE,
     PURPLE,
     SKY,
     VERMILLION,
-    _axes,
     _log_scale,
     label,
+    new_axes,
     styled,
 )
 
@@ -52,7 +51,7 @@ def plot_course(recording: xr.Dataset, name: str, *, members: int = 0, ax: Axes 
     """
     if name not in recording:
         raise ValueError(f"name must be one of {sorted(map(str, recording.data_vars))}, got {name!r}")
-    ax = _axes(ax)
+    ax = new_axes(ax)
     data = recording[name]
     time = recording["time"].values
     values = data.transpose("time", ...).values.reshape(len(time), -1)
@@ -68,22 +67,9 @@ def plot_course(recording: xr.Dataset, name: str, *, members: int = 0, ax: Axes 
 
 
 @styled
-def plot_raster(spikes, *, ax: Axes | None = None, **line) -> Axes:
-    """Spikes of a population: an object with `index` and `time_s` of shape ``(n_spikes,)``, as protocols give them."""
-    ax = _axes(ax)
-    index, time = np.asarray(spikes.index), np.asarray(spikes.time_s)
-    n = int(index.max()) + 1 if index.size else 1
-    style: dict[str, Any] = {"color": "black", "linewidth": 0.6} | line
-    ax.vlines(time, index - 0.4, index + 0.4, **style)
-    ax.set(xlabel="time (s)", ylabel="element", ylim=(-0.7, n - 0.3))
-    ax.locator_params(axis="y", integer=True)
-    return ax
-
-
-@styled
 def plot_spread(recording: xr.Dataset, name: str = "I", *, ax: Axes | None = None, **image) -> Axes:
     """A variable over time and cells as an image, with its colour scale."""
-    ax = _axes(ax)
+    ax = new_axes(ax)
     data = recording[name]
     (cells,) = set(data.dims) - {"time"}
     values = data.transpose(cells, "time").values
@@ -97,7 +83,7 @@ def plot_spread(recording: xr.Dataset, name: str = "I", *, ax: Axes | None = Non
 @styled
 def plot_accumulation(recording: xr.Dataset, name: str = "p_l", *, ax: Axes | None = None, **line) -> Axes:
     """A long-term variable through the cycles of a macro-model recording, with the envelope of its cycle ends."""
-    ax = _axes(ax)
+    ax = new_axes(ax)
     data = recording[name]
     course = data.mean([dimension for dimension in data.dims if dimension != "time"])
     ends = recording.attrs["cycle_s"] * np.arange(recording.attrs["n_cycles"] + 1)
@@ -110,48 +96,6 @@ def plot_accumulation(recording: xr.Dataset, name: str = "p_l", *, ax: Axes | No
     ax.set(xlabel="time (s)", ylabel=label(name, unit), xlim=(0, ends[-1]), ylim=(0, None))
     ax.legend(loc="lower right")
     return ax
-
-
-@styled
-def plot_protocol(
-    protocol, *, n: int = 8, seed: int = 0, until_s: float | None = None, ax: Axes | None = None, **line
-) -> Axes:
-    """What a protocol does to its first `n` elements: spikes before (upper halves) and after, releases, IP3 pulses.
-
-    `until_s` ends the time axis earlier than the protocol, for stimuli that are short against what follows them.
-    """
-    total = n if protocol.n_elements is None else protocol.n_elements
-    n = min(n, total)
-    ax = _axes(ax)
-    duration = 1.0 if protocol.duration is None else float(protocol.duration)
-    if (bias := protocol.bias(total)) is not None:
-        _plot_pulses(ax, bias, n, duration)
-    for spikes, name, color, low, high in (
-        (protocol.pre(total, seed), "presynaptic", "black", 0.02, 0.4),
-        (protocol.post(total, seed), "postsynaptic", VERMILLION, -0.4, -0.02),
-        (protocol.releases(total), "gliotransmitter", GREEN, -0.4, 0.4),
-    ):
-        if spikes is not None:
-            index, time = (part[spikes.index < n] for part in (spikes.index, spikes.time_s))
-            style: dict[str, Any] = {"color": color, "linewidth": 0.6, "label": name} | line
-            ax.vlines(time, index + low, index + high, **style)
-    end = duration if until_s is None else until_s
-    ax.set(xlabel="time (s)", ylabel="element", xlim=(-0.01 * end, end), ylim=(-0.6, n - 0.4))
-    ax.locator_params(axis="y", integer=True)
-    handles, names = ax.get_legend_handles_labels()
-    unique = dict(zip(names, handles, strict=True))
-    if unique:
-        ax.legend(unique.values(), unique.keys(), loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
-    return ax
-
-
-def _plot_pulses(ax: Axes, bias, n: int, duration: float) -> None:
-    """IP3 pulses as bars on the elements that get them."""
-    start, width = float(bias.start), float(bias.width)
-    starts = [start] if bias.period is None else np.arange(start, duration, float(bias.period))
-    for element in np.flatnonzero(np.asarray(bias.I_bias)[:n]):
-        for begin in starts:
-            ax.barh(element, width, left=begin, height=0.5, color=SKY, label="IP3 pulse")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -170,7 +114,7 @@ def plot_nullclines(lines: dict, *, fixed_points=(), course=None, ax: Axes | Non
     course : array_like, shape (2 or more, m), optional
         An orbit, calcium first and gate second.
     """
-    ax = _axes(ax)
+    ax = new_axes(ax)
     ax.plot(lines["C"], lines["h_where_C_rests"], color=BLUE, label="$dC/dt = 0$", **line)
     ax.plot(lines["C"], lines["h_where_h_rests"], color=VERMILLION, label="$dh/dt = 0$", **line)
     if course is not None:
@@ -187,7 +131,7 @@ def plot_nullclines(lines: dict, *, fixed_points=(), course=None, ax: Axes | Non
 @styled
 def plot_bifurcation_diagram(diagram, *, ax: Axes | None = None, **line) -> Axes:
     """Calcium against IP3: fixed points, the extremes of the cycles, and the bifurcations; dashed where unstable."""
-    ax = _axes(ax)
+    ax = new_axes(ax)
     for stable, dashes in ((True, "-"), (False, ":")):
         here = np.where(diagram.stable == stable, diagram.C, np.nan)
         ax.plot(diagram.I, here, dashes, color="black", label="fixed point" if stable else "unstable point", **line)
@@ -217,7 +161,7 @@ def plot_bifurcation_diagram(diagram, *, ax: Axes | None = None, **line) -> Axes
 @styled
 def plot_periods(cycles, *, ax: Axes | None = None, **line) -> Axes:
     """Period of the stable cycles against IP3 (a `Cycles` or a bifurcation diagram)."""
-    ax = _axes(ax)
+    ax = new_axes(ax)
     cycles = getattr(cycles, "cycles", cycles)
     ax.plot(cycles.I[cycles.stable], cycles.period_s[cycles.stable], **line)
     ax.set(xlabel=label("I", "uM"), ylabel="period (s)", ylim=(0, None))
@@ -235,7 +179,7 @@ def plot_response(rates, responses, *, curve=None, ylabel: str = "", ax: Axes | 
     responses : array_like, shape (n, n_repeats)
     curve : Curve, optional
     """
-    ax = _axes(ax)
+    ax = new_axes(ax)
     responses = np.atleast_2d(np.asarray(responses, dtype=float).T).T
     mean, (low, high) = responses.mean(axis=1), np.quantile(responses, [0.05, 0.95], axis=1)
     spread = np.maximum([mean - low, high - mean], 0)
@@ -264,7 +208,7 @@ def plot_retention(
     totals : sequence of int
     seconds_per_segment : float
     """
-    ax = _axes(ax)
+    ax = new_axes(ax)
     for k, total in enumerate(totals):  # the first on top: long texts share their first factors
         increments = np.diff(curve(seconds_per_segment * np.arange(total + 1)))
         style: dict[str, Any] = {"label": f"$T$ = {total}", "zorder": 3 - k / len(totals)} | line

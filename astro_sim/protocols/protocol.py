@@ -109,7 +109,7 @@ class Protocol(Checked):
 
     def plot(self, n: int = 8, seed: int = 0, ax: Any = None) -> Any:
         """Draw the first elements: see `astro_sim.figures.plots.plot_protocol`."""
-        from astro_sim.figures.plots import plot_protocol
+        from astro_sim.protocols.plotting import plot_protocol
 
         return plot_protocol(self, n=n, seed=seed, ax=ax)
 

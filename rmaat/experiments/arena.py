@@ -22,12 +22,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
+from astro_sim.curves.files import read_json, write_text
 from rmaat.config import ModelConfig
-from rmaat.curves import load_curves
+from rmaat.data import load_curves
 from rmaat.experiments import results
 from rmaat.experiments.results import read_result, render_experiments
 from rmaat.experiments.variants import VARIANTS, Variant
-from rmaat.files import read_json, write_text
 from rmaat.models.zoo import build_model, count_parameters, curves_read
 from rmaat.training.config import TrainConfig, load_recipe
 from rmaat.training.evaluation import draw_curves

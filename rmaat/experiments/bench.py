@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from astro_sim.curves.curve import Curve
 from rmaat.config import ModelConfig
-from rmaat.curves import Curve
 from rmaat.experiments.markdown import markdown
 from rmaat.experiments.timing import interleaved, peak_bytes
 from rmaat.layers.attention import AstromorphicAttention

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from astro_sim.curves.curve import Curve
 from rmaat.config import Attention, ModelConfig, Norm, Pooling, Rule, Timescales
-from rmaat.curves import Curve
 from rmaat.experiments import recall
 from rmaat.memory.retention import segment_weights
 from rmaat.memory.segments import State

@@ -15,12 +15,13 @@ from typing import Any, get_args
 
 import numpy as np
 
+from astro_sim.curves.curve import Curve
+from astro_sim.curves.files import read_json, write_text
 from rmaat.config import Norm, Rule, Timescales
-from rmaat.curves import Curve, load_curves
+from rmaat.data import load_curves
 from rmaat.experiments import recall, recall_grid
 from rmaat.experiments.markdown import _grouped, markdown
 from rmaat.experiments.recall import AXES, OWN_CURVE, WITHOUT_CURVE, ProbeCell, run_cell
-from rmaat.files import read_json, write_text
 
 PROSE = """\
 Accuracy by the segment that holds the answer, at the T that the model was trained on and at a multiple of it; mean over
@@ -145,7 +146,8 @@ def render_probe(folder: Path | str) -> Path:
     rows = recall_grid.probe_rows(load_cells(folder))
     parts = ["# Recall by position", PROSE]
     if find_spec("matplotlib") and rows:
-        from rmaat.report.plots import panels, plot_recall, save_figure
+        from astro_sim.curves.plotting import panels, save_figure
+        from rmaat.report.plots import plot_recall
 
         shown = {
             row["name"]: [*recall_grid.places(row["at_T"]), *recall_grid.places(row["at_stretch"])] for row in rows

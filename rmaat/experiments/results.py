@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from astro_sim.curves.files import read_json, write_text
 from rmaat.experiments.markdown import _grouped, markdown
-from rmaat.files import read_json, write_text
 
 PROSE = """\
 Test accuracy of the checkpoint that is best on the validation split, mean ± standard deviation over seeds; steps and
@@ -74,7 +74,8 @@ def render_experiments(folder: Path | str) -> Path:
 
 def _chart(folder: Path, name: str, results: Sequence[Mapping[str, Any]], published: Mapping[str, float]) -> str:
     """Draw the accuracies, in the order of the table, into ``FOLDER/NAME``; the Markdown that shows them."""
-    from rmaat.report.plots import panels, plot_accuracy, save_figure
+    from astro_sim.curves.plotting import panels, save_figure
+    from rmaat.report.plots import plot_accuracy
 
     groups = results.ranked(results).items()
     several = len({result["model"] for result in results}) > 1

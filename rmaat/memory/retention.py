@@ -37,8 +37,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from astro_sim.curves.curve import Curve
 from rmaat.config import check_count, check_number
-from rmaat.curves import Curve
 
 # [(w_k, log S_k(x)), ...] of the forms amplitude * (1 - sum_k w_k S_k(x)), which rise from 0 to a plateau
 LOG_SURVIVALS: dict[str, Callable[..., list[tuple[float, np.ndarray]]]] = {
@@ -79,12 +79,12 @@ def retention_rise(
     """
     _require_course(curve)
     x = check_number("seconds_per_segment", seconds_per_segment) * np.stack([start, end])
-    if curve.form not in LOG_SURVIVALS:
+    if curve.form.name not in LOG_SURVIVALS:
         instead = "relaxation_rate in ModelConfig, or a curve file with `extrapolate = true`"
         curve.require_observed(x, f"use fewer segments, a shorter seconds_per_segment, {instead}")
         return torch.from_numpy(np.diff(curve(x), axis=0)[0])
     amplitude, *others = curve.parameters.values()
-    survivals = LOG_SURVIVALS[curve.form](x, *others)
+    survivals = LOG_SURVIVALS[curve.form.name](x, *others)
     falls = [weight * np.exp(before) * -np.expm1(after - before) for weight, (before, after) in survivals]
     return torch.from_numpy(amplitude * np.sum(falls, axis=0))
 
@@ -96,16 +96,17 @@ def relaxation_rate(curve: Curve, seconds_per_segment: float = 50.0) -> float:
     exponential, found by bisection for the other forms that rise from 0 to a plateau.
     """
     check_number("seconds_per_segment", seconds_per_segment)
-    if curve.form not in LOG_SURVIVALS:
+    if curve.form.name not in LOG_SURVIVALS:
         raise ValueError(
-            f"curve {curve.name!r} must rise from 0 to a plateau to have a relaxation time, got form {curve.form!r}; "
+            f"curve {curve.name!r} must rise from 0 to a plateau to have a relaxation time, got form "
+            f"{curve.form.name!r}; "
             f"fit one of {', '.join(LOG_SURVIVALS)}"
         )
     _require_course(curve)
-    if curve.form == "saturating_exponential":
+    if curve.form.name == "saturating_exponential":
         return seconds_per_segment / curve.parameters["tau"]
     target = -math.expm1(-1) * curve.parameters["amplitude"]
-    low, high = 0.0, float(curve.x["range"][1])
+    low, high = 0.0, float(curve.x_range[1])
     while curve(high, extrapolate=True) < target:
         low, high = high, 2 * high
     for _ in range(200):
@@ -124,9 +125,9 @@ def population_rates(curve: Curve, n_memory: int, seconds_per_segment: float = 5
         evenly in log f over the curve's observed range, so nothing is extrapolated.
     """
     check_number("seconds_per_segment", seconds_per_segment)
-    if curve.y["unit"] not in ("1/s", "Hz", "1"):
-        raise ValueError(f"curve {curve.name!r} must give relaxation rates in 1/s, got y in {curve.y['unit']}")
-    low, high = curve.x["range"]
+    if curve.y.unit not in ("1/s", "Hz", "1"):
+        raise ValueError(f"curve {curve.name!r} must give relaxation rates in 1/s, got y in {curve.y.unit}")
+    low, high = curve.x_range
     if not low > 0:
         raise ValueError(f"curve {curve.name!r} must be observed at positive rates, got range [{low:g}, {high:g}]")
     inverse_tau = curve(np.geomspace(low, high, check_count("n_memory", n_memory)))
@@ -233,9 +234,9 @@ class Retention:
 def _require_course(curve: Curve) -> None:
     if not isinstance(curve, Curve):
         raise ValueError(f"curve must be a Curve, got {type(curve).__name__}; load_curve(path) reads a file")
-    if curve.x["unit"] != "s":
+    if curve.x.unit != "s":
         raise ValueError(
-            f"curve {curve.name!r} must be a course in time, x in s, to give a retention, got x in {curve.x['unit']}; "
+            f"curve {curve.name!r} must be a course in time, x in s, to give a retention, got x in {curve.x.unit}; "
             "use an LTP curve"
         )
     curve.require_rising()

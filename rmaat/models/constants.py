@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from astro_sim.curves.curve import Curve, CurveFileError
 from rmaat.config import ModelConfig
-from rmaat.curves import Curve, CurveFileError, load_curves
+from rmaat.data import load_curves
 from rmaat.memory.retention import Retention, population_rates, relaxation_rate
 
 
@@ -89,8 +90,8 @@ class _Shelf:
         if not isinstance(curve, Curve):
             got = type(curve).__name__
             raise ValueError(f"curves must hold curves, got {got} for {name!r}; load_curve(path) reads a file")
-        if form is not None and curve.form != form:
-            raise ValueError(f"curve {name!r} must have the form {form} to give {constant}, got {curve.form}")
+        if form is not None and curve.form.name != form:
+            raise ValueError(f"curve {name!r} must have the form {form} to give {constant}, got {curve.form.name}")
         self.used[name] = curve
         return curve
 

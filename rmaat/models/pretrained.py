@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 import torch
 
+from astro_sim.curves.curve import Curve, CurveFileError
+from astro_sim.curves.files import read_json, replacing, write_text
+from astro_sim.curves.format import load_curve, parse_curve
 from rmaat.config import ModelConfig
-from rmaat.curves import Curve, CurveFileError, load_curve, parse_curve
-from rmaat.files import read_json, replacing, write_text
 
 Model = TypeVar("Model", bound=Any)
 
@@ -20,8 +21,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Any]) -> Path:
     """Write tensors by name as safetensors and return the path; those that share memory are each written."""
     from safetensors.torch import save  # curve files are written without PyTorch
 
-    with replacing(path) as file:
-        file.write(save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}))
+    with replacing(path) as partial:
+        partial.write_bytes(save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}))
     return path
 
 
@@ -54,7 +55,10 @@ def save_model(model: Any, folder: str | Path) -> Path:
     curves = model.constants.curves
     for name, curve in curves.items():
         file = _drawn(parse_curve(curve.text), curve.draw, curve.draw_seed)
-        if any(getattr(file, field) != getattr(curve, field) for field in ("form", "parameters", "x", "extrapolate")):
+        if any(
+            getattr(file, field) != getattr(curve, field)
+            for field in ("form", "parameters", "x", "x_range", "extrapolate")
+        ):
             raise ValueError(f"curve {name!r} must be as in its file to be saved, got other values; write a new file")
         curve.save(folder / "curves" / f"{name}.toml")
     draws = {name: [curve.draw, curve.draw_seed] for name, curve in curves.items() if curve.draw is not None}

@@ -33,8 +33,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from astro_sim.curves.curve import Curve
 from rmaat.config import ModelConfig, check_count
-from rmaat.curves import Curve
 from rmaat.layers.attention import AstromorphicAttention
 from rmaat.layers.block import Block, Dropout, masked_mean
 from rmaat.layers.softmax import SoftmaxAttention

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from astro_sim.curves.curve import Curve
 from rmaat.config import PAPER, ModelConfig
-from rmaat.curves import Curve
 from rmaat.models.baselines import Memformer, StateSpaceModel, TemporalLatentBottleneck
 from rmaat.models.constants import Constants
 from rmaat.models.rmaat import RMAAT

@@ -3,17 +3,17 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from rmaat.files import read_json
+import matplotlib.pyplot as plt
+
+from astro_sim.curves.files import read_json
+from astro_sim.curves.plotting import STYLE, panels, save_figure
 from rmaat.models.rmaat import RMAAT
 from rmaat.report.plots import (
-    STYLE,
-    panels,
     plot_accuracy,
     plot_log,
     plot_memory_flow,
     plot_position_kernel,
     plot_timescales,
-    save_figure,
 )
 from rmaat.training.evaluation import load_run
 
@@ -24,8 +24,6 @@ def draw_figures(run: str | Path) -> list[Path]:
     if not (run / "model" / "model.safetensors").is_file():
         return []
     model, _ = load_run(run)
-    import matplotlib.pyplot as plt
-
     drawers: tuple[Callable, ...] = (_loss, _accuracy, _memory, _attention)
     with plt.style.context(STYLE):
         paths = [draw(run, model) for draw in drawers]

@@ -11,8 +11,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader
 from PIL import Image
 
-from rmaat.curves import Curve, load_curves
-from rmaat.files import read_json, write_text
+from astro_sim.curves.curve import Curve
+from astro_sim.curves.files import read_json, write_text
+from rmaat.data import load_curves
 from rmaat.report.trace import Derived, trace
 
 FIGURE_ORDER = ("calcium", "ltp", "stp", "retention", "attention", "memory", "loss", "accuracy")
@@ -115,7 +116,7 @@ def _curve(name: str, curve: Curve) -> dict:
         for key, value in curve.parameters.items()
     ]
     fit = f"R² = {curve.fit['r_squared']:.4f}, {curve.fit['n_samples']} points"
-    return {"name": name, "formula": curve.formula, "parameters": parameters, "fit": fit}
+    return {"name": name, "formula": curve.form.formula, "parameters": parameters, "fit": fit}
 
 
 def _flatten(value: object, prefix: str = "") -> list[tuple[str, str]]:

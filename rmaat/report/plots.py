@@ -1,13 +1,11 @@
 """Figures of what is trained: each function draws one thing on one pair of axes and returns them; nothing is shown.
 
 Without `ax` a new figure in the package's style is made (Okabe-Ito colours, which colour-blind eyes tell apart). Files
-are written by :func:`save_figure`, as SVG and PNG, with the caption in them. Matplotlib is imported when something is
-drawn, so that training machines need not have it.
+are written by :func:`save_figure`, as SVG and PNG, with the caption in them.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -17,71 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from rmaat.curves import Curve
+from astro_sim.curves.curve import Curve
+from astro_sim.curves.plotting import BLUE, GREY, SKY, VERMILLION, new_axes, styled
 from rmaat.layers.attention import AstromorphicAttention
 from rmaat.memory.retention import Retention, retention_factors, segment_weights
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-STYLE = Path(__file__).with_name("style.mplstyle")
-
-# As in the style, but not as C0, C1, ...: those are looked up when a figure is drawn, outside of the style.
-BLUE, VERMILLION, SKY = "#0072B2", "#D55E00", "#56B4E9"
-
-GREY = "0.55"
 
 N_DRAWS = 200  # of a curve's uncertainty, for its band
-
-
-def styled(draw):
-    """Run a drawing function in the package's style, whatever the user's own."""
-
-    @functools.wraps(draw)
-    def in_style(*args, **kwargs):
-        import matplotlib.pyplot as plt
-
-        with plt.style.context(STYLE):
-            drawn = draw(*args, **kwargs)
-            interactive = plt.isinteractive()
-        if interactive:  # a notebook's first figure turns it on, and leaving the style would turn it off again
-            plt.ion()
-        return drawn
-
-    return in_style
-
-
-def _axes(ax: Axes | None) -> Axes:
-    """`ax`, or new axes."""
-    import matplotlib.pyplot as plt
-
-    return plt.subplots()[1] if ax is None else ax
-
-
-@styled
-def panels(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None, **subplots):
-    """New axes in the package's style: one, or an array as `matplotlib.pyplot.subplots` gives it. `size` in inches."""
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(rows, columns, figsize=size or (3.4 * columns, 2.5 * rows), **subplots)[1]
-
-
-def save_figure(figure: Figure, path_stem: str | os.PathLike, caption: str = "") -> tuple[Path, Path]:
-    """Write ``path_stem.svg`` and ``path_stem.png`` (same figure, same bytes), `caption` as their description; close.
-
-    Missing folders are made. In the PNG the caption is the text chunk ``Description``.
-    """
-    import matplotlib.pyplot as plt
-
-    stem = Path(path_stem)
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = stem.with_name(stem.name + ".svg"), stem.with_name(stem.name + ".png")
-    with plt.style.context(STYLE):
-        figure.savefig(paths[0], metadata={"Date": None, "Description": caption})
-        figure.savefig(paths[1], metadata={"Software": None, "Description": caption})
-    plt.close(figure)
-    return paths
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -98,7 +40,7 @@ def plot_log(run: str | os.PathLike, *keys: str, ax: Axes | None = None, **line)
     """
     lines = [json.loads(text) for text in (Path(run) / "log.jsonl").read_text().splitlines()]
     keys = keys or tuple(key for key in ("loss", "validation_loss") if any(key in entry for entry in lines))
-    ax = _axes(ax)
+    ax = new_axes(ax)
     for key in keys:
         points = [(entry["step"], entry[key]) for entry in lines if key in entry]
         if not points:
@@ -127,7 +69,7 @@ def plot_retention(
 ) -> Axes:
     """Retention factors RF(t, T) against segment t, one line per T; bands are the middle 95 % of the curve's draws."""
     draws = curve.sample(N_DRAWS, seed)
-    ax = _axes(ax)
+    ax = new_axes(ax)
     for k, total in enumerate(totals):  # the first on top: long texts share their first factors
         t = np.arange(1, total + 1)
         style: dict[str, Any] = {"label": f"$T$ = {total}", "zorder": 3 - k / len(totals)} | line
@@ -161,7 +103,7 @@ def plot_memory_flow(
         found = segment_weights(*retention.table(t))
         weights[: found.shape[0], t - 1] = found.mean(1) if token is None else found[:, token]
     image = {"norm": PowerNorm(0.5, 0, 1)} | image
-    ax = _axes(ax)
+    ax = new_axes(ax)
     drawn = ax.imshow(weights, origin="lower", extent=(0.5, n_segments + 0.5) * 2, **image)
     ax.set(xlabel="memory after segment $t$", ylabel="content of segment $i$", title=retention.rule)
     ax.figure.colorbar(drawn, ax=ax, label="weight")
@@ -179,7 +121,7 @@ def plot_timescales(retention: Retention, *, ax: Axes | None = None, **line) -> 
     """
     if retention.rates is None:
         raise ValueError(f"retention must have relaxation rates, got rule {retention.rule!r} with one course for all")
-    ax = _axes(ax)
+    ax = new_axes(ax)
     ax.semilogy(np.arange(1, len(retention.rates) + 1), retention.rates, "o", **line)
     ax.set(xlabel="memory token", ylabel="relaxation rate $a$ (per segment)")
     return ax
@@ -206,7 +148,7 @@ def plot_position_kernel(
     rows = torch.nn.functional.normalize(rows if head is None else rows[head : head + 1], dim=-1)
     overlap = (rows @ rows.transpose(1, 2)).mean(0).double().numpy()
     distance = np.arange(n)
-    ax = _axes(ax)
+    ax = new_axes(ax)
     ax.plot(distance, np.exp(-attention.position_scale * distance), label=r"$P_{pos} = e^{-s|i-j|}$", **line)
     ax.plot(distance, [np.diagonal(overlap, d).mean() for d in distance], label=r"overlap of $\phi(R)$", **line)
     ax.set(xlabel="distance $|i - j|$ (tokens)", ylabel="kernel", ylim=(0, None))
@@ -229,7 +171,7 @@ def plot_recall(
     chance : where the colours begin.
     """
     values = np.array(list(rows.values()), dtype=float)
-    ax = _axes(ax)
+    ax = new_axes(ax)
     drawn = ax.imshow(values, vmin=chance, vmax=1, aspect="auto", **image)
     for (i, j), value in np.ndenumerate(values):
         number, ink = f"{value:.2f}"[-3:] if value < 0.995 else "1", "w" if value < (1 + chance) / 2 else "k"
@@ -262,7 +204,7 @@ def plot_accuracy(
     """
     names = [*measured, *(f"{name} *" for name in published or {})]
     means = [np.mean(accuracies) for accuracies in measured.values()]
-    ax = _axes(ax)
+    ax = new_axes(ax)
     ax.barh(range(len(means)), means, color=SKY, label="measured, mean", **bar)
     seeds = [(value, row) for row, accuracies in enumerate(measured.values()) for value in accuracies]
     ax.plot(*zip(*seeds, strict=True), "o", color=BLUE, ms=3, label="each seed")

@@ -5,15 +5,14 @@
 All of it is read from the checkpoint's own copies of its curve files, so that a trace needs no simulator.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from astro_sim.curves.curve import Curve
 from rmaat.config import check_count
-from rmaat.curves import Curve
 from rmaat.memory.retention import Retention
 from rmaat.models.rmaat import RMAAT
 
@@ -112,7 +111,7 @@ def _chain(model: RMAAT, origin: str, headline: str, layer: str) -> tuple[str, l
     steps = [
         *_simulation(curve),
         Step("fit", _fit(curve)),
-        Step("curve file", f"{name}.toml, sha256 {hashlib.sha256(curve.text.encode()).hexdigest()[:12]}{draw}"),
+        Step("curve file", f"{name}.toml, sha256 {curve.sha256[:12]}{draw}"),
         Step("constant", origin.split(": ", 1)[1]),
         Step("layer", layer),
     ]
@@ -160,4 +159,4 @@ def _fit(curve: Curve) -> str:
     values = ", ".join(f"{name} {value:.4g} ± {curve.stderr[name]:.2g}" for name, value in curve.parameters.items())
     fit = curve.fit
     quality = f"R² {fit['r_squared']:.4f}, n {fit['n_samples']}"
-    return f"{curve.form}: {values}; {quality}; form chosen by {fit['chosen_by']}"
+    return f"{curve.form.name}: {values}; {quality}; form chosen by {fit['chosen_by']}"

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rmaat.files import replacing
+from astro_sim.curves.files import replacing
 
 IGNORED = -100  # label of a position at which nothing is asked (language-model tasks)
 
@@ -279,7 +279,7 @@ def save_task_file(path: Path, task: Task) -> None:
         arrays |= {f"{name}/{part}": getattr(split, part) for part in ("tokens", "offsets", "labels")}
         arrays[f"{name}/n_parts"] = np.array(split.n_parts)
         arrays |= {f"{name}/extra/{key}": values for key, values in split.extra.items()}
-    with replacing(path) as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez(file, **arrays)
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from astro_sim.curves.files import read_json
 from rmaat.config import ModelConfig
-from rmaat.curves import load_curves
-from rmaat.files import read_json
+from rmaat.data import load_curves
 from rmaat.models.pretrained import read_tensors
 from rmaat.models.rmaat import RMAAT
 from rmaat.models.zoo import build_model

@@ -5,7 +5,6 @@ belongs to it, and is replaced last, so that a run killed while saving still has
 """
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -21,8 +20,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from rmaat.curves import Curve
-from rmaat.files import cannot_write, locked, read_json, write_text
+from astro_sim.curves.curve import Curve
+from astro_sim.curves.files import cannot_write, locked, read_json, write_text
 from rmaat.models.pretrained import write_tensors
 from rmaat.models.rmaat import RMAAT
 
@@ -255,7 +254,7 @@ class RunFolder:
 
 def curve_hashes(curves: Mapping[str, Curve]) -> dict[str, str]:
     """SHA-256 of each curve's file, by name."""
-    return {name: hashlib.sha256(curve.text.encode()).hexdigest() for name, curve in curves.items()}
+    return {name: curve.sha256 for name, curve in curves.items()}
 
 
 def add_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ import xarray as xr
 from brian2 import Hz, second, umolar
 
 from astro_sim.curves.fit import fit_curve, fit_form, prepare
-from astro_sim.curves.format import read_curve, write_curve
+from astro_sim.curves.format import load_curve, read_curve, write_curve
 from astro_sim.curves.forms import FORMS
 from astro_sim.derivations.ltp import (
     LTPExperiment,
@@ -39,7 +39,6 @@ from astro_sim.parameters.presets import FM, PLASTICITY
 from astro_sim.parameters.variants import parse_quantity, symbols, variant, vary
 from astro_sim.protocols.pairing import CycledPairing
 from astro_sim.simulation.run import simulate
-from rmaat.curves import load_curve
 
 
 def recording(variables: dict, experiment, **attrs) -> xr.Dataset:

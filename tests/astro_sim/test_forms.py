@@ -46,6 +46,23 @@ def test_function_is_its_formula(name):
     np.testing.assert_allclose(FORMS[name].function(x, *planted.values()), expected, rtol=1e-12)
 
 
+VALUES = {"log": st.floats(1e-3, 1e3), "logit": st.floats(0.01, 0.99), "linear": st.floats(-2, 2)}
+
+
+@pytest.mark.parametrize("name", FORMS)
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_function_is_its_formula_whatever_the_parameters(name, data):
+    """The text in a curve file is what is computed."""
+    form = FORMS[name]
+    largest = {"beta": 5.0, "n": 20.0, "exponent": 20.0}  # no overflow up to here
+    values = {key: min(data.draw(VALUES[scale]), largest.get(key, 1e9)) for key, scale in form.scales.items()}
+    x = np.geomspace(1e-2, 1e3, 40)
+    computed = form.function(x, *values.values())
+    expected = eval(form.formula, {"exp": np.exp, "x": x, **values})
+    np.testing.assert_allclose(computed, expected, rtol=1e-9, atol=1e-12 * max(1.0, np.abs(computed).max()))
+
+
 @pytest.mark.parametrize("name", FORMS)
 def test_plateau_and_rise_are_as_declared(name):
     form, values = FORMS[name], PLANTED[name][1].values()

@@ -13,8 +13,9 @@ from matplotlib.colors import to_hex
 from matplotlib.testing.compare import compare_images
 
 from astro_sim.curves import plotting
+from astro_sim.curves.curve import Axis
 from astro_sim.curves.fit import fit_curve
-from astro_sim.curves.format import Axis, write_curve
+from astro_sim.curves.format import write_curve
 from astro_sim.curves.plotting import STYLE
 from astro_sim.dynamics.bifurcations import BifurcationDiagram, BifurcationPoint
 from astro_sim.dynamics.fixed_points import fixed_points, nullclines
@@ -28,6 +29,7 @@ from astro_sim.protocols.pulses import DistanceSweep, Releases
 
 PICTURES = Path(__file__).with_name("pictures")
 ORIGIN = {"kind": "measurement", "command": "c", "source": "s", "versions": {}}
+ORIGIN |= {"data": "none", "data_sha256": "0"}
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +107,7 @@ def test_curve_shows_data_law_and_band(ltp, tmp_path):
     assert ax.lines[0].get_ydata() == pytest.approx(ltp(x))
     write_curve(ltp, tmp_path / "ltp.toml")
     with pytest.raises(
-        TypeError, match=r"curve must be an astro_sim.curves.format.Curve or a path, got builtins.dict; give"
+        TypeError, match=r"curve must be an astro_sim.curves.curve.Curve or a path, got builtins.dict; give"
     ):
         plotting.plot_curve({})
     from_file = plotting.plot_curve(tmp_path / "ltp.toml")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from astro_sim.curves.format import parse_curve
+from astro_sim.curves.forms import FORMS
 from rmaat import Curve
-from rmaat.curves import parse_curve
-from rmaat.forms import FORMS
 
 TEMPLATE = """\
 format = "astro-curve"

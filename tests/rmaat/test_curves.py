@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from rmaat.curves import CurveFileError, load_curve, load_curves, parse_curve
-from rmaat.forms import FORMS
+from astro_sim.curves.curve import CurveFileError
+from astro_sim.curves.format import load_curve, parse_curve
+from astro_sim.curves.forms import FORMS
+from rmaat.data import load_curves
 
 LTP = """\
 format = "astro-curve"
@@ -79,7 +81,7 @@ def power_law(exponent: float = 0.4) -> str:
 
 def test_a_good_file_is_read():
     curve = parse_curve(LTP)
-    assert (curve.name, curve.form, curve.has_plateau) == ("ltp", "saturating_exponential", True)
+    assert (curve.name, curve.form.name, curve.form.plateau) == ("ltp", "saturating_exponential", True)
     assert curve.parameters == {"amplitude": 0.5, "tau": 120.0}
     assert curve.stderr["tau"] == 6.0 and curve.ci95["tau"] == (108.0, 133.0) and curve.units["tau"] == "s"
     assert curve(120.0) == pytest.approx(0.5 * (1 - math.exp(-1)), rel=1e-15)

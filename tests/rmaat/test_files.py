@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rmaat.files import locked
+from astro_sim.curves.files import locked
 
 
 def test_one_holder_at_a_time(tmp_path):

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from astro_sim.curves.curve import CurveFileError
 from rmaat import load_curves, retention_factors
-from rmaat.curves import CurveFileError
 from rmaat.memory.retention import (
     Retention,
     consolidate_weights,

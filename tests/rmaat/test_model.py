@@ -428,7 +428,7 @@ def test_memory_keeps_its_size_over_many_segments(build):
 
 
 def test_packaged_curves_are_the_default(curves, monkeypatch):
-    monkeypatch.setattr("rmaat.curves.load_curves", lambda: curves)
+    monkeypatch.setattr("rmaat.models.constants.load_curves", lambda: curves)
     assert RMAAT(ModelConfig(**SMALL)).constants.curves == {
         name: curves[name] for name in ("stp_calcium", "stp_spatial", "ltp_population")
     }

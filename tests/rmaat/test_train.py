@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from astro_sim.curves.files import locked
 from rmaat.config import ModelConfig
-from rmaat.files import locked
 from rmaat.models.zoo import NAMES
 from rmaat.tasks import IGNORED
 from rmaat.training.config import TrainConfig

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from rmaat.files import locked
+from astro_sim.curves.files import locked
 from rmaat.tasks.dataset import TaskError
 
 RELEASE = "lra_release.gz"  # a tar, gzipped or not; unpacks to lra_release/lra_release

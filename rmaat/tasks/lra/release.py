@@ -13,7 +13,7 @@ from numba import njit
 from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from rmaat.files import replacing
+from astro_sim.curves.files import replacing
 from rmaat.tasks.dataset import SPLITS, Split, Task, TaskError, cached, ragged
 from rmaat.tasks.images import image_split
 from rmaat.tasks.listops import END, FIRST_DIGIT, MAX, MED, MIN, SM, evaluate_into, listops_task, to_source
@@ -31,7 +31,10 @@ def write_listops(folder: Path, task: Task) -> list[Path]:
     paths = []
     for name in SPLITS:
         split = task.split(name)
-        with replacing(Path(folder) / LISTOPS[name], "w") as file:
+        with (
+            replacing(Path(folder) / LISTOPS[name]) as partial,
+            partial.open("w", encoding="utf-8", newline="") as file,
+        ):
             writer = csv.writer(file, delimiter="\t")  # its line end is \r\n, as in the release
             writer.writerow(["Source", "Target"])
             writer.writerows([to_source(split.sequence(i)), int(split.labels[i])] for i in range(len(split)))

@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from rmaat.files import replacing
+from astro_sim.curves.files import replacing, write_text
 from rmaat.tasks.dataset import Split, Task, TaskError, cached, check_sizes, make_task
 from rmaat.tasks.images import image_split
 from rmaat.tasks.pathfinder.contours import draw_contours
@@ -201,9 +201,8 @@ def write_release(folder: Path, source: Pathfinder, n_images: int, *, per_folder
         lines = []
         for i in range(min(per_folder, n_images - k * per_folder)):
             image, label, margin = source.draw(k * per_folder + i)
-            with replacing(folder / "imgs" / str(k) / f"sample_{i}.png") as file:
-                Image.fromarray(image).save(file, format="PNG")
+            with replacing(folder / "imgs" / str(k) / f"sample_{i}.png") as partial:
+                Image.fromarray(image).save(partial, format="PNG")
             dash = (p.continuity, p.contour_length, p.distractor_length, p.paddle_length, p.paddle_thickness)
             lines.append(" ".join(map(str, (f"imgs/{k}", f"sample_{i}.png", i, label, *dash, margin, 1))))
-        with replacing(folder / "metadata" / f"{k}.npy", "w") as file:
-            file.write("\n".join(lines) + "\n")
+        write_text(folder / "metadata" / f"{k}.npy", "\n".join(lines) + "\n")
