@@ -37,18 +37,19 @@ PACKAGES = {  # rooms in the order of the pipeline; a room's modules follow in t
     "astro_sim": {
         "parameters": "units tables presets variants",
         "models": "equations astrocytes synapses topology",
-        "protocols": "protocol trains pairing pulses",
+        "protocols": "protocol trains pairing pulses plotting",
         "dynamics": "vector_fields fixed_points limit_cycles bifurcations closed_forms",
         "simulation": "arguments initial network astrocytes synapses run recording",
         "rate_networks": "macro naam",
-        "curves": "forms format fit measured plotting files",
+        "curves": "forms curve format fit measured plotting files",
         "derivations": "experiment ltp stp standard provenance verify network_constants sensitivity",
         "sweeps": "sweep conditions run folder",
         "validation": "targets calcium release gliotransmission plasticity astrocytes",
         "figures": "plots pages explorer",
     },
     "rmaat": {
-        "": "config forms curves files",
+        "config": "",
+        "data": "",
         "layers": "attention softmax state_space scans block",
         "memory": "retention update segments replay",
         "models": "constants rmaat baselines zoo pretrained minimal",
@@ -136,17 +137,13 @@ def on_post_build(config):
 
 
 def reference_pages(package: str) -> list[str]:
-    """One page per public module: the listed ones in their order, then any other."""
-    listed = PACKAGES[package].split()
-    found = {path.stem for path in (ROOT / package).glob("*.py") if not path.stem.startswith("__")}
-    found |= {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+    """One page per room and per module: those listed in `PACKAGES` in their order, then any other."""
+    rooms = PACKAGES[package].items()
+    listed = [name for room, files in rooms for name in (room, *(f"{room}.{file}" for file in files.split()))]
+    paths = [path.relative_to(ROOT / package).with_suffix("") for path in (ROOT / package).rglob("*.py")]
+    found = {".".join(path.parts).removesuffix(".__init__") for path in paths} - {"__init__", "__main__"}
     order = [name for name in listed if name in found] + sorted(found - set(listed))
-    pages = []
-    for name in order:
-        pages.append(f"reference/{package}.{name}.md")
-        parts = sorted((ROOT / package / name).glob("*.py"))
-        pages += [f"reference/{package}.{name}.{part.stem}.md" for part in parts if not part.stem.startswith("__")]
-    return pages
+    return [f"reference/{package}.{name}.md" for name in order]
 
 
 def module_list(package: str) -> str:

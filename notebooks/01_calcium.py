@@ -25,15 +25,13 @@ import matplotlib.pyplot as plt
 from brian2 import Hz, second
 
 from astro_sim.curves.plotting import STYLE, panels
-from astro_sim.dynamics.bifurcations import bifurcation_diagram
-from astro_sim.dynamics.fixed_points import fixed_points, nullclines
-from astro_sim.dynamics.vector_fields import li_rinzel, time_course
+from astro_sim.dynamics import bifurcation_diagram, fixed_points, li_rinzel, nullclines, time_course
+from astro_sim.figures import plot_bifurcation_diagram, plot_course, plot_nullclines, plot_periods
 from astro_sim.figures.explorer import explore
-from astro_sim.figures.plots import plot_bifurcation_diagram, plot_course, plot_nullclines, plot_periods
-from astro_sim.models.astrocytes import GChI
-from astro_sim.parameters.presets import AM, FM, NEST
-from astro_sim.protocols.trains import Poisson
-from astro_sim.simulation.run import simulate
+from astro_sim.models import GChI
+from astro_sim.parameters import AM, FM, NEST
+from astro_sim.protocols import Poisson
+from astro_sim.simulation import simulate
 
 plt.style.use(STYLE)
 

@@ -25,13 +25,11 @@ from brian2 import Hz, second
 
 from astro_sim.curves.plotting import STYLE, panels
 from astro_sim.dynamics import closed_forms as theory
-from astro_sim.figures.plots import plot_course, plot_response
-from astro_sim.models.synapses import TripartiteSynapses
-from astro_sim.parameters.presets import AM, GLIOTRANSMISSION, RELEASE
-from astro_sim.parameters.variants import variant
-from astro_sim.protocols.pulses import GammaSweep
-from astro_sim.protocols.trains import Poisson, RateSweep, Train, log_rates
-from astro_sim.simulation.run import simulate
+from astro_sim.figures import plot_course, plot_response
+from astro_sim.models import TripartiteSynapses
+from astro_sim.parameters import AM, GLIOTRANSMISSION, RELEASE, variant
+from astro_sim.protocols import GammaSweep, Poisson, RateSweep, Train, log_rates
+from astro_sim.simulation import simulate
 
 plt.style.use(STYLE)
 ALONE = {"astrocyte": None, "plasticity": None}  # a synapse without astrocyte and without long-term plasticity

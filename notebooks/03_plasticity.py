@@ -26,13 +26,13 @@ import numpy as np
 from brian2 import Hz, ms, second
 
 from astro_sim.curves.plotting import STYLE, panels, plot_curve
-from astro_sim.derivations.ltp import LTPExperiment, derive_ltp
+from astro_sim.derivations import LTPExperiment, derive_ltp
 from astro_sim.dynamics.closed_forms import efficacy_dynamics
-from astro_sim.figures.plots import plot_course, plot_retention
-from astro_sim.models.synapses import TripartiteSynapses
-from astro_sim.parameters.presets import PLASTICITY
-from astro_sim.protocols.pairing import ContinuousPairing
-from astro_sim.simulation.run import simulate
+from astro_sim.figures import plot_course, plot_retention
+from astro_sim.models import TripartiteSynapses
+from astro_sim.parameters import PLASTICITY
+from astro_sim.protocols import ContinuousPairing
+from astro_sim.simulation import simulate
 
 plt.style.use(STYLE)
 DP = PLASTICITY["DP"]

@@ -27,12 +27,12 @@
 import matplotlib.pyplot as plt
 import torch
 
-from astro_sim.curves.plotting import plot_curve
+from astro_sim.curves.plotting import STYLE, panels, plot_curve
 from rmaat import AstromorphicAttention, load_curves, retention_factors
 from rmaat.data import DATA
 from rmaat.experiments.recall import ProbeCell, run_cell
-from rmaat.memory.retention import Retention, population_rates, relaxation_rate, segment_weights
-from rmaat.report.plots import STYLE, panels, plot_memory_flow, plot_position_kernel, plot_recall, plot_retention
+from rmaat.memory import Retention, population_rates, relaxation_rate, segment_weights
+from rmaat.report.plots import plot_memory_flow, plot_position_kernel, plot_recall, plot_retention
 
 plt.style.use(STYLE)
 curves = load_curves()

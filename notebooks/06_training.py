@@ -29,17 +29,23 @@ import matplotlib.pyplot as plt
 import torch
 from torch.nn.functional import cross_entropy
 
-from astro_sim.curves.format import write_curve
-from astro_sim.curves.plotting import plot_curve
-from astro_sim.derivations.ltp import PopulationExperiment, derive_ltp_population
-from astro_sim.derivations.stp import CalciumExperiment, SpatialExperiment, derive_stp_calcium, derive_stp_spatial
+from astro_sim.curves import write_curve
+from astro_sim.curves.plotting import STYLE, panels, plot_curve
+from astro_sim.derivations import (
+    CalciumExperiment,
+    PopulationExperiment,
+    SpatialExperiment,
+    derive_ltp_population,
+    derive_stp_calcium,
+    derive_stp_spatial,
+)
 from rmaat import RMAAT, ModelConfig, load_curves
 from rmaat.experiments.bench import gradient_error
 from rmaat.experiments.timing import peak_bytes
-from rmaat.report.plots import STYLE, panels, plot_log
+from rmaat.report.plots import plot_log
 from rmaat.report.trace import trace
 from rmaat.tasks import load_task
-from rmaat.training.config import TrainConfig
+from rmaat.training import TrainConfig
 from rmaat.training.train import train
 
 plt.style.use(STYLE)

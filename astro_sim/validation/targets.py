@@ -161,7 +161,7 @@ def load_targets() -> dict[str, tuple[Target, ...]]:
 
 def measurements() -> dict[str, Any]:
     """The function that measures each target, by id."""
-    parts = (importlib.import_module(f"astro_sim.validation_{part}") for part in PARTS)
+    parts = (importlib.import_module(f"astro_sim.validation.{part}") for part in PARTS)
     found = {id_: function for part in parts for id_, function in part.MEASUREMENTS.items()}
     return {id_: found[id_] for id_ in load_targets()}
 

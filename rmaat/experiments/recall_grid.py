@@ -19,7 +19,7 @@ from astro_sim.curves.curve import Curve
 from astro_sim.curves.files import read_json, write_text
 from rmaat.config import Norm, Rule, Timescales
 from rmaat.data import load_curves
-from rmaat.experiments import recall, recall_grid
+from rmaat.experiments import recall
 from rmaat.experiments.markdown import _grouped, markdown
 from rmaat.experiments.recall import AXES, OWN_CURVE, WITHOUT_CURVE, ProbeCell, run_cell
 
@@ -143,22 +143,20 @@ def _compare_curves(path: Path, cell: ProbeCell, curves: Mapping[str, Curve]) ->
 
 def render_probe(folder: Path | str) -> Path:
     """Write the tables, ``recall.md``, and where Matplotlib is installed the heat map; the tables' path."""
-    rows = recall_grid.probe_rows(load_cells(folder))
+    rows = probe_rows(load_cells(folder))
     parts = ["# Recall by position", PROSE]
     if find_spec("matplotlib") and rows:
         from astro_sim.curves.plotting import panels, save_figure
         from rmaat.report.plots import plot_recall
 
-        shown = {
-            row["name"]: [*recall_grid.places(row["at_T"]), *recall_grid.places(row["at_stretch"])] for row in rows
-        }
+        shown = {row["name"]: [*places(row["at_T"]), *places(row["at_stretch"])] for row in rows}
         ax = plot_recall(shown, 5, rows[0]["chance"], ax=panels(size=(8, 0.8 + 0.2 * len(rows))))
         ax.set_xticks(range(10), ["first", "¼", "½", "¾", "last"] * 2)
         ax.set_xlabel("segment that holds the answer, at T (left) and beyond (right)")
         save_figure(ax.figure, Path(folder) / "recall", "Recall by position of the marked symbol, at T and beyond.")
         parts.append("![Recall by position](recall.svg)")
-    parts += [recall_grid.probe_table(rows), RATES_PROSE, recall_grid.rates_table(rows)]
-    parts += [WEIGHTS_PROSE, recall_grid.weights_table(rows)]
+    parts += [probe_table(rows), RATES_PROSE, rates_table(rows)]
+    parts += [WEIGHTS_PROSE, weights_table(rows)]
     return write_text(Path(folder) / "recall.md", "\n\n".join(part.strip() for part in parts) + "\n")
 
 

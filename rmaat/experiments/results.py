@@ -60,15 +60,15 @@ def render_experiments(folder: Path | str) -> Path:
     folder = Path(folder)
     results = load_results(folder)
     tasks = dict.fromkeys(result["task"] for result in results)
-    text = f"# Test accuracy on {', '.join(tasks)}\n\n{PROSE}\n{results.accuracy_tables(results)}"
+    text = f"# Test accuracy on {', '.join(tasks)}\n\n{PROSE}\n{accuracy_tables(results)}"
     if find_spec("matplotlib"):
         for task in tasks:
             found = [result for result in results if result["task"] == task]
-            for kind, part in results.parts(found).items():
-                published = {} if kind == "variants" else results.published_of(task)
+            for kind, part in parts(found).items():
+                published = {} if kind == "variants" else published_of(task)
                 text += _chart(folder, f"{task}-{kind}".strip("-"), part, published)
     if len({result["model"] for result in results}) > 1:
-        text += f"\n## Published on the Long Range Arena\n\n{PUBLISHED_PROSE}\n{results.published_table()}"
+        text += f"\n## Published on the Long Range Arena\n\n{PUBLISHED_PROSE}\n{published_table()}"
     return write_text(folder / "README.md", text.replace("\n\n\n", "\n\n"))
 
 
@@ -77,7 +77,7 @@ def _chart(folder: Path, name: str, results: Sequence[Mapping[str, Any]], publis
     from astro_sim.curves.plotting import panels, save_figure
     from rmaat.report.plots import plot_accuracy
 
-    groups = results.ranked(results).items()
+    groups = ranked(results).items()
     several = len({result["model"] for result in results}) > 1
     bars = {
         f"{model} ({variant})" if variant and several else variant or model: [result["accuracy"] for result in seeds]

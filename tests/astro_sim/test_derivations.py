@@ -153,7 +153,7 @@ def test_commands():
     changed = LTPExperiment(seed=3, overrides={"O_P": "1 uM/s"})
     assert command("ltp", "ltp", changed) == "astro-sim curves --only ltp --seed 3 --set 'O_P=1 uM/s'"
     python = command("mine", "ltp", LTPExperiment(burst_rate_hz=2.0))
-    assert python == "astro_sim.derivations.ltp.derive_ltp(LTPExperiment(burst_rate_hz=2.0), name='mine')"
+    assert python == "astro_sim.derivations.derive_ltp(LTPExperiment(burst_rate_hz=2.0), name='mine')"
 
 
 # --- derivations on planted recordings -------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from astro_sim.dynamics.vector_fields import li_rinzel
 from astro_sim.figures import pages, plots
 from astro_sim.parameters.presets import FM
 from astro_sim.protocols.pairing import CycledPairing
+from astro_sim.protocols.plotting import plot_raster
 from astro_sim.protocols.protocol import Spikes
 from astro_sim.protocols.pulses import DistanceSweep, Releases
 
@@ -179,7 +180,7 @@ def test_protocols_draw_themselves():
     assert Releases(n_releases=3).plot().get_legend().get_texts()[0].get_text() == "gliotransmitter"
     (bar,) = DistanceSweep(sources=(2,)).plot(n=5).patches
     assert bar.get_width() == 20
-    raster = plots.plot_raster(Spikes(np.array([0, 1, 1]), np.array([0.1, 0.2, 0.4])))
+    raster = plot_raster(Spikes(np.array([0, 1, 1]), np.array([0.1, 0.2, 0.4])))
     assert len(raster.collections[0].get_segments()) == 3
 
 
@@ -200,7 +201,7 @@ def test_the_users_style_is_left_alone(recording):
 
 def test_files_are_the_same_every_time(recording, tmp_path):
     for folder in ("a", "b"):
-        svg, png = plots.save_figure(plots.plot_course(recording, "C").figure, tmp_path / folder / "course")
+        svg, png = plotting.save_figure(plots.plot_course(recording, "C").figure, tmp_path / folder / "course")
         assert svg.suffix == ".svg" and png.suffix == ".png"
     for name in ("course.svg", "course.png"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -241,5 +242,5 @@ def test_picture(name, recording, ltp, power_law, diagram, tmp_path):
         "retention": lambda: plots.plot_retention(ltp),
         "spread": lambda: plots.plot_spread(recording, "C"),
     }
-    _, drawn = plots.save_figure(draw[name]().figure, tmp_path / name)
+    _, drawn = plotting.save_figure(draw[name]().figure, tmp_path / name)
     assert compare_images(str(PICTURES / f"{name}.png"), str(drawn), tol=8) is None
