@@ -90,7 +90,7 @@ MISTAKES = [
     (astro_sim_main.main, ["curves", "--set", "O_P"], "set must be SYMBOL=VALUE"),
     (astro_sim_main.main, ["curves", "--set", "O_Q=x2", "--only", "ltp"], "O_Q"),
     (astro_sim_main.main, ["curves", "--only", "ltpp"], "ltpp"),
-    (astro_sim_main.main, ["verify", "nowhere.toml"], "nowhere.toml must be a readable curve file, got No such"),
+    (astro_sim_main.main, ["verify", "nowhere.toml"], "nowhere.toml: curve file must be readable, got No such"),
     (astro_sim_main.main, ["verify", "nowhere.toml", "--jobs", "0"], "jobs must be an integer of at least 1, got 0"),
     (astro_sim_main.main, ["fit", "nowhere.csv"], "nowhere.csv"),
     (rmaat_main.main, ["train", "--recipe", "nowhere.toml"], "recipe must be a readable TOML file"),

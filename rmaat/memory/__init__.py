@@ -1,9 +1,9 @@
 """Memory tokens: what a curve lets them retain, how they are written, and the replay that trains them.
 
-Imports `layers`.
+Imports `layers`. The replay itself is `rmaat.memory.replay.replay`.
 """
 
-from rmaat.memory.replay import replay, run_segments
+from rmaat.memory.replay import run_segments
 from rmaat.memory.retention import (
     Retention,
     consolidate_weights,
@@ -15,7 +15,7 @@ from rmaat.memory.retention import (
     segment_weights,
 )
 from rmaat.memory.segments import Segments, State
-from rmaat.memory.update import AttendUpdate, GatedUpdate, update
+from rmaat.memory.update import AttendUpdate, GatedUpdate
 
 __all__ = [
     "AttendUpdate",
@@ -27,10 +27,8 @@ __all__ = [
     "population_rates",
     "relax_weights",
     "relaxation_rate",
-    "replay",
     "retention_factors",
     "retention_rise",
     "run_segments",
     "segment_weights",
-    "update",
 ]

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from astro_sim.curves.plotting import panels, save_figure
 from rmaat import AstromorphicAttention, retention_factors
 from rmaat.memory.retention import Retention
 from rmaat.report.plots import (
-    panels,
     plot_accuracy,
     plot_log,
     plot_memory_flow,
@@ -19,7 +19,6 @@ from rmaat.report.plots import (
     plot_recall,
     plot_retention,
     plot_timescales,
-    save_figure,
 )
 
 matplotlib.use("Agg")

@@ -1,0 +1,103 @@
+"""Measured data: from a CSV file to a curve."""
+
+import numpy as np
+import pytest
+
+from astro_sim.curves.curve import Axis
+from astro_sim.curves.fit import fit_curve
+from astro_sim.curves.measured import fit_csv
+
+CYCLES = np.arange(0.0, 801.0, 50.0)
+
+
+def ensemble(n: int = 400, seed: int = 0) -> np.ndarray:
+    """Efficacies that rise as 0.55 (1 - exp(-t/130)) with noise correlated over cycles, all 0 at t = 0."""
+    noise = np.random.default_rng(seed).normal(size=(n, CYCLES.size))
+    for k in range(1, CYCLES.size):
+        noise[:, k] = 0.7 * noise[:, k - 1] + 0.7 * noise[:, k]
+    return 0.55 * -np.expm1(-CYCLES / 130) + 0.1 * noise * (CYCLES > 0)
+
+
+@pytest.fixture(scope="module")
+def curve():
+    origin = {"kind": "measurement", "command": "c", "source": "s", "versions": {"numpy": "1"}}
+    origin |= {"data": "none", "data_sha256": "0"}
+    return fit_curve(
+        CYCLES, ensemble=ensemble(), name="ltp", x_axis=Axis("t", "s"), y_axis=Axis("rho", "1"), provenance=origin
+    )
+
+
+def measured(path, header="time,response,sem", rows=None):
+    x = np.arange(0.0, 61.0, 5.0)
+    y = 0.4 * -np.expm1(-x / 15) + 0.01 * np.random.default_rng(1).normal(size=x.size)
+    rows = [f"{a},{b:.5f},0.01" for a, b in zip(x, y, strict=True)] if rows is None else rows
+    path.write_text("\n".join(["# field potentials", header, "", *rows]) + "\n")
+    return path
+
+
+def test_csv_to_curve(tmp_path):
+    curve = fit_csv(measured(tmp_path / "slice.csv"), time_unit="min")
+    assert curve.form.name == "saturating_exponential"
+    assert curve.parameters["tau"] == pytest.approx(900, abs=4 * curve.stderr["tau"])
+    assert curve.provenance["command"] == "astro-sim fit slice.csv --time-unit min"
+    assert len(curve.provenance["data_sha256"]) == 64
+    assert str(tmp_path) not in curve.to_toml()
+
+
+def test_csv_without_sem_and_in_percent_of_baseline(tmp_path):
+    rows = [f"{100 + 40 * -np.expm1(-t / 15):.4f};{t}".replace(";", ",") for t in range(0, 90, 5)]
+    curve = fit_csv(measured(tmp_path / "s.csv", "response,time", rows), baseline=100.0)
+    assert curve.parameters["amplitude"] == pytest.approx(40, rel=1e-3)
+    assert "sem" not in curve.samples
+    assert "--baseline 100.0" in curve.provenance["command"]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "message"),
+    [
+        ("time,value", ["0,1"], r"s.csv, line 2: header must name .*, got time,value; add response"),
+        ("time,response", ["0,0", "1,a"], r"s.csv, line 5: response must be a number, got 'a'"),
+        ("time,response", ["0,0", "1"], r"s.csv, line 5: row must have 2 columns, got 1"),
+        ("time,response", ["0,0", "1,nan"], r"s.csv, line 5: response must be finite, got nan"),
+        ("time,response", ["-5,0", "1,1"], r"s.csv, line 4: time must be at least 0 .*, got -5"),
+        ("time,response,sem", ["0,0,0"], r"s.csv, line 4: sem must be positive, got 0; leave the column out"),
+        ("time,response", ["0,0", "1,1"], r"s.csv: data must have at least 3 rows, got 2"),
+    ],
+)
+def test_csv_errors_name_file_and_line(tmp_path, header, rows, message):
+    with pytest.raises(ValueError, match=message):
+        fit_csv(measured(tmp_path / "s.csv", header, rows))
+
+
+T = np.arange(0, 61, 5)
+
+
+WIGGLE = np.cos(7 * T)
+
+
+@pytest.mark.parametrize(
+    ("response", "baseline"),
+    [(70 + 30 * np.exp(-T / 15) + WIGGLE, 100.0), (70 + 30 * np.exp(-T / 15) + WIGGLE, 0.0), (-1.0 * T, 0.0),
+     (140 - 40 * np.exp(-T / 15) + WIGGLE, 500.0)],
+)  # fmt: skip
+def test_csv_without_a_rise_above_the_baseline_is_refused_unless_its_form_is_named(tmp_path, response, baseline):
+    path = measured(tmp_path / "s.csv", "time,response", [f"{a},{b}" for a, b in zip(T, response, strict=True)])
+    with pytest.raises(ValueError, match=r"s.csv: response must rise above the baseline .*, got a .*; correct the"):
+        fit_csv(path, baseline=baseline)
+    assert fit_csv(path, baseline=baseline, form="naka_rushton").form.name == "naka_rushton"
+
+
+@pytest.mark.parametrize("value", [0, 5])
+def test_csv_with_a_constant_response_is_refused(tmp_path, value):
+    path = measured(tmp_path / "s.csv", "time,response", [f"{time},{value}" for time in T])
+    with pytest.raises(ValueError, match=f"s.csv: y must vary with x, got {value} at every point"):
+        fit_csv(path)
+
+
+def test_csv_that_cannot_be_read(tmp_path):
+    with pytest.raises(ValueError, match=r"none.csv: data must be a readable UTF-8 text file, got .*No such file"):
+        fit_csv(tmp_path / "none.csv")
+    with pytest.raises(ValueError, match="time_unit must be one of s, min, h, got 'days'"):
+        fit_csv(measured(tmp_path / "s.csv"), time_unit="days")
+    with pytest.raises(ValueError, match=r"s.csv: form must be 'auto' or one of"):
+        fit_csv(measured(tmp_path / "s.csv"), form="spline")
