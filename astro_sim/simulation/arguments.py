@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,8 @@ from astro_sim.models.astrocytes import Astrocytes
 from astro_sim.models.synapses import TripartiteSynapses
 from astro_sim.parameters.units import Dimension, check_quantity
 from astro_sim.protocols.protocol import Protocol
+from astro_sim.simulation.description import ASTROCYTE_SIDE, SYNAPSE_SIDE
 from astro_sim.simulation.initial import check_initial
-from astro_sim.simulation.network import (
-    ASTROCYTE_SIDE,
-    SYNAPSE_SIDE,
-)
 
 
 def sizes(model: Any, protocol: Protocol) -> tuple[int, int]:
@@ -66,6 +64,16 @@ class Settings:
     initial: Any
     n_synapses: int
     n_astrocytes: int
+
+    @property
+    def start(self) -> str:
+        """Where astrocytes start: ``fixed_point`` or ``published``."""
+        return self.initial if isinstance(self.initial, str) else "fixed_point"
+
+    @property
+    def overrides(self) -> Mapping[str, Any]:
+        """Initial values that the user asked for."""
+        return {} if isinstance(self.initial, str) else self.initial
 
     @property
     def end(self) -> b2.Quantity:

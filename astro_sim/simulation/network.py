@@ -1,34 +1,27 @@
-"""From a model and a protocol to Brian2 objects: groups, pathways and monitors, ready to be put into a network."""
+"""From descriptions to Brian2 objects, ready to run: the only file that makes them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any
 
 import brian2 as b2
 import numpy as np
 from brian2 import second
 
-from astro_sim.parameters.units import Dimension
-from astro_sim.protocols.protocol import Protocol, Spikes
+from astro_sim.simulation.arguments import Settings
+from astro_sim.simulation.description import Dynamics, Group, Monitor, Part, Pathway, Source
 
-# Unit in which Brian2 declares a per-element constant, by the label of its dimension.
-UNITS = {"M": "mmolar", "M/s": "mmolar/second", "1/s": "Hz", "1/(M s)": "Hz/mmolar", "s": "second", "1": "1"}
-
-# Brian2 reads names that end in _pre or _post as variables of the groups at either end of a synapse.
-RENAMED = {"C_pre": "Cpre", "C_post": "Cpost"}
-
-ASTROCYTE_SIDE = ("C_Theta", "Omega_A", "U_A", "G_T", "rho_e", "Omega_e")  # of the gliotransmission table
-
-SYNAPSE_SIDE = ("O_G", "Omega_G", "alpha")
+DEFAULT_RECORD = ("C", "h", "I", "Gamma_A", "rho", "r_S", "Gamma_S", "I_SIC")
 
 
 @dataclass(frozen=True)
 class Recordable:
-    """Where a variable lives: Brian2 group, its name there, dimension of the recording, unit and factor to it."""
+    """Where a variable lives: the part and its name there, dimension of the recording, unit and factor to it."""
 
-    group: Any
+    part: str
     attribute: str
     dim: str
     unit: str
@@ -36,109 +29,106 @@ class Recordable:
     n: int
 
 
-@dataclass
-class Values:
-    """Constants of one group: scalars go into the namespace, arrays become per-element constants."""
+@dataclass(frozen=True)
+class Network:
+    """The objects of a run: `parts` by name, one monitor per recorded dimension, and the text of all code."""
 
-    n: int
-    owner: str
-    scalars: dict[str, b2.Quantity] = field(default_factory=dict)
-    arrays: dict[str, b2.Quantity] = field(default_factory=dict)
-    units: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, Any]
+    recorded: dict[str, Recordable]
+    monitors: dict[str, b2.StateMonitor]
+    code: tuple[str, ...]
 
-    def add(self, quantities: Mapping[str, b2.Quantity], kinds: Mapping[str, Dimension]) -> None:
-        """Add constants by symbol; ValueError for an array whose length is not ``n``."""
-        for symbol, value in quantities.items():
-            name = RENAMED.get(symbol, symbol)
-            if np.ndim(value) == 0:
-                self.scalars[name] = value
-            elif len(value) != self.n:
-                raise ValueError(f"{symbol} must have one value for each of {self.n} {self.owner}, got {len(value)}")
-            else:
-                self.arrays[name], self.units[name] = value, UNITS[kinds[symbol].label]
-
-    def declarations(self) -> b2.Equations:
-        """The arrays as constants in the text of a group's equations."""
-        return b2.Equations("\n".join(f"{name} : {self.units[name]} (constant)" for name in self.arrays))
-
-    def assign(self, group: Any) -> None:
-        """Give the arrays to the group that declares them."""
-        for name, value in self.arrays.items():
-            setattr(group, name, value)
-
-    def any(self, name: str) -> bool:
-        """Whether the constant differs from zero anywhere."""
-        return bool(np.any(np.asarray(self.scalars.get(name, self.arrays.get(name, 0)))))
+    def run(self, end: b2.Quantity, **arguments: Any) -> None:
+        """Run until `end`, or hand the run to Brian2's standalone device."""
+        b2.Network(*self.parts.values(), *self.monitors.values()).run(end, **arguments)
 
 
-def add_side(values: Values, table: Any, names: tuple[str, ...]) -> None:
-    """Add the constants of ``table`` that belong to one side of the synapse."""
-    values.add({k: v for k, v in table.quantities().items() if k in names}, table.kinds())
+def build(parts: Iterable[Part], settings: Settings, record: str | Iterable[str] | None) -> Network:
+    """Make all Brian2 objects of a run on the active device.
+
+    Raises
+    ------
+    ValueError
+        For a variable in `record` or in `settings.initial` that no part has, before anything is made.
+    """
+    parts = tuple(parts)
+    recorded = choose_recorded(parts, record)
+    states = sorted({name for part in parts if isinstance(part, Dynamics) for name in part.initial})
+    unused = sorted(set(settings.overrides) - set(states))
+    if unused:
+        raise ValueError(f"initial must set variables of the model, {states}, got {unused[0]!r}")
+    periods = {"synapse": settings.dt_s, "astrocyte": settings.astrocyte_dt_s, "record": settings.record_every_s}
+    clocks = {name: b2.Clock(period * second, name=f"{name}_clock") for name, period in periods.items()}
+    made: dict[str, Any] = {}
+    for part in parts:
+        made[part.name] = thing = make(part, made, clocks)
+        if isinstance(part, Dynamics):
+            start(part, thing, settings.overrides, clocks)
+    monitors = {}
+    for dim in {item.dim: None for item in recorded.values()}:
+        chosen = [item for item in recorded.values() if item.dim == dim]
+        attributes = list(dict.fromkeys(item.attribute for item in chosen))
+        every = np.arange(chosen[0].n)
+        monitors[dim] = b2.StateMonitor(made[chosen[0].part], attributes, record=every, clock=clocks["record"])
+    return Network(made, recorded, monitors, tuple(text for part in parts for text in part.code))
 
 
-def on_grid(spikes: Spikes, dt_s: float, end_s: float) -> Spikes:
-    """Spikes on the time grid: those that would share a step of one element move to the next free one."""
-    order = np.lexsort((spikes.time_s, spikes.index))
-    index, step = spikes.index[order], np.round(spikes.time_s[order] / dt_s).astype(np.int64)
-    if len(step) and step.min() < 0:
-        raise ValueError(f"spike times must not be negative, got {spikes.time_s.min()} s")
-    rank = np.arange(len(step))
-    offset = index.astype(np.int64) * (step.max() + len(step) + 2 if len(step) else 0)
-    step = np.maximum.accumulate(step - rank + offset) + rank - offset  # strictly increasing within an element
-    kept = step * dt_s < end_s - dt_s / 2
-    return Spikes(index[kept], step[kept] * dt_s)
-
-
-@dataclass
-class Build:
-    """Everything of one run: what goes into the network, what can be recorded, and the text of all its code."""
-
-    model: Any
-    protocol: Protocol
-    clock: b2.Clock
-    astrocyte_clock: b2.Clock
-    end_s: float
-    seed: int
-    initial: Any
-    overrides: Mapping[str, b2.Quantity]
-    objects: list[Any] = field(default_factory=list)
-    recordable: dict[str, Recordable] = field(default_factory=dict)
-    code: list[str] = field(default_factory=list)
-    groups: dict[str, Any] = field(default_factory=dict)
-    states: set[str] = field(default_factory=set)
-
-    def add(self, name: str, thing: Any, *code: Any) -> Any:
-        """Put a Brian2 object into the network, under a name by which users reach it."""
-        self.objects.append(thing)
-        self.groups[name] = thing
-        self.code += [str(part) for part in code]
-        return thing
-
-    def offer(self, group: Any, dim: str, n: int, **names: str) -> None:
-        """Declare variables recordable: name=unit, or name="unit:attribute" where Brian2 calls it otherwise."""
-        for name, spec in names.items():
+def choose_recorded(parts: tuple[Part, ...], record: str | Iterable[str] | None) -> dict[str, Recordable]:
+    """The variables to record, by default those of `DEFAULT_RECORD` that there are."""
+    recordable = {}
+    for part in parts:
+        for name, spec in part.recordable.items() if isinstance(part, Dynamics) else ():
             unit, _, attribute = spec.partition(":")
             factor = 1e3 if unit in ("uM", "uM/s", "mV") else 1.0
-            self.recordable[name] = Recordable(group, attribute or name, dim, unit, factor, n)
+            recordable[name] = Recordable(part.name, attribute or name, part.dim, unit, factor, part.n)
+    record = [record] if isinstance(record, str) else record
+    names = [name for name in DEFAULT_RECORD if name in recordable] if record is None else list(record)
+    unknown = [name for name in names if name not in recordable]
+    if unknown:
+        raise ValueError(f"record must hold variables among {sorted(recordable)}, got {unknown[0]!r}")
+    return {name: recordable[name] for name in names}
 
-    def spike_source(self, name: str, spikes: Spikes, n: int) -> Any:
-        """A group that emits the given spikes."""
-        spikes = on_grid(spikes, float(self.clock.dt), self.end_s)
-        return self.add(
-            name, b2.SpikeGeneratorGroup(n, spikes.index, spikes.time_s * second, clock=self.clock, sorted=False)
-        )
 
-    def pathway(self, name: str, source: Any, target: Any, i: Any, j: Any, *code: Any, **arguments: Any) -> Any:
-        """Synapses with explicit pairs ``i``, ``j``."""
-        synapses = b2.Synapses(source, target, clock=arguments.pop("clock", self.clock), **arguments)
-        synapses.connect(i=np.asarray(i), j=np.asarray(j))
-        return self.add(name, synapses, *code)
+@singledispatch
+def make(part: Part, made: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) -> Any:
+    """The Brian2 object of one part; `made` holds those that it joins."""
+    raise TypeError(f"part must be a Source, Monitor, Group or Pathway, got {part!r}")
 
-    def set_state(self, group: Any, **states: Any) -> None:
-        """Set initial values (SI); what the user asked for goes first."""
-        self.states |= set(states)
-        for name, value in states.items():
-            if name in self.overrides:
-                value = np.asarray(self.overrides[name])
-            getattr(group, name + "_", None)  # an unknown name fails here, not as a silent new attribute
-            setattr(group, name + "_", value)
+
+@make.register
+def _(part: Source, made: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) -> Any:
+    index, time = part.spikes.index, part.spikes.time_s * second
+    return b2.SpikeGeneratorGroup(part.n, index, time, clock=clocks["synapse"], sorted=False)
+
+
+@make.register
+def _(part: Monitor, made: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) -> Any:
+    return b2.SpikeMonitor(made[part.of])
+
+
+@make.register
+def _(part: Group, made: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) -> Any:
+    return b2.NeuronGroup(part.n, clock=clocks[part.clock], **part.arguments)
+
+
+@make.register
+def _(part: Pathway, made: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) -> Any:
+    synapses = b2.Synapses(made[part.source], made[part.target], clock=clocks[part.clock], **part.arguments)
+    synapses.connect(i=part.i, j=part.j)
+    for updater in synapses.summed_updaters.values() if part.sums_at is not None else ():
+        updater.order = part.sums_at
+    if part.delay is not None:
+        synapses.pre.delay = part.delay
+    return synapses
+
+
+def start(part: Dynamics, thing: Any, overrides: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) -> None:
+    """Constants per element and initial values, what the user asked for first; then the code that runs regularly."""
+    for name, value in part.arrays.items():
+        setattr(thing, name, value)
+    for name, value in part.initial.items():
+        setattr(thing, name + "_", np.asarray(overrides[name]) if name in overrides else value)
+    if (step := part.regularly) is not None:
+        named = isinstance(step.clock, str)
+        clock = clocks[step.clock] if named else b2.Clock(step.clock, name="advance_clock")
+        thing.run_regularly(step.code, clock=clock, when=step.when, order=step.order)

@@ -109,7 +109,7 @@ def to_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def provenance(settings: Any, build: Any, target: str) -> dict[str, Any]:
+def provenance(settings: Any, network: Any, target: str) -> dict[str, Any]:
     """Where a recording comes from: every parameter, the protocol, steps, versions, and a hash of the equations."""
     versions = {name: importlib.metadata.version(name) for name in ("astro-rmaat", "brian2", "numpy")}
     versions["python"] = platform.python_version()
@@ -133,5 +133,24 @@ def provenance(settings: Any, build: Any, target: str) -> dict[str, Any]:
         "initial": initial,
         "target": target,
         "versions": to_json(versions),
-        "equations_sha256": hashlib.sha256("\n".join(build.code).encode()).hexdigest(),
+        "equations_sha256": hashlib.sha256("\n".join(network.code).encode()).hexdigest(),
     }
+
+
+def collect(settings: Any, network: Any, target: str) -> Recording:
+    """Read the monitors into a dataset with units and provenance."""
+    variables: dict[str, Any] = {}
+    for name, item in network.recorded.items():
+        values = np.asarray(getattr(network.monitors[item.dim], item.attribute + "_")).T * item.factor
+        variables[name] = (("time", item.dim), values, {"units": item.unit})
+    steps = max((len(monitor.t_) for monitor in network.monitors.values()), default=0)
+    time = np.round(np.arange(steps) * settings.record_every_s, 12)
+    coordinates: dict[str, Any] = {"time": ("time", time, {"units": "s"})}
+    for item in network.recorded.values():
+        coordinates[item.dim] = np.arange(item.n)
+    for event, owner in (("release", "astrocyte"), ("spike", "neuron")):
+        if f"{event}_monitor" in network.parts:
+            monitor = network.parts[f"{event}_monitor"]
+            variables[f"{event}_time"] = (event, np.asarray(monitor.t_), {"units": "s"})
+            variables[f"{event}_{owner}"] = (event, np.asarray(monitor.i), {"units": "1"})
+    return xr.Dataset(variables, coordinates, provenance(settings, network, target))

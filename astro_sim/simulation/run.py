@@ -47,24 +47,20 @@ from contextlib import contextmanager
 from typing import Any
 
 import brian2 as b2
-import numpy as np
-import xarray as xr
 from brian2 import second
 from brian2.devices.device import reset_device
 from tqdm.auto import tqdm
 
 from astro_sim.models.astrocytes import Astrocytes
 from astro_sim.protocols.protocol import Protocol
-from astro_sim.simulation.arguments import Settings, check_settings
-from astro_sim.simulation.network import Build
-from astro_sim.simulation.recording import Recording, provenance
-from astro_sim.simulation.synapses import assemble
+from astro_sim.simulation.arguments import check_settings
+from astro_sim.simulation.network import build
+from astro_sim.simulation.recording import Recording, collect
+from astro_sim.simulation.synapses import describe
 
 MAKE_ARGUMENTS = "devices.cpp_standalone.extra_make_args_unix"
 
 TARGETS = ("auto", "numpy", "cython", "cpp_standalone")
-
-DEFAULT_RECORD = ("C", "h", "I", "Gamma_A", "rho", "r_S", "Gamma_S", "I_SIC")
 
 # What Brian2 says about every run and what we know already: gliotransmitter release runs on the astrocytes' clock and
 # reaches each synapse from one astrocyte only, so that neither its step nor its order matters.
@@ -138,14 +134,14 @@ def simulate(
     """
     settings = check_settings(model, protocol, duration, seed, dt, astrocyte_dt, record_every, initial)
     target = choose_target(target)
+    parts = describe(settings)
     with quiet(), device(target):
         b2.seed(seed)
-        build, monitors = construct(settings, record)
-        network = b2.Network(*build.objects, *monitors.values())
+        network = build(parts, settings, record)
         network.run(settings.end, namespace={}, **report(progress, target))
         if target == "cpp_standalone":
             b2.device.build(directory=b2.device.build_options["directory"], with_output=progress)
-        return collect(settings, build, monitors, target)
+        return collect(settings, network, target)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -206,48 +202,6 @@ def device(target: str) -> Iterator[None]:
             b2.device.set_random_state(random_state)
 
 
-def construct(settings: Settings, record: str | Iterable[str] | None) -> tuple[Build, dict[str, b2.StateMonitor]]:
-    """All Brian2 objects of a run on the active device: the build, and one monitor per recorded group.
-
-    ``b2.Network(*build.objects, *monitors.values())`` runs them; ``build.groups`` holds them by name.
-    """
-    clock = b2.Clock(settings.dt_s * second, name="synapse_clock")
-    astrocyte_clock = b2.Clock(settings.astrocyte_dt_s * second, name="astrocyte_clock")
-    record_clock = b2.Clock(settings.record_every_s * second, name="record_clock")
-    mapping = not isinstance(settings.initial, str)
-    build = Build(
-        model=settings.model,
-        protocol=settings.protocol,
-        clock=clock,
-        astrocyte_clock=astrocyte_clock,
-        end_s=settings.duration_s,
-        seed=settings.seed,
-        initial="fixed_point" if mapping else settings.initial,
-        overrides=settings.initial if mapping else {},
-    )
-    try:
-        assemble(build, settings.n_synapses, settings.n_astrocytes, record_clock)
-        unused = sorted(set(build.overrides) - build.states)
-        if unused:
-            raise ValueError(f"initial must set variables of the model, {sorted(build.states)}, got {unused[0]!r}")
-        record = [record] if isinstance(record, str) else record
-        names = [name for name in DEFAULT_RECORD if name in build.recordable] if record is None else list(record)
-        unknown = [name for name in names if name not in build.recordable]
-        if unknown:
-            raise ValueError(f"record must hold variables among {sorted(build.recordable)}, got {unknown[0]!r}")
-    except ValueError:
-        for thing in build.objects:
-            thing._network = "none"  # or Brian2 would warn about every object that never ran
-        raise
-    monitors = {}
-    for dim in {build.recordable[name].dim: None for name in names}:
-        chosen = [build.recordable[name] for name in names if build.recordable[name].dim == dim]
-        attributes = list(dict.fromkeys(item.attribute for item in chosen))
-        monitors[dim] = b2.StateMonitor(chosen[0].group, attributes, record=np.arange(chosen[0].n), clock=record_clock)
-    build.recordable = {name: build.recordable[name] for name in names}
-    return build, monitors
-
-
 def report(progress: bool, target: str) -> dict[str, Any]:
     """Arguments of `Network.run` that report progress: a bar, or lines of text from a standalone program."""
     if not progress:
@@ -263,22 +217,3 @@ def report(progress: bool, target: str) -> dict[str, Any]:
             bar.close()
 
     return {"report": update, "report_period": 1 * second}
-
-
-def collect(settings: Settings, build: Build, monitors: dict[str, b2.StateMonitor], target: str) -> Recording:
-    """Read the monitors into a dataset with units and provenance."""
-    variables: dict[str, Any] = {}
-    for name, item in build.recordable.items():
-        values = np.asarray(getattr(monitors[item.dim], item.attribute + "_")).T * item.factor
-        variables[name] = (("time", item.dim), values, {"units": item.unit})
-    steps = max((len(monitor.t_) for monitor in monitors.values()), default=0)
-    time = np.round(np.arange(steps) * settings.record_every_s, 12)
-    coordinates: dict[str, Any] = {"time": ("time", time, {"units": "s"})}
-    for item in build.recordable.values():
-        coordinates[item.dim] = np.arange(item.n)
-    for event, owner in (("release", "astrocyte"), ("spike", "neuron")):
-        if f"{event}_monitor" in build.groups:
-            monitor = build.groups[f"{event}_monitor"]
-            variables[f"{event}_time"] = (event, np.asarray(monitor.t_), {"units": "s"})
-            variables[f"{event}_{owner}"] = (event, np.asarray(monitor.i), {"units": "1"})
-    return xr.Dataset(variables, coordinates, provenance(settings, build, target))

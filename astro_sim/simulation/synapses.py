@@ -1,8 +1,6 @@
-"""From a model to its network: the synapses, and how they are joined to their astrocytes."""
+"""The whole model described: synapses, and how they are joined to their astrocytes."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import brian2 as b2
 import numpy as np
@@ -12,43 +10,61 @@ from astro_sim.models import equations as eq
 from astro_sim.models.astrocytes import ChI
 from astro_sim.models.synapses import TripartiteSynapses
 from astro_sim.protocols.protocol import Spikes
-from astro_sim.simulation.astrocytes import add_astrocytes, add_direct_input, add_imposed, add_junctions, add_neurons
-from astro_sim.simulation.network import ASTROCYTE_SIDE, SYNAPSE_SIDE, Build, Values, add_side
+from astro_sim.simulation.arguments import Settings
+from astro_sim.simulation.astrocytes import (
+    astrocyte_values,
+    describe_astrocytes,
+    describe_cells,
+    describe_imposed,
+    describe_junctions,
+)
+from astro_sim.simulation.description import (
+    ASTROCYTE_SIDE,
+    SYNAPSE_SIDE,
+    Part,
+    Pathway,
+    Regularly,
+    Source,
+    Values,
+    add_side,
+    on_grid,
+)
 
 ADVANCE_PERIOD = 1 * second  # efficacy is brought to the present at least this often
 
 
-def assemble(build: Build, n_synapses: int, n_astrocytes: int, record_clock: b2.Clock) -> None:
-    """Fill ``build`` with the objects of its model."""
-    model = build.model
-    imposed = check_input(build, n_astrocytes)
+def describe(settings: Settings) -> tuple[Part, ...]:
+    """All parts of a model under a protocol, each after those that it joins.
+
+    Raises
+    ------
+    ValueError
+        For input that nothing in the model would notice, and for constants that do not fit each other.
+    """
+    model = settings.model
+    imposed = check_input(settings)
     if not isinstance(model, TripartiteSynapses):
-        astrocytes = add_astrocytes(build, n_astrocytes)
-        add_junctions(build, astrocytes)
-        add_neurons(build, astrocytes, n_astrocytes)
-        add_direct_input(build, astrocytes, n_astrocytes)
-        return
-    synapses = add_synapses(build, n_synapses, record_clock)
-    index = np.arange(n_synapses) if model.astrocyte_index is None else model.astrocyte_index
+        return describe_astrocytes(settings)
+    parts = list(describe_synapses(settings))
+    index = np.arange(settings.n_synapses) if model.astrocyte_index is None else np.asarray(model.astrocyte_index)
     if model.astrocyte is not None:
-        astrocytes = add_astrocytes(build, n_astrocytes)
-        add_junctions(build, astrocytes)
-        if model.loop == "closed":
-            add_sensing(build, synapses, astrocytes, index)
+        parts += [*describe_cells(settings, *astrocyte_values(settings)), *describe_junctions(settings)]
+        parts += [describe_sensing(model, index)] if model.loop == "closed" else []
     elif model.gliotransmission is not None:
         if imposed is None:
             raise ValueError(
                 "astrocyte must be given where there is gliotransmission, got None; or use a protocol that imposes "
                 "releases, such as Releases"
             )
-        astrocytes = add_imposed(build, n_astrocytes, imposed)
+        parts += describe_imposed(settings, imposed)
     if model.gliotransmission is not None:
-        add_gliotransmission(build, astrocytes, synapses, index)
+        parts.append(describe_gliotransmission(model, index))
+    return tuple(parts)
 
 
-def check_input(build: Build, n_astrocytes: int) -> Spikes | None:
+def check_input(settings: Settings) -> Spikes | None:
     """Raise one sentence for input that nothing in the model would notice; return the imposed releases."""
-    model, protocol = build.model, build.protocol
+    model, protocol, n_astrocytes = settings.model, settings.protocol, settings.n_astrocytes
     given = f"{type(protocol).__name__} for {type(model).__name__}"
     imposed = protocol.releases(n_astrocytes)
     if imposed is not None and getattr(model, "gliotransmission", None) is None:
@@ -61,23 +77,23 @@ def check_input(build: Build, n_astrocytes: int) -> Spikes | None:
     return imposed
 
 
-def add_sensing(build: Build, synapses: Any, astrocytes: Any, index: np.ndarray) -> None:
+def describe_sensing(model: TripartiteSynapses, index: np.ndarray) -> Pathway:
     """Transmitter of the synapses reaches the astrocyte that covers them."""
-    release = build.model.release.quantities()
+    release = model.release.quantities()
     arrays = [name for name, value in release.items() if np.ndim(value)]
     text = eq.SENSING
-    if build.model.update == "event":
+    if model.update == "event":
         text += "\n" + eq.suffixed(eq.SENSING_RELEASED, arrays, "_pre")
     namespace = {name: value for name, value in release.items() if name not in arrays}
-    each = np.arange(len(index))
-    sensing = build.pathway("sensing", synapses, astrocytes, each, index, text, model=text, namespace=namespace)
-    for updater in sensing.summed_updaters.values():
-        updater.order = -2  # before the receptor's step, which is at -1
+    return Pathway(
+        name="sensing", code=(text,), source="synapses", target="astrocytes", i=np.arange(len(index)), j=index,
+        arguments=dict(model=text, namespace=namespace), sums_at=-2,  # before the receptor's step, which is at -1
+    )  # fmt: skip
 
 
-def add_synapses(build: Build, n: int, record_clock: b2.Clock) -> Any:
-    """The synapses, each between one presynaptic and one postsynaptic train of spikes."""
-    model, event = build.model, build.model.update == "event"
+def describe_synapses(settings: Settings) -> tuple[Part, ...]:
+    """The synapses, each between one presynaptic and one postsynaptic train of spikes, in their initial state."""
+    model, n, each = settings.model, settings.n_synapses, np.arange(settings.n_synapses)
     values = Values(n, "synapses")
     for table in (model.release, model.plasticity):
         if table is not None:
@@ -86,13 +102,50 @@ def add_synapses(build: Build, n: int, record_clock: b2.Clock) -> Any:
         add_side(values, model.gliotransmission, SYNAPSE_SIDE)
     noisy = values.any("sigma")
     equations, on_pre, on_post = synapse_code(model, noisy)
-    synapses = connect_synapses(build, n, values, equations, on_pre, on_post)
-    if model.plasticity is not None and event:
-        # efficacy moves by itself between spikes: bring it to the present for every sample, and once a second
-        slow = float(record_clock.dt) > float(ADVANCE_PERIOD)
-        clock = b2.Clock(ADVANCE_PERIOD, name="advance_clock") if slow else record_clock
-        synapses.run_regularly(eq.plasticity_step(noisy), clock=clock, when="start", order=-10)
-    return synapses
+    sources = [train("presynaptic", settings.protocol.pre(n, settings.seed), settings)]
+    pathways, delay, regularly = {"on_pre": on_pre}, None, None
+    recordable, initial = {}, {}
+    if model.plasticity is not None:
+        sources.append(train("postsynaptic", settings.protocol.post(n, settings.seed), settings))
+        pathways["on_post"], delay = on_post, model.plasticity.D
+        recordable, initial = {"c": "1", "rho": "1"}, {"c": 0.0, "rho": 0.0}
+        if model.update == "event":
+            # efficacy moves by itself between spikes: bring it to the present for every sample, and once a second
+            slow = settings.record_every_s > float(ADVANCE_PERIOD)
+            clock = ADVANCE_PERIOD if slow else "record"
+            regularly = Regularly(code=eq.plasticity_step(noisy), clock=clock, when="start", order=-10)
+    if model.release is not None:
+        recordable |= {"u_S": "1:u_S_now", "x_S": "1:x_S_now", "Y_S": "uM:Y_S_now", "r_S": "1"}
+        recordable |= {"released": "1", "n_spikes": "1"}
+        initial |= {"u_S": 0.0, "x_S": 1.0}
+    if model.gliotransmission is not None:
+        recordable["Gamma_S"], initial["Gamma_S"] = "1:Gamma_S_now", 0.0
+    # Heun for the additive noise of the efficacy; without plasticity everything is linear
+    method = "exact" if model.plasticity is None else ("heun" if noisy else "rk2")
+    model_text = equations + values.declarations()
+    synapses = Pathway(
+        name="synapses",
+        code=(str(equations), *pathways.values()),
+        source=sources[0].name,
+        target=sources[-1].name,
+        i=each,
+        j=each,
+        dim="synapse",
+        n=n,
+        recordable=recordable,
+        initial=initial,
+        arrays=values.arrays,
+        arguments=dict(model=model_text, namespace=values.scalars, method=method, **pathways),
+        delay=delay,
+        regularly=regularly,
+    )
+    return *sources, synapses
+
+
+def train(name: str, spikes: Spikes | None, settings: Settings) -> Source:
+    """The spikes of one side of the synapses; silence where the protocol has none."""
+    spikes = spikes or Spikes(np.empty(0, dtype=int), np.empty(0))
+    return Source(name=name, n=settings.n_synapses, spikes=on_grid(spikes, settings.dt_s, settings.duration_s))
 
 
 def synapse_code(model: TripartiteSynapses, noisy: bool) -> tuple[b2.Equations, str, str]:
@@ -115,56 +168,15 @@ def synapse_code(model: TripartiteSynapses, noisy: bool) -> tuple[b2.Equations, 
     return equations, on_pre, on_post
 
 
-def connect_synapses(build: Build, n: int, values: Values, equations: b2.Equations, on_pre: str, on_post: str) -> Any:
-    """Create the synapses between the spikes of the protocol, in their initial state."""
-    model, each = build.model, np.arange(n)
-    none = Spikes(np.empty(0, dtype=int), np.empty(0))
-    source = build.spike_source("presynaptic", build.protocol.pre(n, build.seed) or none, n)
-    target, pathways = source, {"on_pre": on_pre}
-    if model.plasticity is not None:
-        target = build.spike_source("postsynaptic", build.protocol.post(n, build.seed) or none, n)
-        pathways["on_post"] = on_post
-    # Heun for the additive noise of the efficacy; without plasticity everything is linear
-    method = "exact" if model.plasticity is None else ("heun" if values.any("sigma") else "rk2")
-    synapses = build.pathway(
-        "synapses",
-        source,
-        target,
-        each,
-        each,
-        equations,
-        *pathways.values(),
-        model=equations + values.declarations(),
-        namespace=values.scalars,
-        method=method,
-        **pathways,
-    )
-    values.assign(synapses)
-    if model.plasticity is not None:
-        synapses.pre.delay = model.plasticity.D
-        build.offer(synapses, "synapse", n, c="1", rho="1")
-        build.set_state(synapses, c=0.0, rho=0.0)
-    if model.release is not None:
-        build.offer(synapses, "synapse", n, u_S="1:u_S_now", x_S="1:x_S_now", Y_S="uM:Y_S_now", r_S="1")
-        build.offer(synapses, "synapse", n, released="1", n_spikes="1")
-        build.set_state(synapses, u_S=0.0, x_S=1.0)
-    if model.gliotransmission is not None:
-        build.offer(synapses, "synapse", n, Gamma_S="1:Gamma_S_now")
-        build.set_state(synapses, Gamma_S=0.0)
-    return synapses
-
-
-def add_gliotransmission(build: Build, astrocytes: Any, synapses: Any, index: np.ndarray) -> None:
+def describe_gliotransmission(model: TripartiteSynapses, index: np.ndarray) -> Pathway:
     """Releases of each astrocyte reach the synapses that it covers."""
-    model = build.model
-    each = np.arange(len(index))
+    ends = dict(name="gliotransmission", source="astrocytes", target="synapses", i=index, j=np.arange(len(index)))
     if model.update == "published":
         text = eq.GLIOTRANSMITTER_SEEN
-        build.pathway("gliotransmission", astrocytes, synapses, index, each, text, model=text)
-        return
+        return Pathway(**ends, code=(text,), arguments=dict(model=text))
     constants = model.gliotransmission.quantities()
     arrays = {name for name, value in constants.items() if np.ndim(value)}
     code = eq.suffixed(eq.ON_GLIOTRANSMISSION, {"Gamma_S", "t_Gamma", *(arrays & set(SYNAPSE_SIDE))}, "_post")
     code = eq.suffixed(code, {"x_A", *(arrays & set(ASTROCYTE_SIDE))}, "_pre")
     namespace = {name: value for name, value in constants.items() if name not in arrays}
-    build.pathway("gliotransmission", astrocytes, synapses, index, each, code, on_pre=code, namespace=namespace)
+    return Pathway(**ends, code=(code,), arguments=dict(on_pre=code, namespace=namespace))

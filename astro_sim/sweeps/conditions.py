@@ -23,10 +23,12 @@ from astro_sim.models.synapses import TripartiteSynapses
 from astro_sim.parameters.variants import changed
 from astro_sim.protocols.protocol import Joined
 from astro_sim.simulation.arguments import check_settings
+from astro_sim.simulation.description import RENAMED
 from astro_sim.simulation.initial import astrocyte_state
-from astro_sim.simulation.network import RENAMED
-from astro_sim.simulation.recording import Recording, describe, flatten, to_json
-from astro_sim.simulation.run import choose_target, collect, construct, device, simulate
+from astro_sim.simulation.network import build
+from astro_sim.simulation.recording import Recording, collect, flatten, to_json
+from astro_sim.simulation.run import choose_target, device, simulate
+from astro_sim.simulation.synapses import describe
 
 SETTINGS = ("duration", "dt", "astrocyte_dt", "record_every", "initial")
 
@@ -100,7 +102,7 @@ def split(sweep, batch: Batch, recording: Recording) -> Iterator[tuple[int, Reco
         one = at(sweep, [condition], None)
         part.attrs |= {
             "parameters": to_json(flatten(describe(one["model"]))),
-            "protocol": to_json(describe(one["protocol"])),
+            "protocol": to_json(described(one["protocol"])),
             "n_synapses": block if recording.attrs["n_synapses"] else 0,
             "n_astrocytes": block if recording.attrs["n_astrocytes"] else 0,
             "condition": condition,
@@ -143,19 +145,18 @@ def _run_build(sweep, batches: list[Batch], n_jobs: int) -> Iterator[tuple[Batch
     with device("cpp_standalone"):
         b2.seed(sweep.seed)
         first = settings[batches[0].index]
-        build, monitors = construct(first, sweep.record)
-        network = b2.Network(*build.objects, *monitors.values())
+        network = build(describe(first), first, sweep.record)
         network.run(first.end)
         program = b2.get_device()
         folder = Path(program.build_options["directory"])
         program.build(directory=str(folder), run=False, with_output=False)
-        places = _places(sweep, build)
+        places = _places(sweep, network)
         lost = {path for path in model_axes(sweep) if path.rsplit(".", 1)[-1] not in places}
         if lost:
             raise ValueError(f"axes must be constants of the simulated equations, got {min(lost)!r}, which none uses")
 
         def run(batch: Batch) -> Batch:
-            values = _values(sweep, batch, settings[batch.index], build)
+            values = _values(sweep, batch, settings[batch.index], network)
             _execute(folder, batch, [(places[name], value) for name, value in values.items()])
             return batch
 
@@ -164,7 +165,7 @@ def _run_build(sweep, batches: list[Batch], n_jobs: int) -> Iterator[tuple[Batch
             program.results_dir = f"{folder}/results-{batch.index}/"
             program.has_been_run = True
             program.array_cache.update(dict.fromkeys(program.array_cache))  # forget the results read before
-            yield batch, collect(settings[batch.index], build, monitors, "cpp_standalone")
+            yield batch, collect(settings[batch.index], network, "cpp_standalone")
 
 
 def _settings(call: dict[str, Any]):
@@ -178,30 +179,30 @@ def model_axes(sweep) -> list[str]:
     return [path for path in sweep.element_axes if not path.startswith("protocol.")]
 
 
-def _places(sweep, build) -> dict[str, list[tuple[str, np.dtype]]]:
+def _places(sweep, network) -> dict[str, list[tuple[str, np.dtype]]]:
     """Symbol -> the arrays of the compiled program that hold it: ``group.variable`` and type."""
     symbols = {path.rsplit(".", 1)[-1] for path in model_axes(sweep)}
     found: dict[str, list[tuple[str, np.dtype]]] = {}
     for symbol in symbols | {"C", "h", "I"}:
         name = RENAMED.get(symbol, symbol)
-        for group in build.groups.values():
+        for group in network.parts.values():
             variable = getattr(group, "variables", {}).get(name)
             if isinstance(variable, b2.core.variables.ArrayVariable) and variable.owner.name == group.name:
                 found.setdefault(symbol, []).append((f"{group.name}.{name}", variable.dtype))
     return found
 
 
-def _values(sweep, batch: Batch, settings, build) -> dict[str, np.ndarray]:
+def _values(sweep, batch: Batch, settings, network) -> dict[str, np.ndarray]:
     """Symbol -> value for every element of a batch: swept constants, and the initial state that follows from them."""
     block = sweep.repeats * sweep.n_cells
     values = {}
     for path in model_axes(sweep):
         chosen = [sweep.axes[path][sweep.position(condition, path)] for condition in batch.conditions]
         values[path.rsplit(".", 1)[-1]] = np.repeat(np.asarray(chosen, dtype=float), block)
-    if "astrocytes" in build.groups and settings.model.astrocyte is not None:
+    if "astrocytes" in network.parts and settings.model.astrocyte is not None:
         bias = settings.protocol.bias(settings.n_astrocytes)
-        state = astrocyte_state(settings.model, settings.n_astrocytes, build.initial, bias)
-        values |= {name: value for name, value in state.items() if name not in build.overrides}
+        state = astrocyte_state(settings.model, settings.n_astrocytes, settings.start, bias)
+        values |= {name: value for name, value in state.items() if name not in settings.overrides}
     return values
 
 

@@ -1,0 +1,170 @@
+"""What a network is made of, before there is one: frozen descriptions of groups, pathways, spike sources and monitors.
+
+Nothing here builds a Brian2 object; :mod:`astro_sim.simulation.network` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import brian2 as b2
+import numpy as np
+
+from astro_sim.parameters.units import Dimension
+from astro_sim.protocols.protocol import Spikes
+
+# Unit in which Brian2 declares a per-element constant, by the label of its dimension.
+UNITS = {"M": "mmolar", "M/s": "mmolar/second", "1/s": "Hz", "1/(M s)": "Hz/mmolar", "s": "second", "1": "1"}
+
+# Brian2 reads names that end in _pre or _post as variables of the groups at either end of a synapse.
+RENAMED = {"C_pre": "Cpre", "C_post": "Cpost"}
+
+ASTROCYTE_SIDE = ("C_Theta", "Omega_A", "U_A", "G_T", "rho_e", "Omega_e")  # of the gliotransmission table
+
+SYNAPSE_SIDE = ("O_G", "Omega_G", "alpha")
+
+
+@dataclass
+class Values:
+    """Constants of one group: scalars go into the namespace, arrays become per-element constants."""
+
+    n: int
+    owner: str
+    scalars: dict[str, b2.Quantity] = field(default_factory=dict)
+    arrays: dict[str, b2.Quantity] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+
+    def add(self, quantities: Mapping[str, b2.Quantity], kinds: Mapping[str, Dimension]) -> None:
+        """Add constants by symbol; ValueError for an array whose length is not ``n``."""
+        for symbol, value in quantities.items():
+            name = RENAMED.get(symbol, symbol)
+            if np.ndim(value) == 0:
+                self.scalars[name] = value
+            elif len(value) != self.n:
+                raise ValueError(f"{symbol} must have one value for each of {self.n} {self.owner}, got {len(value)}")
+            else:
+                self.arrays[name], self.units[name] = value, UNITS[kinds[symbol].label]
+
+    def declarations(self) -> b2.Equations:
+        """The arrays as constants in the text of a group's equations."""
+        return b2.Equations("\n".join(f"{name} : {self.units[name]} (constant)" for name in self.arrays))
+
+    def assign(self, group: Any) -> None:
+        """Give the arrays to the group that declares them."""
+        for name, value in self.arrays.items():
+            setattr(group, name, value)
+
+    def any(self, name: str) -> bool:
+        """Whether the constant differs from zero anywhere."""
+        return bool(np.any(np.asarray(self.scalars.get(name, self.arrays.get(name, 0)))))
+
+
+def add_side(values: Values, table: Any, names: tuple[str, ...]) -> None:
+    """Add the constants of ``table`` that belong to one side of the synapse."""
+    values.add({k: v for k, v in table.quantities().items() if k in names}, table.kinds())
+
+
+def on_grid(spikes: Spikes, dt_s: float, end_s: float) -> Spikes:
+    """Spikes on the time grid: those that would share a step of one element move to the next free one."""
+    order = np.lexsort((spikes.time_s, spikes.index))
+    index, step = spikes.index[order], np.round(spikes.time_s[order] / dt_s).astype(np.int64)
+    if len(step) and step.min() < 0:
+        raise ValueError(f"spike times must not be negative, got {spikes.time_s.min()} s")
+    rank = np.arange(len(step))
+    offset = index.astype(np.int64) * (step.max() + len(step) + 2 if len(step) else 0)
+    step = np.maximum.accumulate(step - rank + offset) + rank - offset  # strictly increasing within an element
+    kept = step * dt_s < end_s - dt_s / 2
+    return Spikes(index[kept], step[kept] * dt_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One Brian2 object of a network.
+
+    Attributes
+    ----------
+    name : str
+        By which other parts and users reach it.
+    code : tuple of str
+        All text that it computes by, for the hash in the provenance.
+    """
+
+    name: str
+    code: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Part):
+    """Elements that emit given spikes."""
+
+    n: int
+    spikes: Spikes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Monitor(Part):
+    """The spikes of a group, recorded."""
+
+    of: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regularly:
+    """Code that a group runs at every tick of a clock (`clock` may also be a period)."""
+
+    code: str
+    clock: str | b2.Quantity
+    when: str
+    order: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dynamics(Part):
+    """A part that has equations: the base of groups and pathways.
+
+    Attributes
+    ----------
+    clock : str
+        ``synapse`` or ``astrocyte``.
+    dim, n : str, int
+        Dimension of its variables in a recording, and number of elements.
+    recordable : dict of str to str
+        Variable -> unit, or unit and the attribute that Brian2 has it under, as ``uM:Y_S_now``.
+    initial : dict of str to array_like
+        Initial values in SI units.
+    arrays : dict of str to Quantity
+        Constants with one value per element.
+    arguments : dict
+        What the Brian2 class is given besides.
+    """
+
+    clock: str = "synapse"
+    dim: str = ""
+    n: int = 0
+    recordable: Mapping[str, str] = field(default_factory=dict)
+    initial: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, b2.Quantity] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    regularly: Regularly | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group(Dynamics):
+    """Cells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pathway(Dynamics):
+    """Synapses with explicit pairs ``i``, ``j`` between two parts.
+
+    `delay` is that of presynaptic spikes; `sums_at` is the order in which summed variables are brought up to date.
+    """
+
+    source: str
+    target: str
+    i: np.ndarray
+    j: np.ndarray
+    delay: b2.Quantity | None = None
+    sums_at: int | None = None
