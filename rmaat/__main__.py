@@ -10,209 +10,179 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 from tyro.conf import Positional, arg
 
-from astro_sim.curves.files import read_json
-from rmaat.experiments import arena as experiments
-from rmaat.experiments import bench, results
-from rmaat.experiments import recall_grid as probe_grid
+from rmaat.experiments import bench
+from rmaat.experiments.arena import ExperimentConfig, run_experiments
+from rmaat.experiments.recall_grid import ProbeConfig, run_probe
+from rmaat.experiments.results import accuracy_tables
 from rmaat.training.config import TrainConfig
+from rmaat.training.run_folder import read_if_there
 
 Run = Annotated[Positional[Path], arg(metavar="RUN", help="run directory, as `rmaat train` wrote it")]
 
 
-@dataclass(frozen=True)
-class MakeData:
+def make_data(
+    task: Positional[str],
+    data_dir: Path = Path("data"),
+    seed: int = 0,
+    options: dict[str, bool | int | float | str] | None = None,
+) -> int:
     """Generate a task's data, or read its official files, and print the task's card.
 
     What is generated is kept under DATA_DIR, and so are the images of Pathfinder's release once they are read.
+
+    Args:
+        task: Name of the task; `rmaat data list` shows them.
+        data_dir: Where official files lie and generated data are kept.
+        seed: Seed of everything that is drawn.
+        options: Options of the task, as pairs: --options max_length 600 n_train 20000.
     """
+    from rmaat.tasks import load_task
 
-    task: Positional[str]
-    """Name of the task; `rmaat data list` shows them."""
-    data_dir: Path = Path("data")
-    """Where official files lie and generated data are kept."""
-    seed: int = 0
-    """Seed of everything that is drawn."""
-    options: dict[str, bool | int | float | str] | None = None
-    """Options of the task, as pairs: --options max_length 600 n_train 20000."""
-
-    def run(self) -> int:
-        """Carry out the command; its exit status."""
-        from rmaat.tasks import load_task
-
-        task = load_task(self.task, self.data_dir, seed=self.seed, progress=True, **(self.options or {}))
-        print(json.dumps(dict(task.card), indent=2))
-        return 0
+    loaded = load_task(task, data_dir, seed=seed, progress=True, **(options or {}))
+    print(json.dumps(dict(loaded.card), indent=2))
+    return 0
 
 
-@dataclass(frozen=True)
-class CheckData:
+def check_data(folder: Positional[Path]) -> int:
     """Say which of the Long Range Arena's official files a folder holds, and what is missing or damaged.
 
     The exit status is 1 if something is damaged, or nothing is there.
+
+    Args:
+        folder: The folder that you downloaded to.
     """
+    from rmaat.tasks.lra.check import check
 
-    folder: Positional[Path]
-    """The folder that you downloaded to."""
-
-    def run(self) -> int:
-        """Carry out the command; its exit status."""
-        from rmaat.tasks.lra.check import check
-
-        findings = check(self.folder)
-        for finding in findings:
-            print(f"{finding.state:<7}  {finding.task:<12} {finding.message}")
-        states = {finding.state for finding in findings}
-        return 0 if "ok" in states and "damaged" not in states else 1
+    findings = check(folder)
+    for finding in findings:
+        print(f"{finding.state:<7}  {finding.task:<12} {finding.message}")
+    states = {finding.state for finding in findings}
+    return 0 if "ok" in states and "damaged" not in states else 1
 
 
-@dataclass(frozen=True)
-class ListData:
+def list_data() -> int:
     """List the tasks by name."""
+    from rmaat import tasks
 
-    def run(self) -> int:
-        """Carry out the command; its exit status."""
-        from rmaat import tasks
-
-        print(f"{tasks.__doc__}\nAll names: {', '.join(tasks.TASKS)}")
-        return 0
+    print(f"{tasks.__doc__}\nAll names: {', '.join(tasks.TASKS)}")
+    return 0
 
 
-@dataclass(frozen=True)
-class Evaluate:
-    """Accuracy of a run on one split, beside the majority-class rate and the run's baselines."""
+def evaluate_run(
+    run_directory: Run,
+    split: str = "test",
+    require_gain: float | None = None,
+    device: str = "cpu",
+    data_dir: Path | None = None,
+) -> int:
+    """Accuracy of a run on one split, beside the majority-class rate and the run's baselines.
 
-    run_directory: Run
-    split: str = "test"
-    """train, validation or test."""
-    require_gain: float | None = None
-    """Exit with status 1 unless accuracy exceeds the majority-class rate by this many percentage points."""
-    device: str = "cpu"
-    """Where to compute."""
-    data_dir: Path | None = None
-    """Where the task's files lie, if not where they were in training."""
+    Args:
+        split: train, validation or test.
+        require_gain: Exit with status 1 unless accuracy exceeds the majority-class rate by this many percentage points.
+        device: Where to compute.
+        data_dir: Where the task's files lie, if not where they were in training.
+    """
+    from rmaat.training.evaluation import evaluate
+    from rmaat.training.run_folder import add_metrics
 
-    def run(self) -> int:
-        """Carry out the command; its exit status."""
-        from rmaat.training.evaluation import evaluate
-        from rmaat.training.run_folder import add_metrics
-
-        own = evaluate(self.run_directory, self.split, device=self.device, data_dir=self.data_dir)
-        baselines = [
-            evaluate(path.parent, self.split, device=self.device, data_dir=self.data_dir)
-            for path in sorted(self.run_directory.glob("baselines/*/config.json"))
-        ]
-        gain = 100 * (own["accuracy"] - own["majority_rate"])
-        print(f"{'model':<14} {self.split + ' accuracy':>16}   ({own['task']}, {own['n']} samples)")
-        for result in (own, *baselines):
-            print(f"{result['model']:<14} {result['accuracy']:>16.1%}")
-        print(
-            f"{'majority class':<14} {own['majority_rate']:>16.1%}   {own['model']} gains {gain:+.1f} percentage points"
-        )
-        metrics = self.run_directory / "metrics.json"
-        if self.split == "test" and metrics.exists() and "test_accuracy" in read_json(metrics):
-            accuracies = {result["model"]: result["accuracy"] for result in baselines}
-            add_metrics(self.run_directory, {"test_accuracy": own["accuracy"], "baselines": accuracies})
-        if self.require_gain is not None and gain < self.require_gain:
-            print(
-                f"error: gain must be at least {self.require_gain:g} percentage points, got {gain:.1f}", file=sys.stderr
-            )
-            return 1
-        return 0
+    folders = [run_directory, *sorted(path.parent for path in run_directory.glob("baselines/*/config.json"))]
+    own, *baselines = (evaluate(folder, split, device=device, data_dir=data_dir) for folder in folders)
+    gain = 100 * (own["accuracy"] - own["majority_rate"])
+    print(f"{'model':<14} {split + ' accuracy':>16}   ({own['task']}, {own['n']} samples)")
+    for result in (own, *baselines):
+        print(f"{result['model']:<14} {result['accuracy']:>16.1%}")
+    print(f"{'majority class':<14} {own['majority_rate']:>16.1%}   {own['model']} gains {gain:+.1f} percentage points")
+    if split == "test" and "test_accuracy" in read_if_there(run_directory / "metrics.json"):
+        accuracies = {result["model"]: result["accuracy"] for result in baselines}
+        add_metrics(run_directory, {"test_accuracy": own["accuracy"], "baselines": accuracies})
+    if require_gain is not None and gain < require_gain:
+        print(f"error: gain must be at least {require_gain:g} percentage points, got {gain:.1f}", file=sys.stderr)
+        return 1
+    return 0
 
 
-@dataclass(frozen=True)
-class Trace:
-    """Print each derived constant of a checkpoint with its chain down to the simulation and its equations."""
+def trace_run(run_directory: Run, segments: int | None = None) -> int:
+    """Print each derived constant of a checkpoint with its chain down to the simulation and its equations.
 
-    run_directory: Run
-    segments: int | None = None
-    """Number of segments T whose retention factors are shown; by default that of the task's longest input."""
+    Args:
+        segments: Number of segments T whose retention factors are shown; by default that of the task's longest input.
+    """
+    from rmaat.report.trace import trace
 
-    def run(self) -> int:
-        """Carry out the command; its exit status."""
-        from rmaat.report.trace import trace
-
-        derived = trace(self.run_directory, n_segments=self.segments)
-        for constant in derived:
-            print("\n".join(constant.lines()), end="\n\n")
-        if not derived:
-            print("No constant of this model comes from a curve.")
-        return 0
+    derived = trace(run_directory, n_segments=segments)
+    for constant in derived:
+        print("\n".join(constant.lines()), end="\n\n")
+    if not derived:
+        print("No constant of this model comes from a curve.")
+    return 0
 
 
-@dataclass(frozen=True)
-class Report:
-    """Write one self-contained report.html with the result, the origin of the constants, figures and curves."""
+def report_run(run_directory: Run, title: str | None = None) -> int:
+    """Write one self-contained report.html with the result, the origin of the constants, figures and curves.
 
-    run_directory: Run
-    title: str | None = None
-    """Heading of the page."""
+    Args:
+        title: Heading of the page.
+    """
+    from rmaat.report.figures import draw_figures
+    from rmaat.report.page import report
 
-    def run(self) -> int:
-        """Carry out the command; its exit status."""
-        from rmaat.report.figures import draw_figures
-        from rmaat.report.page import report
-
-        draw_figures(self.run_directory)
-        print(report(self.run_directory, title=self.title))
-        return 0
+    draw_figures(run_directory)
+    print(report(run_directory, title=title))
+    return 0
 
 
-class Recall(probe_grid.ProbeConfig):
+class Recall(ProbeConfig):
     """Train every memory rule to recall one marked symbol and test it by the symbol's segment, at T and beyond."""
 
-    def run(self) -> int:
-        """Carry out the command; its exit status."""
-        probe_grid.run_probe(self, _say)
-        _say((self.out / "recall.md").read_text())
-        return 0
+    def __call__(self) -> int:
+        run_probe(self, _say)
+        return _say((self.out / "recall.md").read_text())
 
 
-class LongRangeArena(experiments.ExperimentConfig):
+class LongRangeArena(ExperimentConfig):
     """Train models, or variants of one, on tasks by their recipes, with several seeds; tables of their accuracy."""
 
-    def run(self) -> int:
-        """Carry out the command; its exit status."""
-        _say(results.accuracy_tables(experiments.run_experiments(self, _say)))
-        return 0
+    def __call__(self) -> int:
+        return _say(accuracy_tables(run_experiments(self, _say)))
 
 
 class Attention(bench.AttentionBench):
     """Time and memory of attention alone, forward, and forward with backward, over N tokens."""
 
-    def run(self) -> int:
-        """Carry out the command; its exit status."""
-        _say(bench.bench_table(bench.bench_attention(self)))
-        return 0
+    def __call__(self) -> int:
+        return _say(bench.bench_table(bench.bench_attention(self)))
 
 
 class Replay(bench.ReplayBench):
     """Time and memory of a training step with AMRB and with back-propagation through time."""
 
-    def run(self) -> int:
-        """Carry out the command; its exit status."""
-        _say(bench.bench_table(bench.bench_replay(self)))
-        return 0
+    def __call__(self) -> int:
+        return _say(bench.bench_table(bench.bench_replay(self)))
 
 
 class Speed(bench.SpeedBench):
     """Time and memory of a training step of every model, with matched parameters."""
 
-    def run(self) -> int:
-        """Carry out the command; its exit status."""
-        _say(bench.bench_table(bench.bench_speed(self)))
-        return 0
+    def __call__(self) -> int:
+        return _say(bench.bench_table(bench.bench_speed(self)))
 
 
-def _say(line: str) -> None:
+def _say(line: str) -> int:
     print(line, flush=True)
+    return 0
+
+
+def _deferred(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:
+    """A function with the same options that returns the call instead of making it, so that parsing comes first."""
+    return wraps(function)(lambda *args, **options: partial(function, *args, **options))
 
 
 def _train(argv: Sequence[str]) -> int:
@@ -232,8 +202,7 @@ def _train(argv: Sequence[str]) -> int:
     run = train(config)
     if not PartialState().is_main_process:
         return 0
-    metrics = run / "metrics.json"
-    result = read_json(metrics) if metrics.exists() else {}
+    result = read_if_there(run / "metrics.json")
     if "test_accuracy" in result:
         print(f"{run}: test accuracy {result['test_accuracy']:.1%}, majority class {result['majority_rate']:.1%}")
         if segments := result.get("segments"):
@@ -255,12 +224,12 @@ def _take_option(argv: list[str], name: str) -> tuple[list[str], str | None]:
     return argv, None
 
 
-GROUPS = {
-    "data": {"make": MakeData, "check": CheckData, "list": ListData},
+GROUPS: dict[str, dict[str, Callable]] = {
+    "data": {"make": _deferred(make_data), "check": _deferred(check_data), "list": _deferred(list_data)},
     "bench": {"recall": Recall, "lra": LongRangeArena, "attention": Attention, "replay": Replay, "speed": Speed},
 }
 
-COMMANDS = {"eval": Evaluate, "trace": Trace, "report": Report}
+COMMANDS = {"eval": _deferred(evaluate_run), "trace": _deferred(trace_run), "report": _deferred(report_run)}
 
 OVERVIEW = f"""{__doc__}
 
@@ -308,11 +277,11 @@ def _run(argv: Sequence[str]) -> int:
     if name == "train":
         return _train(rest)
     if name in GROUPS and rest and rest[0] in GROUPS[name]:
-        return _parse(tyro.cli, GROUPS[name][rest[0]], prog=f"rmaat {name} {rest[0]}", args=rest[1:]).run()
+        return _parse(tyro.cli, GROUPS[name][rest[0]], prog=f"rmaat {name} {rest[0]}", args=rest[1:])()
     if name in GROUPS:
-        return _parse(tyro.extras.subcommand_cli_from_dict, GROUPS[name], prog=f"rmaat {name}", args=rest).run()
+        return _parse(tyro.extras.subcommand_cli_from_dict, GROUPS[name], prog=f"rmaat {name}", args=rest)()
     if name in COMMANDS:
-        return _parse(tyro.cli, COMMANDS[name], prog=f"rmaat {name}", args=rest).run()
+        return _parse(tyro.cli, COMMANDS[name], prog=f"rmaat {name}", args=rest)()
     raise ValueError(f"command must be one of train, {', '.join([*GROUPS, *COMMANDS])}, got {name!r}; see rmaat --help")
 
 

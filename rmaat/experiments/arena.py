@@ -1,9 +1,9 @@
-"""The experiment runner: trains what has no result yet, one fresh process per run, and renders the tables.
+"""Training of many models on many tasks with several seeds: runs that have no result yet, each in a fresh process.
 
-A run is a recipe ``RECIPES/<task>/<model>.toml``, a seed and possibly a variant: a change of the model that a study
-asks about. Its result is one JSON file ``RESULTS/<task>/<model>[--<variant>]-s<seed>.json``. A run that has one is
-done; a run that was killed goes on from its last checkpoint in ``WORK``; so the runner may be stopped at any time and
-results may come from several machines. To repeat a run, delete its result; one of other settings or curves is refused.
+A run is a recipe ``RECIPES/<task>/<model>.toml``, a seed and possibly a variant of the model. Its result is one JSON
+file ``RESULTS/<task>/<model>[--<variant>]-s<seed>.json``. A run with a result is done. A killed run goes on from its
+last checkpoint in ``WORK``, so the command may be stopped at any time, and results may come from several machines. To
+repeat a run, delete its result. A result of other settings or curves is refused.
 """
 
 import dataclasses
@@ -19,20 +19,18 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Literal
 
 from astro_sim.curves.files import read_json, write_text
-from rmaat.config import ModelConfig
 from rmaat.data import load_curves
 from rmaat.experiments import results
 from rmaat.experiments.results import read_result, render_experiments
+from rmaat.experiments.runner import run_grid
 from rmaat.experiments.variants import VARIANTS, Variant
-from rmaat.models.zoo import build_model, count_parameters, curves_read
+from rmaat.models.zoo import curves_read
 from rmaat.training.config import TrainConfig, load_recipe
-from rmaat.training.evaluation import draw_curves
 from rmaat.training.machine import processor_name
-from rmaat.training.run_folder import OtherRunError, curve_hashes
+from rmaat.training.run_folder import OtherRunError, curve_hashes, read_if_there
 from rmaat.training.train import WITHOUT_EFFECT, train
 
 
@@ -126,7 +124,7 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides the result beside the curves, in JSON types."""
+        """Everything that decides the result except the curves, in JSON types."""
         ignored = (*WITHOUT_EFFECT, "curves")
         settings = {name: value for name, value in asdict(self.train).items() if name not in ignored}
         return json.loads(json.dumps(settings, default=str))
@@ -142,12 +140,9 @@ class Run:
         return curve_hashes(curves_read(self.train.model, self.train.network, load_curves(self.train.curves)))
 
     def result(self) -> dict[str, Any] | None:
-        """The run's result, if it has one; fields that TrainConfig and ModelConfig have got since do not count.
+        """The run's result, if it has one; ValueError if it is damaged or of other settings or curves.
 
-        Raises
-        ------
-        ValueError
-            If the file is damaged, or its settings or the curves that the model reads are not those of the run.
+        Fields that are new in TrainConfig and ModelConfig since then are not compared.
         """
         if not self.path.exists():
             return None
@@ -170,45 +165,32 @@ def _flatten(settings: Mapping[str, Any], hashes: Mapping[str, str]) -> dict[str
     return {name: value for name, value in settings.items() if name != "network"} | network | curves
 
 
-def run_experiments(config: ExperimentConfig, report: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
+def run_experiments(config: ExperimentConfig, report: Callable[[str], object] | None = None) -> list[dict[str, Any]]:
     """Run what has no result yet; return the results of the experiment's runs, finished earlier or now.
 
-    Parameters
-    ----------
-    report : callable, optional
-        Told one line before and after each run.
-
-    Raises
-    ------
-    ValueError
-        If a result that is there is damaged or of other settings; at the end, if runs failed, which does not keep the
-        others from being carried out.
+    `report` is told one line before and after each run. Raises ValueError if an earlier result is damaged or of other
+    settings, and at the end if runs failed; the others are carried out all the same.
     """
     say = report or (lambda line: None)
-    started, results, failed, runs = perf_counter(), [], [], list(config.runs())
-    for run in runs:
-        run.result()  # what is to be refused is refused before anything is trained
-    for run in runs:
-        if (result := run.result()) is not None:
-            results.append(result)
-            continue
-        left = None if config.max_seconds is None else config.max_seconds - (perf_counter() - started)
-        if left is not None and left <= 0:
-            continue
+    failed: list[str] = []
+
+    def train_run(run: Run, left: float | None) -> dict[str, Any] | None:
         name = f"{run.task} {run.path.stem}"
         say(f"{name}: training")
         try:
             result = _in_fresh_process(run, left)
-        except (ValueError, RuntimeError, OSError) as error:  # among them a process that was killed
+        except (ValueError, RuntimeError, OSError) as error:  # RuntimeError also if the process was killed
             failed.append(name)
             say(f"{name}: failed, {' '.join(str(error).split())}")
-            continue
+            return None
         if result is None:
             say(f"{name}: stopped for want of time; the same command goes on")
-            continue
+            return None
         write_text(run.path, json.dumps(result, indent=1) + "\n")
-        results.append(result)
         say(f"{name}: accuracy {result['accuracy']:.3f} (majority {result['majority_rate']:.3f})")
+        return result
+
+    results = run_grid(config.runs(), Run.result, train_run, config.max_seconds)
     if results:
         render_experiments(config.results)
     if failed:
@@ -217,17 +199,14 @@ def run_experiments(config: ExperimentConfig, report: Callable[[str], None] | No
 
 
 def _in_fresh_process(run: Run, seconds: float | None) -> dict[str, Any] | None:
-    """Peak memory is a process's own, so every run has one to itself."""
+    # peak memory is measured per process, so every run has its own
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool:
         return pool.submit(carry_out, run, seconds).result()
 
 
 def end_with_parent() -> None:
-    """Have this process end as soon as the one that started it does, even if that was killed.
-
-    Otherwise it would go on unseen, beside the one that continues the same run.
-    """
+    """End this process as soon as its parent ends, also if the parent is killed, so that no run is trained twice."""
 
     def watch() -> None:
         if (parent := multiprocessing.parent_process()) is not None:
@@ -243,22 +222,18 @@ def carry_out(run: Run, seconds: float | None = None) -> dict[str, Any] | None:
     A run folder that is finished, or is of other settings, is removed first: the run has no result, so it is repeated.
     """
     config = run.train if seconds is None else dataclasses.replace(run.train, time_budget_s=seconds)
-    state = config.run / "last" / "loop.json"
-    if state.exists() and read_json(state).get("finished"):
+    if read_if_there(config.run / "last" / "loop.json").get("finished"):
         shutil.rmtree(config.run)
     try:
         folder = train(config)
     except OtherRunError:
         shutil.rmtree(config.run)
         folder = train(config)
-    path = folder / "metrics.json"
-    metrics = read_json(path) if path.exists() else {}
+    metrics = read_if_there(folder / "metrics.json")
     if "test_accuracy" not in metrics:
         return None
-    record = read_json(folder / "config.json")
-    curves = draw_curves(run.train.curves, run.train.curve_draw, run.train.curve_seed)
-    model = build_model(run.train.model, ModelConfig(**record["network"]), curves)
-    steps, seconds = metrics["steps"], metrics["seconds"]["train"]
+    copied = "majority_rate steps best_step parameters parameters_of_R".split()
+    seconds = metrics["seconds"]["train"]
     return {
         "task": run.task,
         "model": run.model,
@@ -266,20 +241,14 @@ def carry_out(run: Run, seconds: float | None = None) -> dict[str, Any] | None:
         "seed": run.train.seed,
         "accuracy": metrics["test_accuracy"],
         "validation_accuracy": metrics["validation_accuracy"],
-        "majority_rate": metrics["majority_rate"],
-        "steps": steps,
-        "best_step": metrics["best_step"],
-        "parameters": metrics["parameters"],
-        "parameters_of_R": count_parameters(model)["R"],
+        **{name: metrics[name] for name in copied},
         "seconds": seconds,
-        "seconds_per_step": seconds / steps,
+        "seconds_per_step": seconds / metrics["steps"],
         "peak_bytes": metrics["peak_bytes"],
         "device": metrics["device"],
         "machine": processor_name(),
-        "precision": metrics["precision"],
-        "torch": metrics["torch"],
-        "segments": metrics["segments"],
+        **{name: metrics[name] for name in ("precision", "torch", "segments")},
         "fingerprint": run.fingerprint,
         "settings": run.settings,
-        "curves": record["curves"],
+        "curves": read_json(folder / "config.json")["curves"],
     }

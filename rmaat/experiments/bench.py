@@ -1,4 +1,4 @@
-"""Timings as ratios: contenders take turns, so that a machine that changes its pace changes it for all of them.
+"""Benchmarks of time and memory. The contenders take turns, so that a change in machine speed affects all of them.
 
 attention   one operation: astromorphic, linear and softmax attention over N tokens, forward, and forward + backward
 replay      one training step: AMRB against back-propagation through time, T = 2 ... 64, with the error of its gradients
@@ -36,13 +36,7 @@ CONSTANTS: dict[str, Any] = {"alpha": 0.25, "position_scale": 0.1, "relaxation_r
 
 @dataclass(frozen=True, kw_only=True)
 class BenchConfig:
-    """What is common to all benchmarks.
-
-    Raises
-    ------
-    ValueError
-        When a number is out of range, or no GPU is found for device="cuda".
-    """
+    """Options of all benchmarks."""
 
     repeats: int = 9
     """Rounds in which every contender has one turn."""
@@ -262,9 +256,6 @@ def _seeded(config: BenchConfig) -> Iterator[None]:
         yield
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Benchmarks
-# ---------------------------------------------------------------------------------------------------------------------
 def bench_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Times of contenders as ratios, with what they were measured on."""
     cases = [name for name in ("tokens", "mode", "n_segments", "length", "segment_len") if name in rows[0]]

@@ -23,13 +23,17 @@ from torch.nn import functional as F
 
 from astro_sim.curves.curve import Curve
 from rmaat.config import Attention, ModelConfig, Norm, Pooling, Rule, Timescales
-from rmaat.experiments import recall
 from rmaat.memory.retention import segment_weights
 from rmaat.memory.segments import State
 from rmaat.models.rmaat import RMAAT
 from rmaat.models.zoo import build_model, curves_read
 from rmaat.tasks import Split, load_task
+from rmaat.training.optimiser import optimizer_step
 from rmaat.training.run_folder import curve_hashes
+
+AXES = ("rule", "retention", "norm", "curve")
+
+OWN_CURVE = {"single": "ltp", "population": "ltp_population"}  # of each retention
 
 WITHOUT_CURVE = ("replace", "gated", "attend")
 
@@ -40,13 +44,7 @@ FRESH = 0.4  # share of the steps that all begin with the initial memory: from o
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeCell:
-    """One training of the probe.
-
-    Raises
-    ------
-    ValueError
-        When a number is out of range; wrong choices are refused by :class:`rmaat.ModelConfig`.
-    """
+    """One training of the probe; ValueError for numbers out of range."""
 
     rule: Rule = "relax"
     """Memory rule, as in ModelConfig.memory_update."""
@@ -100,7 +98,7 @@ class ProbeCell:
     @property
     def name(self) -> str:
         """The file name: the axes of the probe, and every other field that departs from its default."""
-        axes = ("rule", "retention", "norm", "curve", "lr", "seed")
+        axes = (*AXES, "lr", "seed")
         value = {field.name: getattr(self, field.name) for field in fields(self)}
         others = [f.name for f in fields(self) if f.name not in axes and value[f.name] != f.default]
         parts = [*(str(value[axis]) for axis in axes[:4]), f"lr{self.lr:g}", f"s{self.seed}"]
@@ -134,7 +132,7 @@ class ProbeCell:
             return dict(curves)
         if self.curve not in curves:
             raise ValueError(f"curve must be one of {', '.join(curves)}, got {self.curve!r}")
-        return {**curves, recall.OWN_CURVE[self.retention]: curves[self.curve]}
+        return {**curves, OWN_CURVE[self.retention]: curves[self.curve]}
 
     def curve_hashes(self, curves: Mapping[str, Curve]) -> dict[str, str]:
         """Hashes of the curves that the model reads, by the name under which it does."""
@@ -184,7 +182,7 @@ def _square(split: Split) -> tuple[Tensor, Tensor]:
 
 
 def _train(model: RMAAT, split: Split, cell: ProbeCell) -> tuple[float, bool]:
-    """Train in place; the accuracy over the last tenth of the steps, and whether the loss stopped being finite."""
+    """Train in place; accuracy over the last tenth of the steps, and whether the loss became infinite or NaN."""
     tokens, labels = _square(split)
     optimizer = torch.optim.AdamW(model.parameters(), lr=cell.lr, betas=(0.9, 0.98), weight_decay=0.01)
     course = torch.optim.lr_scheduler.OneCycleLR(
@@ -203,10 +201,8 @@ def _train(model: RMAAT, split: Split, cell: ProbeCell) -> tuple[float, bool]:
         loss = F.cross_entropy(logits, labels[batch])
         if not torch.isfinite(loss):
             return 0.0, True
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        optimizer_step(model, optimizer, 1.0)
         course.step()
         right.append((logits.argmax(-1) == labels[batch]).float().mean().item())
     return float(np.mean(right[-max(cell.steps // 10, 1) :])), False
@@ -266,11 +262,3 @@ def analytic_weights(model: nn.Module, lengths: tuple[int, ...]) -> dict[str, di
         ends = {"first": weights[0], "last": weights[-1]}
         found[str(n)] = {end: [float(w.min()), float(w.max())] for end, w in ends.items()}
     return found
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The retention probe
-# ---------------------------------------------------------------------------------------------------------------------
-AXES = ("rule", "retention", "norm", "curve")
-
-OWN_CURVE = {"single": "ltp", "population": "ltp_population"}  # of each retention

@@ -1,6 +1,6 @@
-"""The retention probe's grid: every cell of it that is not there yet, the table and the heat map.
+"""The retention probe over a grid of settings, and its tables and heat map.
 
-Each finished cell is one JSON file, so that a probe that was stopped goes on where it was.
+Each finished cell is one JSON file, so that a stopped probe can be continued.
 """
 
 import json
@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
-from time import perf_counter
 from typing import Any, get_args
 
 import numpy as np
@@ -19,9 +18,9 @@ from astro_sim.curves.curve import Curve
 from astro_sim.curves.files import read_json, write_text
 from rmaat.config import Norm, Rule, Timescales
 from rmaat.data import load_curves
-from rmaat.experiments import recall
-from rmaat.experiments.markdown import _grouped, markdown
+from rmaat.experiments.markdown import markdown
 from rmaat.experiments.recall import AXES, OWN_CURVE, WITHOUT_CURVE, ProbeCell, run_cell
+from rmaat.experiments.runner import grouped, run_grid
 
 PROSE = """\
 Accuracy by the segment that holds the answer, at the T that the model was trained on and at a multiple of it; mean over
@@ -73,7 +72,7 @@ class ProbeConfig:
     """Begin no further cell after so many seconds; the probe can be continued."""
 
     def __post_init__(self) -> None:
-        for axis in (*recall.AXES, "lr", "seed"):
+        for axis in (*AXES, "lr", "seed"):
             if (got := getattr(self.cell, axis)) != getattr(ProbeCell, axis):
                 raise ValueError(f"cell.{axis} must be left out, got {got!r}; choose it by --{axis}s")
         for name in ("rules", "retentions", "norms", "lrs", "seeds"):
@@ -95,50 +94,46 @@ def _schedules(rule: str, retentions: tuple[str, ...], curves: tuple[str, ...]) 
         return [("single", "none")]
     schedules = [("single", curve) for curve in curves if "single" in retentions]
     if "population" in retentions and rule in ("relax", "consolidate"):
-        schedules.append(("population", recall.OWN_CURVE["population"]))
+        schedules.append(("population", OWN_CURVE["population"]))
     return schedules
 
 
-def run_probe(config: ProbeConfig, report: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
+def run_probe(config: ProbeConfig, report: Callable[[str], object] | None = None) -> list[dict[str, Any]]:
     """Run the cells that have no file in ``config.out`` yet; return all results, with table and heat map written.
 
-    Parameters
-    ----------
-    report : callable, optional
-        Told one line after each cell.
-
-    Raises
-    ------
-    ValueError
-        If a cell that is there was trained with other curves.
+    `report` is told one line after each cell. Raises ValueError if an earlier cell was trained with other curves.
     """
     curves = load_curves(config.curve_folder)
-    started = perf_counter()
-    for cell in config.cells():
-        path = config.out / "cells" / f"{cell.name}.json"
-        if path.exists():
-            _compare_curves(path, cell, curves)
-            continue
-        if config.max_seconds is not None and perf_counter() - started > config.max_seconds:
-            break
+
+    def path(cell: ProbeCell) -> Path:
+        return config.out / "cells" / f"{cell.name}.json"
+
+    def read(cell: ProbeCell) -> dict[str, Any] | None:
+        return _read_cell(path(cell), cell, curves) if path(cell).exists() else None
+
+    def train_cell(cell: ProbeCell, left: float | None) -> dict[str, Any]:
         result = run_cell(cell, curves)
-        write_text(path, json.dumps(result, indent=1) + "\n")
+        write_text(path(cell), json.dumps(result, indent=1) + "\n")
         if report is not None:
             at_t, further = (min(result[key]) for key in ("accuracy_at_T", "accuracy_at_stretch"))
             seen = f"train {result['train_accuracy']:.2f}, worst segment {at_t:.2f} at T, {further:.2f} beyond"
             report(f"{cell.name}: {seen} ({result['seconds']:.0f} s)")
+        return result
+
+    run_grid(config.cells(), read, train_cell, config.max_seconds)
     render_probe(config.out)
     return load_cells(config.out)
 
 
-def _compare_curves(path: Path, cell: ProbeCell, curves: Mapping[str, Curve]) -> None:
-    now = cell.curve_hashes(curves)
-    was = read_json(path).get("curves", now)  # older cells do not say
+def _read_cell(path: Path, cell: ProbeCell, curves: Mapping[str, Curve]) -> dict[str, Any]:
+    result, now = read_json(path), cell.curve_hashes(curves)
+    was = result.get("curves", now)  # older cells have no hashes
     if changed := [name for name in now if was.get(name) != now[name]]:
         raise ValueError(
             f"{path} must be a cell of the curves as they are, got another {changed[0]}; "
             "delete it or choose another --out"
         )
+    return result
 
 
 def render_probe(folder: Path | str) -> Path:
@@ -178,18 +173,19 @@ def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     counts the seeds that left chance in training; a configuration without any, at any learning rate, is not recalled.
     """
     rows = []
-    groups = _grouped(cells, lambda cell: _settings(cell["cell"]))
-    values = _grouped((pair for settings in groups for pair in settings), lambda pair: pair[0])
+    groups = grouped(cells, lambda cell: _settings(cell["cell"]))
+    values = grouped((pair for settings in groups for pair in settings), lambda pair: pair[0])
     usual = [pair for pairs in values.values() for pair, n in Counter(pairs).items() if 2 * n > len(pairs)]
     for settings, found in groups.items():
-        by_lr = _grouped(found, lambda cell: cell["cell"]["lr"])
+        by_lr = grouped(found, lambda cell: cell["cell"]["lr"])
         most = max(len(seeds) for seeds in by_lr.values())
         full = {lr: seeds for lr, seeds in by_lr.items() if len(seeds) == most}
         lr = max(sorted(full), key=lambda lr: np.mean([cell["train_accuracy"] for cell in full[lr]]))
         chosen = full[lr]
-        at_t, further = (
-            np.mean([cell[key] for cell in chosen], axis=0) for key in ("accuracy_at_T", "accuracy_at_stretch")
-        )
+        mean = {
+            key: np.mean([cell[key] for cell in chosen], axis=0)
+            for key in ("accuracy_at_T", "accuracy_at_stretch", "train_accuracy", "memory_rms")
+        }
         rows.append(
             {
                 "settings": dict(settings),
@@ -199,13 +195,13 @@ def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "learned": sum(_learned(cell) for cell in chosen),
                 "ever_learned": any(_learned(cell) for cell in found),
                 "diverged": sum(cell["diverged"] for cell in found),
-                "train_accuracy": float(np.mean([cell["train_accuracy"] for cell in chosen])),
+                "train_accuracy": float(mean["train_accuracy"]),
                 "chance": chosen[0]["chance"],
-                "at_T": at_t,
-                "at_stretch": further,
+                "at_T": mean["accuracy_at_T"],
+                "at_stretch": mean["accuracy_at_stretch"],
                 "worst": {lr: [min(cell["accuracy_at_stretch"]) for cell in seeds] for lr, seeds in by_lr.items()},
                 "weights": chosen[0]["weights"],
-                "memory_rms": np.mean([cell["memory_rms"] for cell in chosen], axis=0),
+                "memory_rms": mean["memory_rms"],
             }
         )
     return sorted(rows, key=lambda row: (-min(row["at_stretch"]), -np.mean(row["at_stretch"])))

@@ -1,4 +1,4 @@
-"""The experiment runner's results: one JSON file each, and the page that shows all of a folder."""
+"""Results of trained models: reading their JSON files, and the page with tables and charts."""
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from astro_sim.curves.files import read_json, write_text
-from rmaat.experiments.markdown import _grouped, markdown
+from rmaat.experiments.markdown import markdown
+from rmaat.experiments.runner import grouped
 
 PROSE = """\
 Test accuracy of the checkpoint that is best on the validation split, mean ± standard deviation over seeds; steps and
@@ -30,13 +31,7 @@ NEEDED = ["task", "model", "variant", *NUMBERS, "segments", "device", "settings"
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """Read one result.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged or lacks something that the tables show.
-    """
+    """Read one result; ValueError if the file is damaged or lacks something that the tables show."""
     result = read_json(path, "delete it")
     missing = [name for name in NEEDED if name not in result]
     if missing or not result["settings"]:
@@ -104,16 +99,13 @@ def load_published() -> list[dict[str, Any]]:
     return tomllib.loads((Path(__file__).parent / "published.toml").read_text(encoding="utf-8"))["model"]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Experiments
-# ---------------------------------------------------------------------------------------------------------------------
 def accuracy_tables(results: Sequence[Mapping[str, Any]]) -> str:
     """Per task its :func:`parts` as tables: accuracy as mean ± sd over seeds, and costs.
 
     Models stand beside the published numbers. Results whose settings differ among the seeds of one row are marked.
     """
     text = ""
-    for task, found in _grouped(results, lambda result: result["task"]).items():
+    for task, found in grouped(results, lambda result: result["task"]).items():
         text += f"## {task}\n\n"
         for kind, part in parts(found).items():
             heading = {UNMATCHED: "Unmatched d_ff", "variants": f"Variants of {part[0]['model']}"}.get(kind)
@@ -200,7 +192,7 @@ def published_of(task: str, names: Sequence[str] = ("RMT", "RLT", "RMAAT", "S5",
 
 def ranked(results: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
     """The seeds of each model and variant, the highest mean accuracy first."""
-    groups = _grouped(results, lambda result: (result["model"], result["variant"]))
+    groups = grouped(results, lambda result: (result["model"], result["variant"]))
     return dict(sorted(groups.items(), key=lambda group: -np.mean([result["accuracy"] for result in group[1]])))
 
 

@@ -1,4 +1,4 @@
-"""Time, memory, and the machine that they were measured on."""
+"""Time and peak memory of function calls."""
 
 import gc
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +25,8 @@ def interleaved(
                 if turn >= warmup:
                     seconds[name].append(taken)
     finally:
-        gc.enable() if collecting else None
+        if collecting:
+            gc.enable()
     return {name: np.array(taken) for name, taken in seconds.items()}
 
 
@@ -48,7 +49,7 @@ def _cuda_seconds(call: Callable[[], Any]) -> float:
 def peak_bytes(call: Callable[[], Any], device: str = "cpu", parameters: Iterable[Tensor] = ()) -> int:
     """Most bytes at once during the call: allocated beyond what was before on a GPU, else kept by autograd.
 
-    `parameters` are nobody's to save and do not count.
+    `parameters` are not counted.
     """
     if device == "cuda":
         torch.cuda.synchronize()
@@ -101,7 +102,7 @@ class SavedBytes:
 
 
 class _Held:
-    """What stands in the graph for a saved tensor, as long as the graph does."""
+    """Stands in the graph for a saved tensor."""
 
     def __init__(self, tensor: Tensor, counter: SavedBytes):
         self.tensor, self.counter, self.key = tensor.detach(), counter, counter.add(tensor)

@@ -1,8 +1,8 @@
-"""What the experiment runner's studies change in a model: variants, in the order of the tables.
+"""Variants of a model, by study, in the order of the tables.
 
-`ablations` takes RMAAT apart; `memory` sweeps the number of memory tokens; `deviation` scales what the astrocytes set
-(a, alpha, position scale) away from its simulated value. The paper's "fewer segments" is less input, for tasks that
-have max_len as an option; the same input in longer segments stands beside it.
+`ablations` removes or replaces parts of RMAAT; `memory` changes the number of memory tokens; `deviation` scales the
+constants that come from the simulation (a, alpha, position scale). The paper's "fewer segments" means less input, for
+tasks that have max_len as an option; the same input in longer segments is another variant.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""The figures of a run folder: what was trained, and how the memory and the attention look that its curves gave it."""
+"""Figures of a run: loss, accuracy, memory and attention."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +16,7 @@ from rmaat.report.plots import (
     plot_timescales,
 )
 from rmaat.training.evaluation import load_run
+from rmaat.training.run_folder import read_if_there
 
 
 def draw_figures(run: str | Path) -> list[Path]:
@@ -51,8 +52,7 @@ def _loss(run: Path, model: RMAAT) -> Path | None:
 
 
 def _accuracy(run: Path, model: RMAAT) -> Path | None:
-    path = run / "metrics.json"
-    metrics = read_json(path) if path.exists() else {}
+    metrics = read_if_there(run / "metrics.json")
     if "test_accuracy" not in metrics:
         return None
     entries = [metrics] + [read_json(path) for path in sorted(run.glob("baselines/*/metrics.json"))]

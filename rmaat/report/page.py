@@ -12,9 +12,10 @@ from jinja2 import Environment, PackageLoader
 from PIL import Image
 
 from astro_sim.curves.curve import Curve
-from astro_sim.curves.files import read_json, write_text
+from astro_sim.curves.files import write_text
 from rmaat.data import load_curves
 from rmaat.report.trace import Derived, trace
+from rmaat.training.run_folder import read_if_there
 
 FIGURE_ORDER = ("calcium", "ltp", "stp", "retention", "attention", "memory", "loss", "accuracy")
 
@@ -22,10 +23,7 @@ FIGURE_ORDER = ("calcium", "ltp", "stp", "retention", "attention", "memory", "lo
 def report(run: str | Path, *, title: str | None = None) -> Path:
     """Write ``report.html`` into the run folder and return its path.
 
-    Raises
-    ------
-    ValueError
-        When the folder holds neither metrics nor curve files, so that there is nothing to report, or damaged ones.
+    Raises ValueError if the folder has neither metrics nor curve files, or damaged ones.
     """
     run = Path(run)
     metrics = _read_metrics(run / "metrics.json")
@@ -38,9 +36,8 @@ def report(run: str | Path, *, title: str | None = None) -> Path:
     page = Environment(loader=PackageLoader("rmaat.report", "."), autoescape=True, trim_blocks=True).get_template(
         "report.html.jinja"
     )
-    settings = {
-        name: value for name, value in _read_json(run / "config.json").items() if name in ("train", "network", "task")
-    }
+    record = read_if_there(run / "config.json")
+    settings = {name: value for name, value in record.items() if name in ("train", "network", "task")}
     html = page.render(
         title=title or f"Run {run.resolve().name}",
         summary=_summary(metrics, derived),
@@ -125,13 +122,9 @@ def _flatten(value: object, prefix: str = "") -> list[tuple[str, str]]:
     return [(prefix, json.dumps(value))]
 
 
-def _read_json(path: Path) -> dict:
-    return read_json(path) if path.exists() else {}
-
-
 def _read_metrics(path: Path) -> dict:
     """The metrics, {} where there are none; with a test accuracy all that the page says about a model must be there."""
-    metrics = _read_json(path)
+    metrics = read_if_there(path)
     needed = ("model", "task", "majority_rate", "parameters", "steps", "seconds")
     if "test_accuracy" in metrics and (missing := [name for name in needed if name not in metrics]):
         raise ValueError(f"{path} must hold {missing[0]} of a finished run, got none; go on with `rmaat train`")

@@ -31,13 +31,7 @@ N_DRAWS = 200  # of a curve's uncertainty, for its band
 # ---------------------------------------------------------------------------------------------------------------------
 @styled
 def plot_log(run: str | os.PathLike, *keys: str, ax: Axes | None = None, **line) -> Axes:
-    """Courses from a run's log.jsonl against the optimiser step; by default the losses that are there.
-
-    Raises
-    ------
-    ValueError
-        If the log has no entry of that name.
-    """
+    """Entries of a run's log.jsonl against the optimiser step; by default its losses. ValueError for unknown keys."""
     lines = [json.loads(text) for text in (Path(run) / "log.jsonl").read_text().splitlines()]
     keys = keys or tuple(key for key in ("loss", "validation_loss") if any(key in entry for entry in lines))
     ax = new_axes(ax)
@@ -112,13 +106,7 @@ def plot_memory_flow(
 
 @styled
 def plot_timescales(retention: Retention, *, ax: Axes | None = None, **line) -> Axes:
-    """Relaxation rate a of each memory token, per segment: the population that the memory is made of.
-
-    Raises
-    ------
-    ValueError
-        If the retention follows one course for all tokens.
-    """
+    """Relaxation rate a of each memory token, per segment: the population that the memory is made of."""
     if retention.rates is None:
         raise ValueError(f"retention must have relaxation rates, got rule {retention.rule!r} with one course for all")
     ax = new_axes(ax)
@@ -135,10 +123,7 @@ def plot_position_kernel(
 
     The overlap is <phi(R_i), phi(R_j)> / (|phi(R_i)| |phi(R_j)|), its mean over all pairs at that distance.
 
-    Raises
-    ------
-    ValueError
-        If the attention has no R.
+    Raises ValueError if the attention has no R.
     """
     phi_r = attention.positions()
     if phi_r is None:

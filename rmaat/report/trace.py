@@ -1,8 +1,8 @@
-"""From a checkpoint back to the simulation: every derived constant with the chain of evidence behind it.
+"""Trace of the constants of a checkpoint: how each was derived from a simulation.
 
     equations -> preset -> protocol -> simulation -> fit -> curve file -> constant -> layer
 
-All of it is read from the checkpoint's own copies of its curve files, so that a trace needs no simulator.
+Everything is read from the copies of the curve files in the checkpoint; no simulator is needed.
 """
 
 from dataclasses import dataclass
@@ -46,10 +46,7 @@ def trace(run: str | Path, *, n_segments: int | None = None) -> list[Derived]:
     n_segments : int, optional
         T for which retention factors are listed; by default that of the longest input of the model's task.
 
-    Raises
-    ------
-    CurveFileError
-        When the checkpoint's curve files are missing: a checkpoint that cannot say where its constants come from.
+    Raises CurveFileError if the checkpoint's curve files are missing.
     """
     if n_segments is not None:
         check_count("n_segments", n_segments)
@@ -84,11 +81,9 @@ def _retention(retention: Retention, n_segments: int, extrapolated: bool | None)
     layer = f"memory: rule {retention.rule!r} at the border of every segment"
     if retention.rates is not None:
         rates = retention.rates.tolist()
-        listed = (
-            f"a = {rates[0]:.3g}"
-            if len(rates) == 1
-            else f"a = {rates[0]:.3g} ... {rates[-1]:.3g} for {len(rates)} memory tokens"
-        )
+        listed = f"a = {rates[0]:.3g}"
+        if len(rates) > 1:
+            listed += f" ... {rates[-1]:.3g} for {len(rates)} memory tokens"
         return f"retention: {listed} per segment{note}", layer
     return f"retention factors RF(1..{n_segments}) = {_factors(retention, n_segments)}{note}", layer
 
@@ -99,12 +94,10 @@ def _factors(retention: Retention, n_segments: int) -> str:
 
 
 def _chain(model: RMAAT, origin: str, headline: str, layer: str) -> tuple[str, list[Step]]:
-    """Headline and steps of one constant; an override has no simulation behind it and says so."""
+    """Headline and steps of one constant."""
     if origin.startswith("override"):
-        return headline, [
-            Step("configuration", f"{origin}: set by hand, not derived from a simulation"),
-            Step("layer", layer),
-        ]
+        step = Step("configuration", f"{origin}: set by hand, not derived from a simulation")
+        return headline, [step, Step("layer", layer)]
     name = origin.removeprefix("curve ").split(":")[0]
     curve = model.constants.curves[name]
     draw = "" if curve.draw is None else f", draw {curve.draw} of seed {curve.draw_seed}"
@@ -122,11 +115,8 @@ def _simulation(curve: Curve) -> list[Step]:
     """What the data are: a simulation down to its equations, or a measured file."""
     provenance = curve.provenance
     if provenance["kind"] == "measurement":
-        return [
-            Step(
-                "measurement", f"{provenance['data']}, sha256 {provenance['data_sha256'][:12]}; {provenance['source']}"
-            )
-        ]
+        digest = provenance["data_sha256"][:12]
+        return [Step("measurement", f"{provenance['data']}, sha256 {digest}; {provenance['source']}")]
     parameters = provenance["parameters"]
     return [
         Step("equations", f"sha256 {provenance['equations_sha256'][:12]}"),

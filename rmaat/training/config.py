@@ -1,6 +1,6 @@
-"""How a model is trained on a task: :class:`TrainConfig`, and recipes, TOML files with its fields.
+"""Training configuration :class:`TrainConfig`, and recipes, which are TOML files with its fields.
 
-Such as::
+Example::
 
     task = "listops"
     model = "rmaat"
@@ -18,23 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from rmaat.config import (
-    ModelConfig,
-    _check_types,
-    _choices,
-    check_number,
-)
+from rmaat.config import ModelConfig, _check_types, _choices, check_number
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How a model is trained, on what, and where the run is kept.
-
-    Raises
-    ------
-    ValueError
-        When a value makes no training; one sentence says which.
-    """
+    """How a model is trained, on what, and where the run is kept; ValueError for wrong values."""
 
     run: Path = Path("runs/train")
     """Run directory; an interrupted run in it is continued, a finished one is left as it is."""
@@ -136,18 +125,13 @@ class TrainConfig:
 
 
 PATHS = ("run", "data_dir", "curves")
-
 TUPLES = ("betas",)
 
 
 def load_recipe(path: str | Path, **changes: Any) -> TrainConfig:
     """Read a recipe; `changes` replace its fields; ``network={...}`` and ``task_options={...}`` replace some.
 
-    Raises
-    ------
-    ValueError
-        For a file that is missing or no TOML, for a field that TrainConfig or ModelConfig does not have, and for values
-        that make no training.
+    Raises ValueError for a file that is missing or no TOML, for unknown fields, and for wrong values.
     """
     path = Path(path)
     try:

@@ -23,8 +23,10 @@ RECORDED = {  # in config.json, and needed to evaluate a run
 }
 
 
-def loss_and_hits(logits: Tensor, labels: Tensor, lengths: Tensor, segment_len: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Summed cross-entropy, right answers, and answers asked for, of a batch; float32, (), and int64, () twice.
+def loss_and_correct(
+    logits: Tensor, labels: Tensor, lengths: Tensor, segment_len: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Summed cross-entropy, number of correct answers, and number of answers, of a batch; float32 and int64, all ().
 
     Parameters
     ----------
@@ -56,8 +58,8 @@ def to_batch(split: Split, samples: Any, device: torch.device, length: int | Non
 
 
 @torch.no_grad()
-def count_hits(model: RMAAT, split: Split, *, batch_size: int = 128, rank: int = 0, world: int = 1) -> Tensor:
-    """(summed loss, right answers, answers asked for) over every `world`-th batch of the split; float64, (3,).
+def count_correct(model: RMAAT, split: Split, *, batch_size: int = 128, rank: int = 0, world: int = 1) -> Tensor:
+    """(summed loss, correct answers, all answers) over every `world`-th batch of the split; float64, (3,).
 
     The model is put into evaluation mode and back.
     """
@@ -69,7 +71,7 @@ def count_hits(model: RMAAT, split: Split, *, batch_size: int = 128, rank: int =
         if i % world == rank:
             batch = to_batch(split, samples, device)
             logits = model(batch["tokens"], batch["lengths"])
-            found = loss_and_hits(logits, batch["labels"], batch["lengths"], model.config.segment_len)
+            found = loss_and_correct(logits, batch["labels"], batch["lengths"], model.config.segment_len)
             totals += torch.tensor([value.item() for value in found], dtype=torch.float64)
     model.train(was_training)
     return totals
@@ -78,10 +80,7 @@ def count_hits(model: RMAAT, split: Split, *, batch_size: int = 128, rank: int =
 def load_run(run: Path | str) -> tuple[RMAAT, dict[str, Any]]:
     """The best model of a run directory, in evaluation mode on the CPU, and the run's config.json.
 
-    Raises
-    ------
-    ValueError
-        If the directory does not hold a run, or a damaged one.
+    Raises ValueError if the directory does not hold a run, or a damaged one.
     """
     run = Path(run)
     config_path, weights = run / "config.json", run / "model" / "model.safetensors"
@@ -121,18 +120,13 @@ def evaluate(
     ----------
     data_dir : Path, optional
         Where the task's data lie now; by default where they lay in training.
-
-    Raises
-    ------
-    ValueError
-        If the directory does not hold a whole run, or there is no such split or device.
     """
     require_device(device)
     model, record = load_run(run)
     train = record["train"]
     task = load_task(train["task"], data_dir or train["data_dir"], seed=train["task_seed"], **train["task_options"])
     samples = task.split(split)
-    loss, right, asked = count_hits(model.to(device), samples, batch_size=batch_size).tolist()
+    loss, right, asked = count_correct(model.to(device), samples, batch_size=batch_size).tolist()
     return {
         "task": train["task"],
         "model": train["model"],

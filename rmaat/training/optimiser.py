@@ -1,11 +1,12 @@
-"""What is a function of the step: the learning rate and the seed; and the optimiser's parameter groups."""
+"""Learning-rate schedule, parameter groups, the optimiser step and its seed."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 def lr_factor(step: int, steps: int, *, schedule: str, warmup: int, final: float = 0.0) -> float:
@@ -31,12 +32,8 @@ def parameter_groups(model: nn.Module, weight_decay: float, lr_scale: Mapping[st
 
     Parameters
     ----------
-    lr_scale : factors for the parameters whose name contains the key; the first match counts.
-
-    Raises
-    ------
-    ValueError
-        If a key matches no parameter.
+    lr_scale : factors for the parameters whose name contains the key; the first match counts. ValueError for a key
+        without a match.
     """
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     unused = set(lr_scale)
@@ -51,6 +48,19 @@ def parameter_groups(model: nn.Module, weight_decay: float, lr_scale: Mapping[st
         {"params": parameters, "lr_scale": scale, "weight_decay": weight_decay if decays else 0.0}
         for (scale, decays), parameters in groups.items()
     ]
+
+
+def optimizer_step(
+    model: nn.Module,
+    optimizer: Any,
+    max_norm: float,
+    clip: Callable[..., Tensor] = torch.nn.utils.clip_grad_norm_,
+) -> Tensor:
+    """Clip the gradient to `max_norm` (0 does not clip), update the weights, clear the gradient; its norm before."""
+    norm = clip(model.parameters(), max_norm or math.inf)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm
 
 
 def step_seed(seed: int, step: int, process: int) -> int:

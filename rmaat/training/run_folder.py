@@ -1,7 +1,7 @@
-"""The folder of a run: its configuration, its curves, its best and last checkpoints, its logs. No pickle anywhere.
+"""The run folder: configuration, curves, best and last checkpoints, logs. Nothing is pickled.
 
-`last/loop.json` is what a run is resumed from: it names the safetensors file with weights and optimiser state that
-belongs to it, and is replaced last, so that a run killed while saving still has the checkpoint before.
+A run is resumed from `last/loop.json`, which names the safetensors file with weights and optimiser state. It is
+replaced last, so that a run that is killed while saving still has its previous checkpoint.
 """
 
 import errno
@@ -51,14 +51,7 @@ class OtherRunError(ValueError):
 
 
 class RunFolder:
-    """Reads and writes a run's folder; only the main process writes.
-
-    Parameters
-    ----------
-    path : Path
-    writes : bool
-        Whether this is the main process.
-    """
+    """Reads and writes a run's folder; only the main process `writes`."""
 
     def __init__(self, path: Path, writes: bool = True):
         self.path, self.writes = Path(path), writes
@@ -74,20 +67,13 @@ class RunFolder:
         ignore: Collection[str] = (),
         processes: int = 1,
     ) -> None:
-        """Write config.json and curves/, or check that they are those of the run that is there.
+        """Write config.json and curves/, or raise OtherRunError if those in the folder differ.
 
-        What a killed leg had written by half, under hidden names, is removed.
-
-        Raises
-        ------
-        OtherRunError
-            If the folder holds a run of another configuration (fields in `ignore` may differ), of another number of
-            processes, whose batches are others, or of other curves.
+        Fields of `train` in `ignore` may differ. Half-written files of a killed leg are removed.
         """
-        settings = {key: value for key, value in train.items() if key != "network"}
         record = {
             "processes": processes,
-            "train": settings,
+            "train": {key: value for key, value in train.items() if key != "network"},
             "network": dict(network),
             "curves": curve_hashes(curves),
             "task": dict(card),
@@ -99,7 +85,10 @@ class RunFolder:
         if not self.writes:
             return
         for leftover in [found for pattern in LEFTOVERS for found in self.path.glob(pattern)]:
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink()
         if not path.exists():
             self._copy_curves(curves)
             write_text(path, text)
@@ -118,7 +107,6 @@ class RunFolder:
                 )
 
     def _copy_curves(self, curves: Mapping[str, Curve]) -> None:
-        """Copy the curves' files, unless they are there already."""
         folder = self.path / "curves"
         there = {path.stem: path.read_bytes().decode() for path in folder.glob("*.toml")}
         wanted = {name: curve.text for name, curve in curves.items()}
@@ -130,37 +118,21 @@ class RunFolder:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other runs out of the folder.
-
-        Raises
-        ------
-        ValueError
-            If another process trains in it.
-        OSError
-            If it cannot be made or written.
-        """
+        """Lock the folder; ValueError if another process trains in it, OSError if it cannot be written."""
         with ExitStack() as stack:
-            if self.writes:
-                self._lock(stack)
+            try:
+                if self.writes:
+                    self.path.mkdir(parents=True, exist_ok=True)
+                    stack.enter_context(locked(self.path / ".lock", wait=False))
+            except BlockingIOError as error:
+                rule = "run must be a folder that no other process trains in"
+                raise ValueError(f"{rule}, got {self.path}; wait") from error
+            except OSError as error:
+                raise OSError(cannot_write(self.path, error)) from error
             yield
 
-    def _lock(self, stack: ExitStack) -> None:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(self.path / ".lock", wait=False))
-        except BlockingIOError as error:
-            raise ValueError(f"run must be a folder that no other process trains in, got {self.path}; wait") from error
-        except OSError as error:
-            raise OSError(cannot_write(self.path, error)) from error
-
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: Any = None) -> Loop | None:
-        """Put the last checkpoint's state into model, optimiser and scaler; None if there is no checkpoint.
-
-        Raises
-        ------
-        ValueError
-            If the checkpoint is damaged.
-        """
+        """Load the last checkpoint into model, optimiser and scaler; None if there is none. ValueError if damaged."""
         path = self.path / "last" / "loop.json"
         if not path.exists():
             return None
@@ -257,12 +229,14 @@ def curve_hashes(curves: Mapping[str, Curve]) -> dict[str, str]:
     return {name: curve.sha256 for name, curve in curves.items()}
 
 
-def add_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Add to a folder's metrics.json, to which each command that works on the folder contributes.
+def read_if_there(path: Path) -> dict[str, Any]:
+    """The object of a JSON file, {} if there is no such file."""
+    return read_json(path) if path.exists() else {}
 
-    ``seconds`` maps stage to wall time; what others wrote under other names stays.
-    """
+
+def add_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Merge into a folder's metrics.json, and its ``seconds`` (stage to wall time) likewise; other entries stay."""
     path = folder / "metrics.json"
-    before = read_json(path) if path.exists() else {}
+    before = read_if_there(path)
     seconds = {**before.get("seconds", {}), **metrics.get("seconds", {})}
     write_text(path, json.dumps({**before, **metrics, "seconds": seconds}, indent=2) + "\n")

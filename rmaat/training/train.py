@@ -1,11 +1,11 @@
-"""Training on Accelerate: what one step, one check and one leg of a run do.
+"""The training loop, on Accelerate.
 
-The loop holds no hidden state. The order of samples is a function of (seed, epoch), the random numbers of a step are
-seeded by (seed, step, process), and the learning rate is a function of the step. So weights, optimiser state and a few
-numbers in JSON continue a run exactly: killed and resumed, it ends with the same weights, bit for bit on a CPU.
+The order of samples follows from (seed, epoch), the random numbers of a step from (seed, step, process), and the
+learning rate from the step. So weights, optimiser state and a few numbers in JSON are enough to continue a run exactly:
+a run that was killed and resumed ends with the same weights, bit for bit on a CPU.
 
-A batch is `batch_size * accumulate * processes` samples, cut into pieces; each piece's summed loss is divided by the
-number of answers asked for in the whole batch, so that ragged batches, accumulation and several processes give the
+A batch has `batch_size * accumulate * processes` samples and is cut into micro-batches. The summed loss of each is
+divided by the number of answers in the whole batch, so that ragged batches, accumulation and several processes give the
 gradient of the whole batch. A process without a sample of its own takes part with a loss of 0.
 
 A run directory holds config.json, curves/ (copies), model/ (best), last/ (to resume), log.jsonl, tensorboard/ and, once
@@ -17,7 +17,6 @@ import time
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,25 +27,22 @@ from tqdm.auto import tqdm
 from rmaat.config import ModelConfig
 from rmaat.models.pretrained import read_tensors
 from rmaat.models.rmaat import RMAAT
-from rmaat.models.zoo import build_model
+from rmaat.models.zoo import build_model, count_parameters
 from rmaat.tasks import Task, load_task
 from rmaat.tasks.batching import BatchPlan, cut, padded_length
 from rmaat.training.config import TrainConfig
-from rmaat.training.evaluation import count_hits, draw_curves, loss_and_hits, to_batch
+from rmaat.training.evaluation import count_correct, draw_curves, loss_and_correct, to_batch
 from rmaat.training.machine import device_name, peak_memory, require_device
-from rmaat.training.optimiser import lr_factor, parameter_groups, step_seed
+from rmaat.training.optimiser import lr_factor, optimizer_step, parameter_groups, step_seed
 from rmaat.training.run_folder import Loop, RunFolder
 
 WITHOUT_EFFECT = "run data_dir device max_steps time_budget_s checkpoint_every progress tensorboard log_every".split()
 
 
 def train(config: TrainConfig) -> Path:
-    """Train, or go on training, until the run or this leg of it ends; returns the run directory.
+    """Train, or continue training, until the run or this leg of it ends; returns the run directory.
 
-    Raises
-    ------
-    ValueError
-        If the directory holds a run of another configuration, or the task or the model cannot be made.
+    Raises ValueError if the directory holds a run of another configuration, or task or model cannot be made.
     """
     on_cpu = config.device == "cpu" or not torch.cuda.is_available()
     if config.device != "auto":
@@ -80,35 +76,28 @@ def train(config: TrainConfig) -> Path:
 
 
 class _Leg:
-    """One leg of a run: from where the last one stopped to the end or to this leg's limit.
+    """One leg of a run: from the last checkpoint to the end of the run or to this leg's limit.
 
-    Making one reads and writes nothing, so that what cannot be trained leaves no run folder.
+    The constructor reads and writes no files, so that a model that cannot be trained leaves no run folder.
     """
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        accelerator: Accelerator,
-        folder: RunFolder,
-        task: Task,
-        model: RMAAT,
-    ):
+    def __init__(self, config: TrainConfig, accelerator: Accelerator, folder: RunFolder, task: Task, model: RMAAT):
         self.config, self.accelerator, self.folder, self.task = config, accelerator, folder, task
         self.bare, self.segment_len = model, model.config.segment_len
         groups = parameter_groups(model, config.weight_decay, config.lr_scale)
         self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
-        self.pieces = accelerator.num_processes * config.accumulate
+        self.micro_batches = accelerator.num_processes * config.accumulate
         lengths = task.train.lengths
         self.plan = BatchPlan(
             lengths=lengths if lengths.ndim == 1 else lengths.max(axis=1),
-            batch_size=config.batch_size * self.pieces,
-            pieces=self.pieces,
+            batch_size=config.batch_size * self.micro_batches,
+            pieces=self.micro_batches,
             bucket=config.bucket,
             seed=config.seed,
         )
         self.asked = task.train.asked
         self.since_log = {"seconds": 0.0, "samples": 0, "tokens": 0}
-        self.loss = torch.zeros((), device=accelerator.device)  # this process's share of the last step's
+        self.loss = torch.zeros((), device=accelerator.device)  # this process's share of the last step's loss
         self.shown: dict[str, str] = {}
 
     @property
@@ -127,28 +116,25 @@ class _Leg:
         self.batches = self.plan.batches(self.loop.epoch, self.loop.batch)
         self.started, self.first_step = time.perf_counter(), self.loop.step
         self.folder.open_logs(self.loop.step, self.config.tensorboard)
+        self.model.train()
+        hidden = not (self.config.progress and self.accelerator.is_main_process)
+        bar = {"total": self.config.steps, "initial": self.loop.step, "desc": self.config.model, "unit": "step"}
         try:
-            self._train()
+            with tqdm(**bar, disable=hidden) as self.bar:
+                while not self._run_is_over() and not self._leg_is_over():
+                    self._take_step()
+            self._last_loss()
+            if self._run_is_over():
+                self._finish()
+            self._save()
         finally:
             self.folder.close_logs()
 
-    def _train(self) -> None:
-        self.model.train()
-        shown = self.config.progress and self.accelerator.is_main_process
-        with tqdm(
-            total=self.config.steps, initial=self.loop.step, desc=self.config.model, unit="step", disable=not shown
-        ) as bar:
-            while not self._run_is_over() and not self._leg_is_over():
-                self._take_step(bar)
-        self._last_loss()
-        if self._run_is_over():
-            self._finish()
-        self._save()
-
     def _run_is_over(self) -> bool:
-        patience, limit = self.config.patience, self.config.stop_after_s
-        worn_out = patience is not None and self.loop.checks_without_gain >= patience
-        return self.loop.step >= self.config.steps or worn_out or self._is_late(limit, self.loop.seconds)
+        patience = self.config.patience
+        out_of_patience = patience is not None and self.loop.checks_without_gain >= patience
+        late = self._is_late(self.config.stop_after_s, self.loop.seconds)
+        return self.loop.step >= self.config.steps or out_of_patience or late
 
     def _leg_is_over(self) -> bool:
         limit = self.config.max_steps
@@ -164,51 +150,47 @@ class _Leg:
             return late
         return bool(self.accelerator.reduce(torch.tensor(float(late), device=self.accelerator.device)) > 0)
 
-    def _take_step(self, bar: tqdm) -> None:
+    def _take_step(self) -> None:
         config, loop = self.config, self.loop
         epoch, index, samples = next(self.batches)
         begun = time.perf_counter()
-        self.loss, norm = self._descend(samples)
+        self.loss, norm = self._optimizer_step(samples)
         loop.step, loop.epoch, loop.batch = loop.step + 1, epoch, index + 1
         self.since_log["seconds"] += time.perf_counter() - begun
         self.since_log["samples"] += len(samples)
         self.since_log["tokens"] += int(self.task.train.lengths[samples].sum())
-        bar.update()
+        self.bar.update()
         if loop.step % config.log_every == 0 or loop.step == config.steps:
-            self._log(bar, norm)
+            self._log(norm)
         if loop.step % config.eval_every == 0 or loop.step == config.steps:
-            self._check(bar)
+            self._check()
         if loop.step % config.checkpoint_every == 0:
             self._last_loss()
             self._save()
 
-    def _descend(self, samples: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """One optimiser step on a batch; this process's share of the loss, and the norm of the gradient."""
+    def _optimizer_step(self, samples: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Train on one batch; this process's share of the loss, and the norm of the gradient."""
         config, accelerator, split = self.config, self.accelerator, self.task.train
         step = self.loop.step + 1
-        course: dict[str, Any] = {"schedule": config.schedule, "warmup": config.warmup, "final": config.final_lr}
+        factor = lr_factor(step, config.steps, schedule=config.schedule, warmup=config.warmup, final=config.final_lr)
         for group in self.optimizer.param_groups:
-            group["lr"] = config.lr * group["lr_scale"] * lr_factor(step, config.steps, **course)
+            group["lr"] = config.lr * group["lr_scale"] * factor
         torch.manual_seed(step_seed(config.seed, step, accelerator.process_index))
         asked = int(self.asked[samples].sum())
         length = padded_length(split, samples, self.segment_len)
-        mine = cut(samples, self.pieces)[accelerator.process_index :: accelerator.num_processes]
+        mine = cut(samples, self.micro_batches)[accelerator.process_index :: accelerator.num_processes]
         total = torch.zeros((), device=accelerator.device)
-        for i, piece in enumerate(mine):
-            batch = to_batch(split, piece if len(piece) else samples[:1], accelerator.device, length)
-            last = i == len(mine) - 1
-            with nullcontext() if last else accelerator.no_sync(self.model):
+        for i, chosen in enumerate(mine):
+            batch = to_batch(split, chosen if len(chosen) else samples[:1], accelerator.device, length)
+            with nullcontext() if i == len(mine) - 1 else accelerator.no_sync(self.model):
                 logits = self.model(batch["tokens"], batch["lengths"])
-                loss, _, _ = loss_and_hits(logits, batch["labels"], batch["lengths"], self.segment_len)
-                loss = loss if len(piece) else 0 * loss
+                loss, _, _ = loss_and_correct(logits, batch["labels"], batch["lengths"], self.segment_len)
+                loss = loss if len(chosen) else 0 * loss
                 accelerator.backward(loss * (accelerator.num_processes / asked))  # DDP takes the mean over processes
             total += loss.detach() / asked
-        norm = accelerator.clip_grad_norm_(self.model.parameters(), config.clip or math.inf)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return total, norm
+        return total, optimizer_step(self.model, self.optimizer, config.clip, accelerator.clip_grad_norm_)
 
-    def _log(self, bar: tqdm, norm: torch.Tensor) -> None:
+    def _log(self, norm: torch.Tensor) -> None:
         step, since = self.loop.step, self.since_log
         loss = self._last_loss()
         seconds = max(since["seconds"], 1e-9)
@@ -218,24 +200,24 @@ class _Leg:
             step, epoch=self.loop.epoch, loss=loss, lr=lr, gradient_norm=float(norm), **rates, seconds=self.seconds
         )
         self.shown |= {"loss": f"{loss:.3f}", "tokens/s": f"{rates['tokens_per_s']:.0f}"}
-        bar.set_postfix(self.shown)
+        self.bar.set_postfix(self.shown)
         self.since_log = dict.fromkeys(since, 0)
 
-    def _check(self, bar: tqdm) -> None:
+    def _check(self) -> None:
         """Evaluate on the validation split; keep the model if it is the best so far."""
         loop = self.loop
         loss, accuracy = self._evaluate("validation")
         self._finite("validation loss", loss)
         self.folder.log(loop.step, validation_loss=loss, validation_accuracy=accuracy)
         self.shown["validation"] = f"{accuracy:.3f}"
-        bar.set_postfix(self.shown)
+        self.bar.set_postfix(self.shown)
         loop.checks_without_gain += 1
         if accuracy > loop.best_accuracy:
             loop.best_accuracy, loop.best_step, loop.checks_without_gain = accuracy, loop.step, 0
             self.folder.save_best(self.bare)
 
     def _last_loss(self) -> float:
-        """The loss of the last step, over all processes; what is kept of a run is kept after this check."""
+        """The loss of the last step over all processes; checked before anything of a run is kept."""
         return self._finite("loss", float(self.accelerator.reduce(self.loss)))
 
     def _finite(self, name: str, loss: float) -> float:
@@ -245,16 +227,11 @@ class _Leg:
         return loss
 
     def _evaluate(self, split: str) -> tuple[float, float]:
-        """Loss and accuracy of the present weights on a split, shared out among the processes."""
-        accelerator = self.accelerator
-        totals = count_hits(
-            self.bare,
-            self.task.split(split),
-            batch_size=self.config.eval_batch_size,
-            rank=accelerator.process_index,
-            world=accelerator.num_processes,
-        )
-        loss, right, asked = accelerator.reduce(totals.to(accelerator.device)).tolist()
+        """Loss and accuracy of the present weights on a split; the batches are shared among the processes."""
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        sizes = {"batch_size": self.config.eval_batch_size, "rank": rank, "world": world}
+        totals = count_correct(self.bare, self.task.split(split), **sizes)
+        loss, right, asked = self.accelerator.reduce(totals.to(self.accelerator.device)).tolist()
         return loss / asked, right / asked
 
     def _save(self) -> None:
@@ -265,7 +242,8 @@ class _Leg:
         """Evaluate the best model on the test split and write metrics.json."""
         config, loop, accelerator = self.config, self.loop, self.accelerator
         if loop.best_step == 0:  # stopped before the first check
-            self._check(tqdm(disable=True))
+            self.bar = tqdm(disable=True)
+            self._check()
         seconds = self.seconds
         accelerator.wait_for_everyone()
         last = {name: tensor.clone() for name, tensor in self.bare.state_dict().items()}
@@ -273,7 +251,7 @@ class _Leg:
         test_loss, test_accuracy = self._evaluate("test")
         self.bare.load_state_dict(last)
         loop.finished = True
-        lengths = self.task.test.lengths
+        lengths, parameters = self.task.test.lengths, count_parameters(self.bare)
         self.folder.write_metrics(
             {
                 "task": config.task,
@@ -286,7 +264,8 @@ class _Leg:
                 "best_step": loop.best_step,
                 "steps": loop.step,
                 "segments": [-(-int(n) // self.segment_len) for n in (lengths.min(), lengths.max())],
-                "parameters": sum(parameter.numel() for parameter in self.bare.parameters()),
+                "parameters": parameters["total"],
+                "parameters_of_R": parameters["R"],
                 "seconds": {"train": seconds, "evaluate": self.seconds - seconds},
                 "peak_bytes": peak_memory(accelerator.device),
                 "device": device_name(accelerator.device),

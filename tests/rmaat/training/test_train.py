@@ -1,4 +1,4 @@
-"""Training: exact resume, equality of accumulation and processes, run folder, schedules, and every refusal."""
+"""Training: exact resume, equality of accumulation and processes, tasks, models, and refusals."""
 
 import json
 import os
@@ -6,58 +6,22 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
-from astro_sim.curves.files import locked
 from rmaat.config import ModelConfig
 from rmaat.models.zoo import NAMES
-from rmaat.tasks import IGNORED
-from rmaat.training.config import TrainConfig
-from rmaat.training.evaluation import evaluate, load_run, loss_and_hits
-from rmaat.training.optimiser import lr_factor, parameter_groups, step_seed
+from rmaat.training.evaluation import evaluate
 from rmaat.training.train import train
 
 NETWORK = ModelConfig(
     vocab_size=2, d_model=16, n_heads=2, n_layers=1, d_ff=16, segment_len=4, n_memory=2, pooling="each", dropout=0.1
 )
-LISTOPS = {"min_length": 10, "max_length": 30, "n_train": 40, "n_validation": 10, "n_test": 10}
+
 TASK = {"n_segments": 3, "segment_len": 4, "n_symbols": 4, "n_train": 100, "n_validation": 40, "n_test": 40}
-
-
-@pytest.fixture
-def curve_folder(curves, tmp_path):
-    for name, curve in curves.items():
-        curve.save(tmp_path / "curves" / f"{name}.toml")
-    return tmp_path / "curves"
-
-
-@pytest.fixture
-def config(curve_folder, tmp_path):
-    """A run of 24 steps in a third of a second; its epochs are 7 batches, the last ragged."""
-    return TrainConfig(
-        run=tmp_path / "run",
-        task="recall",
-        task_options=TASK,
-        data_dir=None,
-        curves=curve_folder,
-        network=NETWORK,
-        steps=24,
-        batch_size=16,
-        warmup=4,
-        lr=0.01,
-        eval_every=10,
-        log_every=5,
-        checkpoint_every=6,
-        device="cpu",
-        progress=False,
-        tensorboard=False,
-    )
 
 
 def weights(run):
@@ -74,21 +38,6 @@ def assert_equal(a, b):
 def log_of(run, key="loss"):
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     return {line["step"]: line[key] for line in lines if key in line}
-
-
-# --- resume ------------------------------------------------------------------------------------------------------
-
-
-def test_a_folder_is_trained_in_by_one_process_at_a_time(config, tmp_path):
-    config.run.mkdir(parents=True)
-    with locked(config.run / ".lock"), pytest.raises(ValueError, match="run must be a folder that no other process tr"):
-        train(config)
-    with pytest.raises(OSError, match=r"a_file must be writable, on a disk with room, got File exists$"):
-        (tmp_path / "a_file").touch()
-        train(replace(config, run=tmp_path / "a_file"))
-    (config.run / ".lock").touch()  # as a killed process leaves it
-    assert json.loads((train(config) / "metrics.json").read_text())["segments"] == [3, 3]
-    assert not (config.run / ".lock").exists()
 
 
 @pytest.mark.parametrize("leg", [1, 5, 7])
@@ -117,6 +66,7 @@ def test_a_finished_run_is_left_alone(config):
 
 
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}  # as in this process: another number sums in another order
+
 CONFIG = """
 import json, os, signal, sys
 from pathlib import Path
@@ -128,7 +78,10 @@ fields = json.loads(sys.argv[1])
 fields |= {name: Path(fields[name]) for name in ("run", "curves")}
 config = TrainConfig(**fields | {"network": ModelConfig(**fields["network"])})
 """
+
 TRAIN = f"{CONFIG}train(config)"
+
+
 TRAIN_AND_DIE = f"""{CONFIG}
 place, calls = sys.argv[2], int(sys.argv[3])
 owner = {{"step": AdamW, "replace": os}}[place]
@@ -163,15 +116,6 @@ def test_killed_at_random_steps_it_ends_with_the_same_weights(config, tmp_path):
     subprocess.run([sys.executable, "-c", TRAIN, as_json(killed)], env=ONE_THREAD, check=True)
     assert_equal(weights(whole), weights(killed.run))
     assert log_of(whole) == log_of(killed.run)
-
-
-def test_resuming_drops_what_was_logged_beyond_the_checkpoint(config):
-    train(replace(config, max_steps=12))
-    log = config.run / "log.jsonl"
-    expected = log.read_text()
-    log.write_text(expected + '{"step": 15, "loss": 1.0}\n{"step": 20, "lo')
-    train(replace(config, max_steps=1))
-    assert log.read_text() == expected
 
 
 def test_time_limits(config, tmp_path):
@@ -228,52 +172,6 @@ def test_two_processes_are_one_with_the_doubled_batch(config, tmp_path, backprop
     assert json.loads((two / "metrics.json").read_text())["processes"] == 2
     a, b = weights(one), weights(two)
     assert max(float((a[name] - b[name]).abs().max()) for name in a if name.startswith("model/")) < 1e-4
-
-
-def test_loss_and_hits_of_each_kind():
-    logits, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 1, 0])
-    loss, right, asked = loss_and_hits(logits, labels, torch.full((5,), 7), 4)
-    assert torch.isclose(loss, -logits.log_softmax(1)[torch.arange(5), labels].sum())
-    assert right == (logits.argmax(1) == labels).sum() and asked == 5
-
-    lengths = torch.tensor([1, 4, 5, 8, 9])  # 1, 1, 2, 2, 3 segments of 4
-    logits = torch.randn(5, 3, 3)
-    loss, right, _ = loss_and_hits(logits, labels, lengths, 4)
-    each = -logits.log_softmax(-1)[torch.arange(5)[:, None], torch.arange(3), labels[:, None]]
-    expected = each[:2, 0].sum() + each[2:4, :2].mean(1).sum() + each[4].mean()
-    assert torch.isclose(loss, expected)
-    last = logits[torch.arange(5), torch.tensor([0, 0, 1, 1, 2])]
-    assert right == (last.argmax(1) == labels).sum()
-
-    logits, labels = torch.randn(2, 3, 4), torch.tensor([[IGNORED, 1, 3], [IGNORED, IGNORED, 0]])
-    loss, right, asked = loss_and_hits(logits, labels, torch.tensor([3, 3]), 4)
-    chosen = torch.stack([logits[0, 1], logits[0, 2], logits[1, 2]])
-    assert asked == 3 and right == (chosen.argmax(1) == torch.tensor([1, 3, 0])).sum()
-    assert torch.isclose(loss, nn.functional.cross_entropy(chosen, torch.tensor([1, 3, 0]), reduction="sum"))
-
-
-# --- what a run leaves ---------------------------------------------------------------------------------------------
-
-
-def test_run_folder(config, curve_folder):
-    train(config)
-    files = {str(path.relative_to(config.run)) for path in config.run.rglob("*") if path.is_file()}
-    curve_names = {"ltp", "ltp_population", "stp_calcium", "stp_spatial"}
-    assert {"config.json", "log.jsonl", "metrics.json", "last/loop.json", "model/model.safetensors"} <= files
-    assert {f"curves/{name}.toml" for name in curve_names} <= files
-    assert {Path(name).suffix for name in files} == {".json", ".jsonl", ".toml", ".safetensors"}  # nothing pickled
-    for name in curve_names:
-        assert (config.run / "curves" / f"{name}.toml").read_bytes() == (curve_folder / f"{name}.toml").read_bytes()
-    metrics = json.loads((config.run / "metrics.json").read_text())
-    assert metrics["task"] == "recall" and metrics["model"] == "rmaat" and metrics["seed"] == 0
-    assert metrics["steps"] == 24 and metrics["parameters"] > 1000 and metrics["peak_bytes"] > 1e7
-    assert metrics["seconds"]["train"] > 0 and metrics["device"].startswith("cpu")
-    tested, checked = evaluate(config.run), evaluate(config.run, "validation")
-    assert tested["accuracy"] == metrics["test_accuracy"] and tested["majority_rate"] == metrics["majority_rate"]
-    assert (
-        checked["accuracy"] == metrics["validation_accuracy"] == max(log_of(config.run, "validation_accuracy").values())
-    )
-    assert tested["n"] == 40
 
 
 def test_tensorboard(config):
@@ -344,119 +242,6 @@ def test_training_draws_nothing_outside(config):
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_draws_of_the_curves(config, tmp_path):
-    drawn = replace(config, curve_draw=2, steps=4)
-    train(drawn)
-    other = train(replace(drawn, run=tmp_path / "other", curve_draw=0))
-    model, record = load_run(config.run)
-    again, _ = load_run(other)
-    assert record["train"]["curve_draw"] == 2
-    assert model.constants.alpha != again.constants.alpha
-    assert model.constants.alpha == pytest.approx(0.3, rel=0.05)  # planted, with one per cent of standard error
-
-
-# --- schedules and groups ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("schedule", "at"),
-    [
-        ("cosine", {1: 0.1, 10: 1.0, 60: 0.55, 110: 0.1}),
-        ("linear", {5: 0.5, 10: 1.0, 60: 0.55, 110: 0.1}),
-        ("rsqrt", {5: 0.5, 10: 1.0, 40: 0.5, 1000: 0.1}),
-        ("constant", {5: 0.5, 11: 1.0, 110: 1.0}),
-    ],
-)
-def test_lr_factor(schedule, at):
-    for step, expected in at.items():
-        assert lr_factor(step, 110, schedule=schedule, warmup=10, final=0.1) == pytest.approx(expected)
-    assert lr_factor(1, 10, schedule="constant", warmup=0) == 1.0
-
-
-def test_parameter_groups():
-    model = nn.ModuleDict({"memory": nn.Linear(3, 3), "body": nn.Linear(3, 3), "norm": nn.LayerNorm(3)})
-    groups = parameter_groups(model, 0.1, {"memory": 0.2})
-    found = {(group["lr_scale"], group["weight_decay"]): len(group["params"]) for group in groups}
-    assert found == {(0.2, 0.1): 1, (0.2, 0.0): 1, (1.0, 0.1): 1, (1.0, 0.0): 3}
-    with pytest.raises(ValueError, match=r"lr_scale must have keys that are in names of parameters, got attention"):
-        parameter_groups(model, 0.1, {"attention": 2.0})
-
-
-def test_step_seeds_differ():
-    seeds = {step_seed(seed, step, process) for seed in range(3) for step in range(50) for process in range(3)}
-    assert len(seeds) == 450 and all(0 <= seed < 2**63 for seed in seeds)
-
-
-# --- refusals --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"steps": 0}, "steps must be at least 1, got 0"),
-        ({"max_steps": 0}, "max_steps must be at least 1, got 0"),
-        ({"lr": float("nan")}, "lr must be positive and finite, got nan"),
-        ({"warmup": 2000}, "warmup must be 0 to steps = 1000, got 2000"),
-        ({"final_lr": 1.5}, "final_lr must be a share between 0 and 1, got 1.5"),
-        ({"clip": -1.0}, "weight_decay and clip must not be negative, got 0.01 and -1.0"),
-        ({"curve_draw": -1}, "curve_draw must be at least 0, got -1"),
-        ({"schedule": "cos"}, "schedule must be one of 'cosine', 'linear', 'rsqrt', 'constant', got 'cos'"),
-        ({"precision": "fp8"}, "precision must be one of 'no', 'bf16', 'fp16', got 'fp8'"),
-    ],
-)
-def test_values_that_make_no_training(fields, message):
-    with pytest.raises(ValueError, match=message):
-        TrainConfig(**fields)
-
-
-def test_another_configuration_in_the_same_folder(config, curve_folder):
-    train(replace(config, max_steps=2))
-    with pytest.raises(ValueError, match=r"train.lr must be that of the run in .*, 0.01, got 0.02; choose another run"):
-        train(replace(config, lr=0.02))
-    with pytest.raises(ValueError, match=r"network.n_memory must be that of the run"):
-        train(replace(config, network=replace(NETWORK, n_memory=3)))
-    path = curve_folder / "ltp.toml"
-    path.write_text(path.read_text() + "# changed\n")
-    with pytest.raises(ValueError, match=r"curves.ltp must be that of the run"):
-        train(config)
-
-
-def test_another_number_of_processes_is_another_training(config):
-    train(replace(config, max_steps=2))
-    path = config.run / "config.json"
-    record = json.loads(path.read_text())
-    path.write_text(json.dumps(record | {"processes": 2}))
-    with pytest.raises(ValueError, match=r"^processes must be that of the run in .*, 2, got 1; choose another run"):
-        train(config)
-    del record["processes"]  # of a time when it was not written down
-    path.write_text(json.dumps(record))
-    train(config)
-
-
-def test_half_written_files_of_a_killed_leg_are_removed(config):
-    train(replace(config, max_steps=2))
-    (config.run / ".model-x1").mkdir()
-    names = ".model-x1/a .log.jsonl.x1 .metrics.json.x1 last/.step-00000002.safetensors.x1 last/.loop.json.x1".split()
-    names += ["curves/.ltp.toml.x1", ".gitignore"]
-    for name in names:
-        (config.run / name).touch()
-    train(replace(config, max_steps=2))
-    assert [path.name for path in config.run.rglob(".*")] == [".gitignore"]
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_named_by_the_log(config, monkeypatch):
-    train(replace(config, max_steps=2))
-    opened = Path.open
-
-    def full(path, *args, **more):
-        return opened(Path("/dev/full") if args[:1] == ("ab",) else path, *args, **more)
-
-    monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(OSError, match=r"log.jsonl must be writable, on a disk with room, got No space left on device$"):
-        train(config)
-
-
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -471,34 +256,6 @@ def test_what_cannot_be_trained_leaves_no_run(config, curve_folder, fields, mess
     with pytest.raises(ValueError, match=f"^{message}"):
         train(replace(config, **fields))
     assert not config.run.exists()
-
-
-def test_other_curves_in_the_folder(config, curves):
-    curves["ltp"].save(config.run / "curves" / "other.toml")
-    with pytest.raises(
-        ValueError, match=r"curves must hold the curves to train from alone, got another other; remove it"
-    ):
-        train(config)
-
-
-def test_curves_that_are_there_already(config, curve_folder):
-    """The simulator writes its curves into the run's folder; training then starts from them."""
-    config.run.mkdir()
-    curve_folder.rename(config.run / "curves")
-    train(replace(config, curves=config.run / "curves", steps=4))
-    assert (config.run / "metrics.json").exists()
-
-
-def test_damaged_checkpoint(config):
-    train(replace(config, max_steps=6))
-    (path,) = (config.run / "last").glob("*.safetensors")
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r"last must hold a whole checkpoint, got .*; delete"):
-        train(config)
-    path.unlink()
-    with pytest.raises(ValueError, match=r"last must hold a whole checkpoint, got .*; delete"):
-        train(config)
 
 
 def test_divergence_is_named(config):
@@ -527,14 +284,6 @@ def test_nothing_is_kept_of_what_diverged(config, fields, message):
     assert not list(config.run.rglob("*.safetensors")) and not (config.run / "metrics.json").exists()
 
 
-def test_data_that_were_moved(config, tmp_path):
-    train(replace(config, task="listops", task_options=LISTOPS, data_dir=tmp_path / "data", steps=4))
-    first = evaluate(config.run)
-    (tmp_path / "data").rename(tmp_path / "moved")
-    assert evaluate(config.run, data_dir=tmp_path / "moved") == first
-    assert not (tmp_path / "data").exists()
-
-
 def test_no_gpu(config):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
@@ -559,43 +308,6 @@ def test_real_valued_inputs_are_no_tokens(config, tmp_path):
     image = replace(config, task="image", task_options={"values": "real"}, data_dir=tmp_path / "data")
     with pytest.raises(ValueError, match=r"task must have tokens as inputs, got real numbers from image; set values="):
         train(image)
-
-
-def test_folders_that_are_no_run(tmp_path):
-    with pytest.raises(ValueError, match=r"run must be a run directory with config.json, got .*; train it first"):
-        load_run(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("config.json", '{"train": {"mod', r"config.json must be a whole JSON file, got Unterminated string"),
-        ("config.json", "[]", r"config.json must hold a JSON object, got \[\]"),
-        ("config.json", "{}", r"config.json must hold train.model, got none; train the run again"),
-        ("model/model.safetensors", "", r"model.safetensors must be a whole safetensors file, got .*header"),
-    ],
-)
-def test_damaged_runs_are_named(config, name, content, message):
-    train(replace(config, steps=4))
-    (config.run / name).write_text(content)
-    with pytest.raises(ValueError, match=message):
-        evaluate(config.run)
-
-
-def test_weights_of_another_model(config):
-    train(replace(config, steps=4))
-    path = config.run / "config.json"
-    path.write_text(path.read_text().replace('"d_ff": 16', '"d_ff": 17'))
-    with pytest.raises(ValueError, match=r"must hold one model's configuration and weights, got (?s:.*)size mismatch"):
-        evaluate(config.run)
-
-
-@pytest.mark.parametrize("content", ['{"tr', "{}"])
-def test_a_damaged_configuration_is_not_continued(config, content):
-    train(replace(config, max_steps=2))
-    (config.run / "config.json").write_text(content)
-    with pytest.raises(ValueError, match=r"config.json must be a whole JSON file|train.accumulate must be that of"):
-        train(config)
 
 
 @pytest.mark.gpu
