@@ -19,6 +19,7 @@ from rmaat.experiments.bench import (
     bench_speed,
     bench_table,
 )
+from rmaat.experiments.results import accuracy_tables
 from rmaat.tasks import load_task
 from rmaat.training.config import load_recipe
 
@@ -70,7 +71,7 @@ def train() -> None:
     )
     results = run_experiments(config, print)
     if results:
-        print(results.accuracy_tables(results))
+        print(accuracy_tables(results))
 
 
 if __name__ == "__main__":

@@ -20,18 +20,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from astro_sim.curves.plotting import (
-    BLUE,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILLION,
-    _log_scale,
-    label,
-    new_axes,
-    styled,
-)
+from astro_sim.curves.plotting import BLUE, GREY, ORANGE, PURPLE, SKY, VERMILLION, _log_scale, label, new_axes, styled
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from astro_sim.models.astrocytes import (
-    ChI,
-    check_update,
-)
+from astro_sim.models.astrocytes import ChI, check_update
 from astro_sim.models.topology import Topology
 from astro_sim.parameters.presets import FM, GLIOTRANSMISSION, PLASTICITY, RELEASE
 from astro_sim.parameters.tables import (

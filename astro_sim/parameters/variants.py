@@ -16,14 +16,8 @@ from typing import Any
 import brian2 as b2
 import numpy as np
 
-from astro_sim.parameters.tables import (
-    THIS_STUDY,
-    AstrocyteParameters,
-)
-from astro_sim.parameters.units import (
-    Checked,
-    Table,
-)
+from astro_sim.parameters.tables import THIS_STUDY, AstrocyteParameters
+from astro_sim.parameters.units import Checked, Table
 
 AT_MOST_ONE = ("U_0__star", "U_A", "alpha")
 

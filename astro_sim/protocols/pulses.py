@@ -8,14 +8,7 @@ import brian2 as b2
 import numpy as np
 from brian2 import Hz, second, umolar
 
-from astro_sim.parameters.units import (
-    Concentration,
-    RateConstant,
-    Time,
-    TimeConstant,
-    check_count,
-    default,
-)
+from astro_sim.parameters.units import Concentration, RateConstant, Time, TimeConstant, check_count, default
 from astro_sim.protocols.protocol import Bias, Protocol, Spikes, ragged, spread
 from astro_sim.protocols.trains import Train
 

@@ -19,15 +19,7 @@ import brian2 as b2
 import numpy as np
 from brian2 import Hz, ms, second
 
-from astro_sim.parameters.units import (
-    Dimension,
-    RateConstant,
-    Time,
-    TimeConstant,
-    check_count,
-    check_quantity,
-    default,
-)
+from astro_sim.parameters.units import Dimension, RateConstant, Time, TimeConstant, check_count, check_quantity, default
 from astro_sim.protocols.protocol import Protocol, Spikes, ragged, spike_times, spread
 
 

@@ -15,12 +15,7 @@ from tqdm import tqdm
 
 from astro_sim.curves.files import write_text
 from astro_sim.parameters.units import check_count
-from astro_sim.simulation.recording import (
-    Recording,
-    describe,
-    load_recording,
-    to_json,
-)
+from astro_sim.simulation.recording import Recording, describe, load_recording, to_json
 from astro_sim.simulation.run import choose_target
 from astro_sim.sweeps.conditions import Batch, run_batches, split
 from astro_sim.sweeps.folder import _claim, _load, _locked, _save, manifest

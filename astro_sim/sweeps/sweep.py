@@ -38,11 +38,7 @@ from astro_sim.parameters.units import check_count
 from astro_sim.parameters.variants import changed, is_element
 from astro_sim.protocols.protocol import Protocol
 from astro_sim.simulation.arguments import check_time
-from astro_sim.simulation.recording import (
-    Recording,
-    describe,
-    to_json,
-)
+from astro_sim.simulation.recording import Recording, describe, to_json
 from astro_sim.sweeps.conditions import SETTINGS, STRUCTURAL, Batch, model_axes
 
 
