@@ -39,7 +39,7 @@ PACKAGES = {  # rooms in the order of the pipeline; a room's modules follow in t
         "models": "equations astrocytes synapses topology",
         "protocols": "protocol trains pairing pulses plotting",
         "dynamics": "vector_fields fixed_points limit_cycles bifurcations closed_forms",
-        "simulation": "arguments initial network astrocytes synapses run recording",
+        "simulation": "arguments initial description astrocytes synapses network run recording",
         "rate_networks": "macro naam",
         "curves": "forms curve format fit measured plotting files",
         "derivations": "experiment ltp stp standard provenance verify network_constants sensitivity",
