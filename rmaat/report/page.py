@@ -23,7 +23,10 @@ FIGURE_ORDER = ("calcium", "ltp", "stp", "retention", "attention", "memory", "lo
 def report(run: str | Path, *, title: str | None = None) -> Path:
     """Write ``report.html`` into the run folder and return its path.
 
-    Raises ValueError if the folder has neither metrics nor curve files, or damaged ones.
+    Raises
+    ------
+    ValueError
+        If the folder has neither metrics nor curve files, or damaged ones.
     """
     run = Path(run)
     metrics = _read_metrics(run / "metrics.json")

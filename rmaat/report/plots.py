@@ -123,7 +123,10 @@ def plot_position_kernel(
 
     The overlap is <phi(R_i), phi(R_j)> / (|phi(R_i)| |phi(R_j)|), its mean over all pairs at that distance.
 
-    Raises ValueError if the attention has no R.
+    Raises
+    ------
+    ValueError
+        If the attention has no R.
     """
     phi_r = attention.positions()
     if phi_r is None:

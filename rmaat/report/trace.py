@@ -46,7 +46,10 @@ def trace(run: str | Path, *, n_segments: int | None = None) -> list[Derived]:
     n_segments : int, optional
         T for which retention factors are listed; by default that of the longest input of the model's task.
 
-    Raises CurveFileError if the checkpoint's curve files are missing.
+    Raises
+    ------
+    CurveFileError
+        If the checkpoint's curve files are missing.
     """
     if n_segments is not None:
         check_count("n_segments", n_segments)

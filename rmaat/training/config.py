@@ -131,7 +131,10 @@ TUPLES = ("betas",)
 def load_recipe(path: str | Path, **changes: Any) -> TrainConfig:
     """Read a recipe; `changes` replace its fields; ``network={...}`` and ``task_options={...}`` replace some.
 
-    Raises ValueError for a file that is missing or no TOML, for unknown fields, and for wrong values.
+    Raises
+    ------
+    ValueError
+        For a file that is missing or no TOML, for unknown fields, and for wrong values.
     """
     path = Path(path)
     try:

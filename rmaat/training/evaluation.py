@@ -80,7 +80,10 @@ def count_correct(model: RMAAT, split: Split, *, batch_size: int = 128, rank: in
 def load_run(run: Path | str) -> tuple[RMAAT, dict[str, Any]]:
     """The best model of a run directory, in evaluation mode on the CPU, and the run's config.json.
 
-    Raises ValueError if the directory does not hold a run, or a damaged one.
+    Raises
+    ------
+    ValueError
+        If the directory does not hold a run, or a damaged one.
     """
     run = Path(run)
     config_path, weights = run / "config.json", run / "model" / "model.safetensors"

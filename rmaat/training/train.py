@@ -42,7 +42,10 @@ WITHOUT_EFFECT = "run data_dir device max_steps time_budget_s checkpoint_every p
 def train(config: TrainConfig) -> Path:
     """Train, or continue training, until the run or this leg of it ends; returns the run directory.
 
-    Raises ValueError if the directory holds a run of another configuration, or task or model cannot be made.
+    Raises
+    ------
+    ValueError
+        If the directory holds a run of another configuration, or task or model cannot be made.
     """
     on_cpu = config.device == "cpu" or not torch.cuda.is_available()
     if config.device != "auto":

@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 from brian2 import Hz, second, umolar
 
+from astro_sim.curves.curve import CurveFileError
 from astro_sim.curves.fit import fit_curve, fit_form, prepare
 from astro_sim.curves.format import load_curve, read_curve, write_curve
 from astro_sim.curves.forms import FORMS
@@ -207,7 +208,7 @@ def test_spatial_length_in_cells():
     planted = recording({"I": ("astrocyte", np.stack([np.full(21, 0.06), profile]))}, experiment)
     curve = derive_stp_spatial(experiment, planted)
     assert curve.parameters["length"] == pytest.approx(1.7, rel=1e-5)
-    assert curve.units()["length"] == "cells"
+    assert curve.units["length"] == "cells"
     assert curve.fit["closed_form"]["length"] == pytest.approx(1.039, abs=1e-3)  # V22
 
 
@@ -287,6 +288,13 @@ def test_whatever_else_was_changed_is_named(planted, old, new, named):
     if named == "x_range":  # the check follows the range
         path.write_text(text)
         write_curve(dataclasses.replace(read_curve(path), x_range=(0.0, 900.0)), path)
+    if named in ("amplitude.stderr", "covariance"):  # one without the other is refused by the reader
+        with pytest.raises(CurveFileError, match=r"fit.covariance must have the squared standard errors"):
+            verify_curve(path)
+        path.write_text(text)
+        curve = read_curve(path)
+        stderr = {name: 9 * value for name, value in curve.stderr.items()}
+        write_curve(dataclasses.replace(curve, stderr=stderr, covariance=81 * curve.covariance), path)
     assert named in verify_curve(path).differences
 
 
@@ -332,15 +340,26 @@ def test_equal_draws_are_seen_in_the_data_when_versions_differ(planted):
     assert verify_curve(path).differences == ("tau",)
 
 
+MEASUREMENT = 'kind = "measurement"\ndata = "d"\ndata_sha256 = "0"'
+
+
 def test_what_cannot_be_verified_says_why(planted):
     path, _ = planted
     text = path.read_text()
     for old, new, message in [
         ('derivation = "ltp"', 'derivation = "xy"', r"provenance.derivation must be one of ltp, .*, got 'xy'"),
         ("n_cycles = 16", "n_rounds = 16", r"provenance.config must describe a LTPExperiment, got .*n_rounds"),
-        ('kind = "simulation"', 'kind = "measurement"', "must hold a simulated curve to be verified"),
-        ("[check]", "[unchecked]", "must be a whole curve file"),
-        ("y = [0.0, ", "y = [0.1, ", "got a check.y that is not what .* gives for the stored parameters; write it"),
+        (
+            'kind = "simulation"',
+            'kind = "measurement"\ndata = "d"\ndata_sha256 = "0"',
+            "must hold a simulated curve to be verified",
+        ),
+        ("[check]", "[unchecked]", "check must be given, got nothing; write the file again"),
+        (
+            "y = [0.0, ",
+            "y = [0.1, ",
+            "check.y must be what .* gives for the stored parameters, got .*: write",
+        ),
     ]:
         path.write_text(text.replace(old, new, 1))
         with pytest.raises(ValueError, match=message):
