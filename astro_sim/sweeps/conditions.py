@@ -101,7 +101,7 @@ def split(sweep, batch: Batch, recording: Recording) -> Iterator[tuple[int, Reco
             part = part.isel(cell=0) if sweep.n_cells == 1 else part
         one = at(sweep, [condition], None)
         part.attrs |= {
-            "parameters": to_json(flatten(describe(one["model"]))),
+            "parameters": to_json(flatten(described(one["model"]))),
             "protocol": to_json(described(one["protocol"])),
             "n_synapses": block if recording.attrs["n_synapses"] else 0,
             "n_astrocytes": block if recording.attrs["n_astrocytes"] else 0,
