@@ -27,6 +27,7 @@ from astro_sim.simulation.description import RENAMED
 from astro_sim.simulation.initial import astrocyte_state
 from astro_sim.simulation.network import build
 from astro_sim.simulation.recording import Recording, collect, flatten, to_json
+from astro_sim.simulation.recording import describe as described
 from astro_sim.simulation.run import choose_target, device, simulate
 from astro_sim.simulation.synapses import describe
 
