@@ -31,14 +31,7 @@ from torch.nn.functional import cross_entropy
 
 from astro_sim.curves import write_curve
 from astro_sim.curves.plotting import STYLE, panels, plot_curve
-from astro_sim.derivations import (
-    CalciumExperiment,
-    PopulationExperiment,
-    SpatialExperiment,
-    derive_ltp_population,
-    derive_stp_calcium,
-    derive_stp_spatial,
-)
+from astro_sim.derivations import PopulationExperiment, derive_ltp_population, derive_stp_calcium, derive_stp_spatial
 from rmaat import RMAAT, ModelConfig, load_curves
 from rmaat.experiments.bench import gradient_error
 from rmaat.experiments.timing import peak_bytes
@@ -60,8 +53,7 @@ folder = Path(tempfile.mkdtemp())
 
 # %%
 axes = panels(1, 3, size=(9, 2.6))
-fitted = [derive_ltp_population(PopulationExperiment(n_cycles=8)), derive_stp_calcium(CalciumExperiment()),
-          derive_stp_spatial(SpatialExperiment())]
+fitted = [derive_ltp_population(PopulationExperiment(n_cycles=8)), derive_stp_calcium(), derive_stp_spatial()]
 for ax, curve, log in zip(axes, fitted, ("xy", "xy", ""), strict=True):
     write_curve(curve, folder / "curves" / f"{curve.name}.toml")
     plot_curve(curve, log=log, ax=ax)
