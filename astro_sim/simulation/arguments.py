@@ -54,7 +54,7 @@ def sizes(model: Any, protocol: Protocol) -> tuple[int, int]:
 class Settings:
     """Checked arguments of a run; times in s."""
 
-    model: Astrocytes
+    model: Any  # one of the dataclasses of astro_sim.models
     protocol: Protocol
     duration_s: float
     seed: int

@@ -41,7 +41,8 @@ def describe_astrocytes(settings: Settings) -> tuple[Part, ...]:
 
 def astrocyte_values(settings: Settings) -> tuple[Values, bool]:
     """Constants of the astrocytes, and whether the exogenous IP3 flow is needed."""
-    model, n = settings.model, settings.n_astrocytes
+    model: Any = settings.model
+    n = settings.n_astrocytes
     values = Values(n, "astrocytes")
     for table in (*model.astrocyte_tables(), model):
         # the clamped IP3 of Li-Rinzel is a state, not a constant
@@ -71,7 +72,9 @@ def astrocyte_values(settings: Settings) -> tuple[Values, bool]:
     missing = {"F_ex", "I_Theta", "omega_I"} - set(values.scalars | values.arrays)
     if exogenous and missing:
         what = "stim must be 0 for" if bias is None else "protocol must not bring an IP3 pulse to"
-        raise ValueError(f"{what} the astrocyte {model.astrocyte.name!r}, whose source gives no {min(missing)}")
+        raise ValueError(
+            f"{what} the astrocyte {settings.model.astrocyte.name!r}, whose source gives no {min(missing)}"
+        )
     return values, exogenous
 
 
@@ -136,7 +139,7 @@ def describe_cells(settings: Settings, values: Values, exogenous: bool) -> tuple
         again = model.gliotransmission.refractory
         events = dict(threshold=eq.THRESHOLD, refractory=eq.THRESHOLD if again is None else again)
         events["reset"] = release_reset(model)
-    initial = astrocyte_state(model, n, settings.start, settings.protocol.bias(n))
+    initial: dict[str, Any] = astrocyte_state(model, n, settings.start, settings.protocol.bias(n))
     recordable = fluxes(model, exogenous)
     own = {} if parts.synaptic else {"Y_S": "uM"}
     if parts.senses:
@@ -191,7 +194,8 @@ def resources(model: Any) -> tuple[dict[str, str], dict[str, float]]:
 
 def describe_imposed(settings: Settings, releases: Spikes) -> tuple[Part, ...]:
     """Astrocytes without calcium, which release when the protocol says so."""
-    model, n = settings.model, settings.n_astrocytes
+    model: Any = settings.model
+    n = settings.n_astrocytes
     values = Values(n, "astrocytes")
     add_side(values, model.gliotransmission, ASTROCYTE_SIDE)
     equations = eq.IMPOSED + release_equations(model)

@@ -76,8 +76,8 @@ def build(parts: Iterable[Part], settings: Settings, record: str | Iterable[str]
 def choose_recorded(parts: tuple[Part, ...], record: str | Iterable[str] | None) -> dict[str, Recordable]:
     """The variables to record, by default those of `DEFAULT_RECORD` that there are."""
     recordable = {}
-    for part in parts:
-        for name, spec in part.recordable.items() if isinstance(part, Dynamics) else ():
+    for part in (part for part in parts if isinstance(part, Dynamics)):
+        for name, spec in part.recordable.items():
             unit, _, attribute = spec.partition(":")
             factor = 1e3 if unit in ("uM", "uM/s", "mV") else 1.0
             recordable[name] = Recordable(part.name, attribute or name, part.dim, unit, factor, part.n)

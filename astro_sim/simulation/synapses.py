@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import brian2 as b2
 import numpy as np
 from brian2 import second
@@ -77,7 +79,7 @@ def check_input(settings: Settings) -> Spikes | None:
     return imposed
 
 
-def describe_sensing(model: TripartiteSynapses, index: np.ndarray) -> Pathway:
+def describe_sensing(model: Any, index: np.ndarray) -> Pathway:
     """Transmitter of the synapses reaches the astrocyte that covers them."""
     release = model.release.quantities()
     arrays = [name for name, value in release.items() if np.ndim(value)]
@@ -168,9 +170,11 @@ def synapse_code(model: TripartiteSynapses, noisy: bool) -> tuple[b2.Equations, 
     return equations, on_pre, on_post
 
 
-def describe_gliotransmission(model: TripartiteSynapses, index: np.ndarray) -> Pathway:
+def describe_gliotransmission(model: Any, index: np.ndarray) -> Pathway:
     """Releases of each astrocyte reach the synapses that it covers."""
-    ends = dict(name="gliotransmission", source="astrocytes", target="synapses", i=index, j=np.arange(len(index)))
+    ends: dict[str, Any] = dict(
+        name="gliotransmission", source="astrocytes", target="synapses", i=index, j=np.arange(len(index))
+    )
     if model.update == "published":
         text = eq.GLIOTRANSMITTER_SEEN
         return Pathway(**ends, code=(text,), arguments=dict(model=text))
