@@ -5,7 +5,7 @@ Nothing here builds a Brian2 object; :mod:`astro_sim.simulation.network` does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,23 +47,26 @@ class Values:
             else:
                 self.arrays[name], self.units[name] = value, UNITS[kinds[symbol].label]
 
+    def add_table(self, table: Any, only: Collection[str] | None = None, without: str = "") -> None:
+        """Add the constants of a table: those in ``only``, all by default, and not ``without``."""
+        chosen = {k: v for k, v in table.quantities().items() if k != without and (only is None or k in only)}
+        self.add(chosen, table.kinds())
+
     def declarations(self) -> b2.Equations:
         """The arrays as constants in the text of a group's equations."""
         return b2.Equations("\n".join(f"{name} : {self.units[name]} (constant)" for name in self.arrays))
 
-    def assign(self, group: Any) -> None:
-        """Give the arrays to the group that declares them."""
-        for name, value in self.arrays.items():
-            setattr(group, name, value)
+    def __contains__(self, name: str) -> bool:
+        return name in self.scalars or name in self.arrays
 
     def any(self, name: str) -> bool:
         """Whether the constant differs from zero anywhere."""
         return bool(np.any(np.asarray(self.scalars.get(name, self.arrays.get(name, 0)))))
 
 
-def add_side(values: Values, table: Any, names: tuple[str, ...]) -> None:
-    """Add the constants of ``table`` that belong to one side of the synapse."""
-    values.add({k: v for k, v in table.quantities().items() if k in names}, table.kinds())
+def split(quantities: Mapping[str, b2.Quantity]) -> tuple[list[str], dict[str, b2.Quantity]]:
+    """Names of the arrays among constants, and the scalars."""
+    return [k for k, v in quantities.items() if np.ndim(v)], {k: v for k, v in quantities.items() if not np.ndim(v)}
 
 
 def on_grid(spikes: Spikes, dt_s: float, end_s: float) -> Spikes:
@@ -81,18 +84,9 @@ def on_grid(spikes: Spikes, dt_s: float, end_s: float) -> Spikes:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One Brian2 object of a network.
-
-    Attributes
-    ----------
-    name : str
-        By which other parts and users reach it.
-    code : tuple of str
-        All text that it computes by, for the hash in the provenance.
-    """
+    """One Brian2 object of a network; other parts and users reach it by its name."""
 
     name: str
-    code: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,11 +115,13 @@ class Regularly:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dynamics(Part):
-    """A part that has equations: the base of groups and pathways.
+class Group(Part):
+    """Elements that have equations, such as cells.
 
     Attributes
     ----------
+    code : tuple of Equations or str
+        All that it computes by, for the hash in the provenance.
     clock : str
         ``synapse`` or ``astrocyte``.
     dim, n : str, int
@@ -140,6 +136,7 @@ class Dynamics(Part):
         What the Brian2 class is given besides.
     """
 
+    code: tuple[Any, ...]
     clock: str = "synapse"
     dim: str = ""
     n: int = 0
@@ -151,13 +148,8 @@ class Dynamics(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group(Dynamics):
-    """Cells."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pathway(Dynamics):
-    """Synapses with explicit pairs ``i``, ``j`` between two parts.
+class Pathway(Group):
+    """A group of synapses with explicit pairs ``i``, ``j`` between two parts.
 
     `delay` is that of presynaptic spikes; `sums_at` is the order in which summed variables are brought up to date.
     """
@@ -168,3 +160,13 @@ class Pathway(Dynamics):
     j: np.ndarray
     delay: b2.Quantity | None = None
     sums_at: int | None = None
+
+
+def joined(name: str, ends: str, i: np.ndarray, j: np.ndarray, namespace: Mapping[str, Any], **more: Any) -> Pathway:
+    """A pathway between two ``ends``, as ``a -> b``, with one piece of code: `model` or `on_pre`."""
+    source, target = ends.split(" -> ")
+    code: dict[str, str] = {key: more.pop(key) for key in ("model", "on_pre") if key in more}
+    arguments = {**code, "namespace": namespace}
+    return Pathway(
+        name=name, source=source, target=target, i=i, j=j, code=tuple(code.values()), arguments=arguments, **more
+    )

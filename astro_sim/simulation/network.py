@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import singledispatch
 from typing import Any
 
 import brian2 as b2
@@ -12,7 +11,7 @@ import numpy as np
 from brian2 import second
 
 from astro_sim.simulation.arguments import Settings
-from astro_sim.simulation.description import Dynamics, Group, Monitor, Part, Pathway, Source
+from astro_sim.simulation.description import Group, Monitor, Part, Pathway, Source
 
 DEFAULT_RECORD = ("C", "h", "I", "Gamma_A", "rho", "r_S", "Gamma_S", "I_SIC")
 
@@ -53,16 +52,18 @@ def build(parts: Iterable[Part], settings: Settings, record: str | Iterable[str]
     """
     parts = tuple(parts)
     recorded = choose_recorded(parts, record)
-    states = sorted({name for part in parts if isinstance(part, Dynamics) for name in part.initial})
+    states = sorted({name for part in parts if isinstance(part, Group) for name in part.initial})
     unused = sorted(set(settings.overrides) - set(states))
     if unused:
         raise ValueError(f"initial must set variables of the model, {states}, got {unused[0]!r}")
     periods = {"synapse": settings.dt_s, "astrocyte": settings.astrocyte_dt_s, "record": settings.record_every_s}
     clocks = {name: b2.Clock(period * second, name=f"{name}_clock") for name, period in periods.items()}
     made: dict[str, Any] = {}
+    code: list[str] = []
     for part in parts:
         made[part.name] = thing = make(part, made, clocks)
-        if isinstance(part, Dynamics):
+        if isinstance(part, Group):
+            code += map(str, part.code)  # not before: Brian2 sorts the equations of an object that it makes
             start(part, thing, settings.overrides, clocks)
     monitors = {}
     for dim in {item.dim: None for item in recorded.values()}:
@@ -70,13 +71,13 @@ def build(parts: Iterable[Part], settings: Settings, record: str | Iterable[str]
         attributes = list(dict.fromkeys(item.attribute for item in chosen))
         every = np.arange(chosen[0].n)
         monitors[dim] = b2.StateMonitor(made[chosen[0].part], attributes, record=every, clock=clocks["record"])
-    return Network(made, recorded, monitors, tuple(text for part in parts for text in part.code))
+    return Network(made, recorded, monitors, tuple(code))
 
 
 def choose_recorded(parts: tuple[Part, ...], record: str | Iterable[str] | None) -> dict[str, Recordable]:
     """The variables to record, by default those of `DEFAULT_RECORD` that there are."""
     recordable = {}
-    for part in (part for part in parts if isinstance(part, Dynamics)):
+    for part in (part for part in parts if isinstance(part, Group)):
         for name, spec in part.recordable.items():
             unit, _, attribute = spec.partition(":")
             factor = 1e3 if unit in ("uM", "uM/s", "mV") else 1.0
@@ -89,30 +90,17 @@ def choose_recorded(parts: tuple[Part, ...], record: str | Iterable[str] | None)
     return {name: recordable[name] for name in names}
 
 
-@singledispatch
 def make(part: Part, made: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) -> Any:
     """The Brian2 object of one part; `made` holds those that it joins."""
-    raise TypeError(f"part must be a Source, Monitor, Group or Pathway, got {part!r}")
-
-
-@make.register
-def _(part: Source, made: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) -> Any:
-    index, time = part.spikes.index, part.spikes.time_s * second
-    return b2.SpikeGeneratorGroup(part.n, index, time, clock=clocks["synapse"], sorted=False)
-
-
-@make.register
-def _(part: Monitor, made: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) -> Any:
-    return b2.SpikeMonitor(made[part.of])
-
-
-@make.register
-def _(part: Group, made: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) -> Any:
-    return b2.NeuronGroup(part.n, clock=clocks[part.clock], **part.arguments)
-
-
-@make.register
-def _(part: Pathway, made: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) -> Any:
+    if isinstance(part, Monitor):
+        return b2.SpikeMonitor(made[part.of])
+    if isinstance(part, Source):
+        index, time = part.spikes.index, part.spikes.time_s * second
+        return b2.SpikeGeneratorGroup(part.n, index, time, clock=clocks["synapse"], sorted=False)
+    if not isinstance(part, Group):
+        raise TypeError(f"part must be a Source, Monitor, Group or Pathway, got {part!r}")
+    if not isinstance(part, Pathway):
+        return b2.NeuronGroup(part.n, clock=clocks[part.clock], **part.arguments)
     synapses = b2.Synapses(made[part.source], made[part.target], clock=clocks[part.clock], **part.arguments)
     synapses.connect(i=part.i, j=part.j)
     for updater in synapses.summed_updaters.values() if part.sums_at is not None else ():
@@ -122,7 +110,7 @@ def _(part: Pathway, made: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) ->
     return synapses
 
 
-def start(part: Dynamics, thing: Any, overrides: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) -> None:
+def start(part: Group, thing: Any, overrides: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) -> None:
     """Constants per element and initial values, what the user asked for first; then the code that runs regularly."""
     for name, value in part.arrays.items():
         setattr(thing, name, value)

@@ -144,9 +144,6 @@ def simulate(
         return collect(settings, network, target)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Run
-# ---------------------------------------------------------------------------------------------------------------------
 def choose_target(target: str) -> str:
     """Resolve ``auto``; raise one sentence for an unknown target."""
     if target not in TARGETS:

@@ -12,14 +12,8 @@ from astro_sim.models import equations as eq
 from astro_sim.models.astrocytes import ChI
 from astro_sim.models.synapses import TripartiteSynapses
 from astro_sim.protocols.protocol import Spikes
+from astro_sim.simulation import astrocytes
 from astro_sim.simulation.arguments import Settings
-from astro_sim.simulation.astrocytes import (
-    astrocyte_values,
-    describe_astrocytes,
-    describe_cells,
-    describe_imposed,
-    describe_junctions,
-)
 from astro_sim.simulation.description import (
     ASTROCYTE_SIDE,
     SYNAPSE_SIDE,
@@ -28,8 +22,9 @@ from astro_sim.simulation.description import (
     Regularly,
     Source,
     Values,
-    add_side,
+    joined,
     on_grid,
+    split,
 )
 
 ADVANCE_PERIOD = 1 * second  # efficacy is brought to the present at least this often
@@ -46,11 +41,13 @@ def describe(settings: Settings) -> tuple[Part, ...]:
     model = settings.model
     imposed = check_input(settings)
     if not isinstance(model, TripartiteSynapses):
-        return describe_astrocytes(settings)
+        return astrocytes.describe_astrocytes(settings)
     parts = list(describe_synapses(settings))
     index = np.arange(settings.n_synapses) if model.astrocyte_index is None else np.asarray(model.astrocyte_index)
     if model.astrocyte is not None:
-        parts += [*describe_cells(settings, *astrocyte_values(settings)), *describe_junctions(settings)]
+        values, exogenous = astrocytes.astrocyte_values(settings)
+        parts += astrocytes.describe_cells(settings, values, exogenous)
+        parts += astrocytes.describe_junctions(settings)
         parts += [describe_sensing(model, index)] if model.loop == "closed" else []
     elif model.gliotransmission is not None:
         if imposed is None:
@@ -58,7 +55,7 @@ def describe(settings: Settings) -> tuple[Part, ...]:
                 "astrocyte must be given where there is gliotransmission, got None; or use a protocol that imposes "
                 "releases, such as Releases"
             )
-        parts += describe_imposed(settings, imposed)
+        parts += astrocytes.describe_imposed(settings, imposed)
     if model.gliotransmission is not None:
         parts.append(describe_gliotransmission(model, index))
     return tuple(parts)
@@ -81,16 +78,12 @@ def check_input(settings: Settings) -> Spikes | None:
 
 def describe_sensing(model: Any, index: np.ndarray) -> Pathway:
     """Transmitter of the synapses reaches the astrocyte that covers them."""
-    release = model.release.quantities()
-    arrays = [name for name, value in release.items() if np.ndim(value)]
+    arrays, scalars = split(model.release.quantities())
     text = eq.SENSING
     if model.update == "event":
         text += "\n" + eq.suffixed(eq.SENSING_RELEASED, arrays, "_pre")
-    namespace = {name: value for name, value in release.items() if name not in arrays}
-    return Pathway(
-        name="sensing", code=(text,), source="synapses", target="astrocytes", i=np.arange(len(index)), j=index,
-        arguments=dict(model=text, namespace=namespace), sums_at=-2,  # before the receptor's step, which is at -1
-    )  # fmt: skip
+    each = np.arange(len(index))  # sums come before the receptor's step, which is at -1
+    return joined("sensing", "synapses -> astrocytes", each, index, scalars, model=text, sums_at=-2)
 
 
 def describe_synapses(settings: Settings) -> tuple[Part, ...]:
@@ -99,9 +92,9 @@ def describe_synapses(settings: Settings) -> tuple[Part, ...]:
     values = Values(n, "synapses")
     for table in (model.release, model.plasticity):
         if table is not None:
-            values.add({k: v for k, v in table.quantities().items() if k != "D"}, table.kinds())
+            values.add_table(table, without="D")
     if model.gliotransmission is not None:
-        add_side(values, model.gliotransmission, SYNAPSE_SIDE)
+        values.add_table(model.gliotransmission, SYNAPSE_SIDE)
     noisy = values.any("sigma")
     equations, on_pre, on_post = synapse_code(model, noisy)
     sources = [train("presynaptic", settings.protocol.pre(n, settings.seed), settings)]
@@ -127,7 +120,7 @@ def describe_synapses(settings: Settings) -> tuple[Part, ...]:
     model_text = equations + values.declarations()
     synapses = Pathway(
         name="synapses",
-        code=(str(equations), *pathways.values()),
+        code=(equations, *pathways.values()),
         source=sources[0].name,
         target=sources[-1].name,
         i=each,
@@ -172,15 +165,10 @@ def synapse_code(model: TripartiteSynapses, noisy: bool) -> tuple[b2.Equations, 
 
 def describe_gliotransmission(model: Any, index: np.ndarray) -> Pathway:
     """Releases of each astrocyte reach the synapses that it covers."""
-    ends: dict[str, Any] = dict(
-        name="gliotransmission", source="astrocytes", target="synapses", i=index, j=np.arange(len(index))
-    )
+    ends, each = "astrocytes -> synapses", np.arange(len(index))
     if model.update == "published":
-        text = eq.GLIOTRANSMITTER_SEEN
-        return Pathway(**ends, code=(text,), arguments=dict(model=text))
-    constants = model.gliotransmission.quantities()
-    arrays = {name for name, value in constants.items() if np.ndim(value)}
-    code = eq.suffixed(eq.ON_GLIOTRANSMISSION, {"Gamma_S", "t_Gamma", *(arrays & set(SYNAPSE_SIDE))}, "_post")
-    code = eq.suffixed(code, {"x_A", *(arrays & set(ASTROCYTE_SIDE))}, "_pre")
-    namespace = {name: value for name, value in constants.items() if name not in arrays}
-    return Pathway(**ends, code=(code,), arguments=dict(on_pre=code, namespace=namespace))
+        return joined("gliotransmission", ends, index, each, {}, model=eq.GLIOTRANSMITTER_SEEN)
+    arrays, scalars = split(model.gliotransmission.quantities())
+    code = eq.suffixed(eq.ON_GLIOTRANSMISSION, {"Gamma_S", "t_Gamma", *(set(arrays) & set(SYNAPSE_SIDE))}, "_post")
+    code = eq.suffixed(code, {"x_A", *(set(arrays) & set(ASTROCYTE_SIDE))}, "_pre")
+    return joined("gliotransmission", ends, index, each, scalars, on_pre=code)
