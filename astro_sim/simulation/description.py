@@ -1,4 +1,4 @@
-"""What a network is made of, before there is one: frozen descriptions of groups, pathways, spike sources and monitors.
+"""Frozen descriptions of the groups, pathways, spike sources and monitors of a network.
 
 Nothing here builds a Brian2 object; :mod:`astro_sim.simulation.network` does.
 """
@@ -121,19 +121,19 @@ class Group(Part):
     Attributes
     ----------
     code : tuple of Equations or str
-        All that it computes by, for the hash in the provenance.
+        Its equations and statements, for the hash in the provenance.
     clock : str
         ``synapse`` or ``astrocyte``.
     dim, n : str, int
         Dimension of its variables in a recording, and number of elements.
     recordable : dict of str to str
-        Variable -> unit, or unit and the attribute that Brian2 has it under, as ``uM:Y_S_now``.
+        Variable -> unit, or unit and name in Brian2 where that differs, as ``uM:Y_S_now``.
     initial : dict of str to array_like
         Initial values in SI units.
     arrays : dict of str to Quantity
         Constants with one value per element.
     arguments : dict
-        What the Brian2 class is given besides.
+        All other arguments of the Brian2 class.
     """
 
     code: tuple[Any, ...]
@@ -151,7 +151,7 @@ class Group(Part):
 class Pathway(Group):
     """A group of synapses with explicit pairs ``i``, ``j`` between two parts.
 
-    `delay` is that of presynaptic spikes; `sums_at` is the order in which summed variables are brought up to date.
+    `delay` is that of presynaptic spikes; `sums_at` is the Brian2 order of the update of summed variables.
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""From descriptions to Brian2 objects, ready to run: the only file that makes them."""
+"""Makes the Brian2 objects of a run from descriptions; no other file makes them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def build(parts: Iterable[Part], settings: Settings, record: str | Iterable[str]
     for part in parts:
         made[part.name] = thing = make(part, made, clocks)
         if isinstance(part, Group):
-            code += map(str, part.code)  # not before: Brian2 sorts the equations of an object that it makes
+            code += map(str, part.code)  # after `make`, in which Brian2 sorts the equations
             start(part, thing, settings.overrides, clocks)
     monitors = {}
     for dim in {item.dim: None for item in recorded.values()}:
@@ -91,7 +91,7 @@ def choose_recorded(parts: tuple[Part, ...], record: str | Iterable[str] | None)
 
 
 def make(part: Part, made: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) -> Any:
-    """The Brian2 object of one part; `made` holds those that it joins."""
+    """The Brian2 object of one part; `made` holds the objects made before, by name."""
     if isinstance(part, Monitor):
         return b2.SpikeMonitor(made[part.of])
     if isinstance(part, Source):
@@ -111,7 +111,7 @@ def make(part: Part, made: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) ->
 
 
 def start(part: Group, thing: Any, overrides: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) -> None:
-    """Constants per element and initial values, what the user asked for first; then the code that runs regularly."""
+    """Set constants per element and initial values, which `overrides` replace; add the code that runs regularly."""
     for name, value in part.arrays.items():
         setattr(thing, name, value)
     for name, value in part.initial.items():

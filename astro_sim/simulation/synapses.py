@@ -31,12 +31,12 @@ ADVANCE_PERIOD = 1 * second  # efficacy is brought to the present at least this 
 
 
 def describe(settings: Settings) -> tuple[Part, ...]:
-    """All parts of a model under a protocol, each after those that it joins.
+    """All parts of a model under a protocol; a pathway comes after its source and target.
 
     Raises
     ------
     ValueError
-        For input that nothing in the model would notice, and for constants that do not fit each other.
+        For input that has no effect on the model, and for constants that do not fit each other.
     """
     model = settings.model
     imposed = check_input(settings)
@@ -62,7 +62,7 @@ def describe(settings: Settings) -> tuple[Part, ...]:
 
 
 def check_input(settings: Settings) -> Spikes | None:
-    """Raise one sentence for input that nothing in the model would notice; return the imposed releases."""
+    """The imposed releases; ValueError for input that has no effect on the model."""
     model, protocol, n_astrocytes = settings.model, settings.protocol, settings.n_astrocytes
     given = f"{type(protocol).__name__} for {type(model).__name__}"
     imposed = protocol.releases(n_astrocytes)
