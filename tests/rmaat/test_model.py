@@ -348,7 +348,7 @@ def test_tied_weights_and_mixed_types_are_kept(build, tmp_path):
 def test_a_changed_curve_is_not_saved_as_its_file(curves, tmp_path):
     curve = curves["ltp_population"]
     doubled = {name: 2 * value for name, value in curve.parameters.items()}
-    for changes in ({"parameters": doubled}, {"x": curve.x | {"range": [0.1, 1.0]}}):
+    for changes in ({"parameters": doubled}, {"x_range": (0.1, 1.0)}):
         model = RMAAT(ModelConfig(**SMALL), {**curves, "ltp_population": dataclasses.replace(curve, **changes)})
         with pytest.raises(ValueError, match=r"curve 'ltp_population' must be as in its file to be saved, got oth"):
             model.save_pretrained(tmp_path)
