@@ -6,15 +6,18 @@ from pathlib import Path
 
 import pytest
 
-CHECKED = ("attention", "scans", "memory", "segments", "block", "model", "baselines")
-TESTS = ("attention", "memory", "model", "baselines")
+CHECKED = (
+    *("layers.attention", "layers.scans", "layers.block", "memory.retention", "memory.segments"),
+    *("models.rmaat", "models.baselines"),
+)
+TESTS = ("layers/test_attention", "memory/test_retention", "models/test_rmaat", "models/test_baselines")
 
 
 @pytest.mark.slow
 def test_annotated_shapes_hold():
     folder = Path(__file__).parent
     packages = ",".join([*(f"rmaat.{name}" for name in CHECKED), "beartype.beartype"])
-    files = [str(folder / f"test_{name}.py") for name in TESTS]
+    files = [str(folder / f"{name}.py") for name in TESTS]
     right = ["-m", "not slow", "-k", "not refused and not wrong"]
     command = [sys.executable, "-m", "pytest", "-q", *right, f"--jaxtyping-packages={packages}", *files]
     result = subprocess.run(command, cwd=folder.parents[1], capture_output=True, text=True, timeout=900)
