@@ -1,12 +1,13 @@
-"""Configuration of model and training: frozen dataclasses, a help string under each field, the rules in one place."""
+"""The configuration of a model, and the checks of its fields."""
 
 import dataclasses
 import math
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 Attention = Literal["astromorphic", "linear", "softmax"]
 
@@ -30,34 +31,69 @@ PAPER: dict[str, Any] = {  # what preset="paper" requires
 }
 
 
+def check_grid(grid: Any, name: str, size: int) -> tuple[int, int]:
+    """Return `grid` as (rows, columns); ValueError unless they are positive integers whose product is `size`."""
+    pair = (
+        isinstance(grid, tuple | list)
+        and len(grid) == 2
+        and all(isinstance(n, Integral) and not isinstance(n, bool) for n in grid)
+    )
+    rows, columns = map(int, grid) if pair else (0, 0)
+    if min(rows, columns) < 1 or rows * columns != size:
+        raise ValueError(f"grid must be (rows, columns) with rows * columns = {name} = {size}, got {grid}")
+    return rows, columns
+
+
+def check_count(name: str, value: Any, least: int = 1) -> int:
+    """Return `value` as an int; ValueError unless it is an integer of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    return int(value)
+
+
+def check_number(name: str, value: Any, *, zero: bool = False) -> float:
+    """Return `value` as a float; ValueError unless it is finite and positive, or 0 where `zero` allows that."""
+    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or value < 0 or (value == 0 and not zero):
+        raise ValueError(f"{name} must be {'finite and at least 0' if zero else 'positive and finite'}, got {value!r}")
+    return float(value)
+
+
+Count = Annotated[int, check_count]
+
+CountFromTwo = Annotated[int, partial(check_count, least=2)]
+
+CountFromZero = Annotated[int, partial(check_count, least=0)]
+
+Positive = Annotated[float, check_number]
+
+NotNegative = Annotated[float, partial(check_number, zero=True)]
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """What a model is, without its curves and without how it is trained.
 
     ``alpha``, ``position_scale`` and the retention come from the curves. A number given here overrides its curve, which
     :meth:`rmaat.RMAAT.provenance` then says.
-
-    Raises
-    ------
-    ValueError
-        When a value or a combination of values makes no model; one sentence says which and what to do.
+    A value or a combination of values that makes no model raises ValueError.
     """
 
-    vocab_size: int
+    vocab_size: CountFromTwo
     """Token ids are 1 ... vocab_size - 1; 0 is padding."""
-    n_classes: int = 2
+    n_classes: CountFromTwo = 2
     """Classes of the label (tasks classify and match)."""
-    d_model: int = 64
+    d_model: Count = 64
     """Width of a token."""
-    n_heads: int = 4
+    n_heads: Count = 4
     """Attention heads; must divide d_model."""
-    n_layers: int = 2
+    n_layers: Count = 2
     """Blocks of attention and feed-forward network."""
-    d_ff: int = 128
+    d_ff: Count = 128
     """Hidden width of the feed-forward network and of the classification head."""
-    segment_len: int = 256
+    segment_len: Count = 256
     """Tokens of a segment."""
-    n_memory: int = 16
+    n_memory: CountFromZero = 16
     """Memory tokens; 0 cuts the recurrence."""
     dropout: float = 0.1
     """Dropout of the embedding, of each sub-layer's output and of the head's input."""
@@ -79,17 +115,17 @@ class ModelConfig:
     preset: Literal["default", "paper"] = "default"
     """Paper: the literal reading: astromorphic with H_neuron, tied R and P, memory_update scale, retention single,
     post-norm, a memory, none cached."""
-    alpha: float | None = None
+    alpha: NotNegative | None = None
     """Exponent of the Ca2+ response g; by default the exponent of the curve stp_calcium."""
-    position_scale: float | None = None
+    position_scale: NotNegative | None = None
     """Decay of R per token; by default cells_per_token / the length of the curve stp_spatial."""
-    cells_per_token: float = 0.25
+    cells_per_token: Positive = 0.25
     """Astrocytes passed from one token to the next: a modelling choice, for R alone."""
-    seconds_per_segment: float = 50.0
+    seconds_per_segment: Positive = 50.0
     """Simulated time that a segment stands for; the paper's cycle is 50 s."""
-    relaxation_rate: float | None = None
+    relaxation_rate: Positive | None = None
     """a: an exponential course with this rate per segment instead of the curve; no effect on rules that read none."""
-    m_scale: float | None = None
+    m_scale: Positive | None = None
     """Scale m of H; by default n^(1 - alpha), n = valid tokens of the segment, memory included: unit gain."""
     position: Literal["tied", "free", "none"] = "tied"
     """Construction of R; none drops H_astro."""
@@ -107,7 +143,7 @@ class ModelConfig:
     """Forward also takes and returns the state, detached, for the next rollout (the paper's line 14)."""
     offload: bool = False
     """Keep the replay buffer in host memory."""
-    max_len: int | None = None
+    max_len: Count | None = None
     """Longest input in tokens, where it is known: marks curves used beyond their range; sizes unsegmented baselines."""
 
     def __post_init__(self) -> None:
@@ -139,16 +175,11 @@ class ModelConfig:
                 raise ValueError(f"{item.name} must be one of {listed}, got {value!r}")
 
     def _convert_numbers(self) -> None:
-        """Check sizes and constants of the tissue and keep them as Python's numbers, also where they were NumPy's."""
-        least = {"vocab_size": 2, "n_classes": 2, "n_memory": 0}
-        for name in ("vocab_size", "n_classes", "d_model", "n_heads", "n_layers", "d_ff", "segment_len", "n_memory"):
-            object.__setattr__(self, name, check_count(name, getattr(self, name), least.get(name, 1)))
-        if self.max_len is not None:
-            object.__setattr__(self, "max_len", check_count("max_len", self.max_len))
-        for name in ("cells_per_token", "seconds_per_segment", "relaxation_rate", "m_scale", "alpha", "position_scale"):
-            if (value := getattr(self, name)) is not None:
-                number = check_number(name, value, zero=name in ("alpha", "position_scale"))
-                object.__setattr__(self, name, number)
+        """Apply the check in each field's annotation; it returns a Python number, also for a NumPy one."""
+        for name, hint in get_type_hints(type(self), include_extras=True).items():
+            kinds = [part for part in (hint, *get_args(hint)) if get_origin(part) is Annotated]
+            if kinds and (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, kinds[0].__metadata__[0](name, value))
         if self.grid is not None:
             object.__setattr__(self, "grid", check_grid(self.grid, "segment_len", self.segment_len))
 
@@ -180,34 +211,6 @@ class ModelConfig:
                     raise ValueError(f"{name} must be {value!r} in preset='paper', got {got[name]!r}; {remedy}")
             if self.n_memory == 0:
                 raise ValueError("n_memory must be at least 1 in preset='paper', got 0; leave preset out to vary it")
-
-
-def check_grid(grid: Any, name: str, size: int) -> tuple[int, int]:
-    """Return `grid` as (rows, columns); ValueError unless they are positive integers whose product is `size`."""
-    pair = (
-        isinstance(grid, tuple | list)
-        and len(grid) == 2
-        and all(isinstance(n, Integral) and not isinstance(n, bool) for n in grid)
-    )
-    rows, columns = map(int, grid) if pair else (0, 0)
-    if min(rows, columns) < 1 or rows * columns != size:
-        raise ValueError(f"grid must be (rows, columns) with rows * columns = {name} = {size}, got {grid}")
-    return rows, columns
-
-
-def check_count(name: str, value: Any, least: int = 1) -> int:
-    """Return `value` as an int; ValueError unless it is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-    return int(value)
-
-
-def check_number(name: str, value: Any, *, zero: bool = False) -> float:
-    """Return `value` as a float; ValueError unless it is finite and positive, or 0 where `zero` allows that."""
-    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or value < 0 or (value == 0 and not zero):
-        raise ValueError(f"{name} must be {'finite and at least 0' if zero else 'positive and finite'}, got {value!r}")
-    return float(value)
 
 
 TYPES = {bool: "True or False", int: "an integer", float: "a number", Path: "a path", dict: "a table"}

@@ -26,7 +26,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rmaat.config import check_count, check_grid, check_number
+from rmaat.config import check_count, check_number
+from rmaat.layers.projection import check_mask, check_n_read, check_sizes, project
 from rmaat.layers.scans import causal_product, distance_filter, position_kernel
 
 R_RMS = 0.1  # of R at the start
@@ -104,7 +105,7 @@ class AstromorphicAttention(nn.Module):
         output: bool = True,
     ):
         super().__init__()
-        _check_sizes(d_model, n_heads, n_tokens, grid)
+        check_sizes(d_model, n_heads, n_tokens, grid)
         check_count("n_memory", n_memory, 0)
         check_count("n_write", n_write, 0)
         check_number("alpha", alpha, zero=True)
@@ -169,7 +170,7 @@ class AstromorphicAttention(nn.Module):
         longest = self.n_memory + self.n_tokens + self.n_write
         if x.ndim != 3 or x.shape[-1] != self.d_model or x.shape[1] > longest:
             raise ValueError(f"x must be (batch, at most {longest} tokens, {self.d_model}), got {tuple(x.shape)}")
-        _check_mask(mask, x)
+        check_mask(mask, x)
 
     def forward(
         self,
@@ -190,8 +191,8 @@ class AstromorphicAttention(nn.Module):
             All tokens write, but only the first `n_read` read: the result is (batch, n_read, d_model). Not when causal.
         """
         self._check_input(x, mask)
-        _check_n_read(n_read, x.shape[1], self.causal)
-        q, k, v = _project(self.qkv, x, self.n_heads, n_read)
+        check_n_read(n_read, x.shape[1], self.causal)
+        q, k, v = project(self.qkv, x, self.n_heads, n_read)
         phi_q, phi_k = phi(q), phi(k)
         phi_r = self.positions() if phi_r is None else phi_r
         written = phi_k if self.neuron else torch.zeros_like(phi_k)
@@ -286,40 +287,3 @@ class AstromorphicAttention(nn.Module):
             c = phi(q[t]) @ total**self.alpha
             read_out.append(phi(q[t]) @ (h / m) / (c if self.feedback else 1))
         return torch.stack(read_out)
-
-
-def _project(qkv: nn.Linear, x: Tensor, n_heads: int, n_read: int | None) -> tuple[Tensor, Tensor, Tensor]:
-    """q, k, v (batch, n_heads, tokens, d_head); q of the first `n_read` tokens only, if that is given."""
-    if n_read is None:
-        return qkv(x).unflatten(-1, (3, n_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-    w_q, w_kv = qkv.weight.split([x.shape[-1], 2 * x.shape[-1]])
-    q = F.linear(x[:, :n_read], w_q).unflatten(-1, (n_heads, -1)).transpose(1, 2)
-    k, v = F.linear(x, w_kv).unflatten(-1, (2, n_heads, -1)).permute(2, 0, 3, 1, 4)
-    return q.contiguous(), k, v  # of a dense transposed q, torch.compile expects other strides of elu(q) than it gets
-
-
-def _check_mask(mask: Tensor | None, x: Tensor) -> None:
-    if mask is None:
-        return
-    if mask.dtype != torch.bool:
-        raise ValueError(f"mask must be a bool tensor, True at valid tokens, got {mask.dtype}")
-    if mask.shape != x.shape[:2]:
-        raise ValueError(f"mask must be {tuple(x.shape[:2])} like the tokens, got {tuple(mask.shape)}")
-
-
-def _check_n_read(n_read: int | None, n_tokens: int, causal: bool) -> None:
-    if n_read is None:
-        return
-    if causal:
-        raise ValueError(f"n_read must be None in causal attention, got {n_read}; cut the result instead")
-    if not 0 <= n_read <= n_tokens:
-        raise ValueError(f"n_read must be 0 to {n_tokens}, the number of tokens, got {n_read}")
-
-
-def _check_sizes(d_model: int, n_heads: int, n_tokens: int, grid: tuple[int, int] | None) -> None:
-    for name, value in (("d_model", d_model), ("n_heads", n_heads), ("n_tokens", n_tokens)):
-        check_count(name, value)
-    if d_model % n_heads:
-        raise ValueError(f"n_heads must divide d_model, got n_heads={n_heads} and d_model={d_model}")
-    if grid is not None:
-        check_grid(grid, "n_tokens", n_tokens)

@@ -107,7 +107,15 @@ def load_model(kind: type[Model], folder: str | Path) -> Model:
         except CurveFileError as error:
             rule = f"{folder} must carry the curve files that it was trained from in curves/"
             raise CurveFileError(f"{rule}, got: {error}") from error
-    tensors = read_tensors(path.with_name("model.safetensors"))
+    return load_weights(model, path.with_name("model.safetensors"))
+
+
+def load_weights(model: Model, path: Path) -> Model:
+    """Read the weights of `model` from a safetensors file, with the types in the file; return it for evaluation.
+
+    ValueError for a damaged file, or one of another model.
+    """
+    tensors = read_tensors(path)
     for name, tensor in model.state_dict(keep_vars=True).items():
         if name in tensors:
             tensor.data = tensor.data.to(tensors[name].dtype)
@@ -115,7 +123,7 @@ def load_model(kind: type[Model], folder: str | Path) -> Model:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         reason = shorten(str(error).split(":", 1)[-1], 200)
-        raise ValueError(f"{folder}/model.safetensors must hold the weights of this model, got {reason}") from error
+        raise ValueError(f"{path} must hold the weights of this model, got {reason}") from error
     return model.eval()
 
 

@@ -1,4 +1,6 @@
-"""Tasks by name: `load_task("listops-short")` gives the three splits and the card of one.
+"""Tasks and their data: loaders, generators, and batches of similar length. Imports `config`.
+
+`load_task("listops-short")` returns the three splits of a task, and a card that describes its data.
 
 | name | what | files |
 |---|---|---|
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rmaat.config import described, fits
-from rmaat.tasks.dataset import IGNORED, SPLITS, Split, Task, TaskError
+from rmaat.tasks.dataset import IGNORE_INDEX, SPLITS, Split, Task, TaskError
 from rmaat.tasks.images import load_digits, load_image
 from rmaat.tasks.listops import load_listops
 from rmaat.tasks.lra.release import load_listops_release, load_pathfinder_release
@@ -30,6 +32,8 @@ SHORT: dict[str, Any] = {  # operators at the root and its arguments: 49 to 92 t
     **{"min_length": 48, "max_length": 129, "max_depth": 3},
 }
 SMALL: dict[str, Any] = {"n_train": 10_000, "n_validation": 1_000, "n_test": 1_000, "difficulty": "easy"}
+
+IGNORED = IGNORE_INDEX  # the earlier name
 
 TASKS: dict[str, Callable[..., Task]] = {
     "listops": load_listops,
@@ -88,4 +92,4 @@ def load_task(
         raise TaskError(f"{name} must fit into memory, got options {options}; ask for fewer samples") from error
 
 
-__all__ = ["IGNORED", "SPLITS", "TASKS", "Split", "Task", "TaskError", "load_task"]
+__all__ = ["IGNORED", "IGNORE_INDEX", "SPLITS", "TASKS", "Split", "Task", "TaskError", "load_task"]

@@ -17,7 +17,7 @@ import numpy as np
 
 from astro_sim.curves.files import replacing
 
-IGNORED = -100  # label of a position at which nothing is asked (language-model tasks)
+IGNORE_INDEX = -100  # label of a position without a target (language-model tasks)
 
 SPLITS = ("train", "validation", "test")
 
@@ -41,7 +41,7 @@ class Split:
     tokens : (sum of lengths,) unsigned integers with 0 never used (0 is padding), or float32 for real-valued inputs.
     offsets : (n_samples * n_parts + 1,) int64; sequence i is ``tokens[offsets[i]:offsets[i + 1]]``.
     labels : (n_samples,) int64, or (sum of lengths,) int64 for a language-model task: the target of the prediction made
-        at each position, `IGNORED` where nothing is asked.
+        at each position, `IGNORE_INDEX` where there is no target.
     n_parts : sequences per sample: 1, or 2 for matching.
     extra : further arrays (n_samples,), such as the segment that holds the answer.
     """
@@ -75,17 +75,17 @@ class Split:
         return lengths.reshape(-1, 2) if self.n_parts == 2 else lengths
 
     @property
-    def asked(self) -> np.ndarray:
-        """Answers asked for in each sample, (n_samples,): 1, or the number of labelled tokens."""
+    def n_targets(self) -> np.ndarray:
+        """Targets of each sample, (n_samples,): 1, or the number of labelled tokens."""
         if not self.per_token:
             return np.ones(len(self), dtype=np.int64)
-        before = np.concatenate([[0], np.cumsum(self.labels != IGNORED)])
+        before = np.concatenate([[0], np.cumsum(self.labels != IGNORE_INDEX)])
         return np.diff(before[self.offsets])
 
     @property
     def majority_rate(self) -> float:
         """Accuracy of always answering this split's commonest label."""
-        labels = self.labels[self.labels != IGNORED]
+        labels = self.labels[self.labels != IGNORE_INDEX]
         return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
 
     def sequence(self, sample: int, part: int = 0) -> np.ndarray:
@@ -146,7 +146,7 @@ class Split:
                 "lengths": lengths,
                 "labels": self.labels[samples],
             }
-        labels = np.full((len(samples), length), IGNORED, dtype=np.int64)
+        labels = np.full((len(samples), length), IGNORE_INDEX, dtype=np.int64)
         for row, sample in enumerate(samples):
             first, last = self.offsets[sample], self.offsets[sample + 1]
             labels[row, : last - first] = self.labels[first:last]
@@ -188,9 +188,9 @@ class Task:
             split = self.split(name)
             if len(split) == 0:
                 raise TaskError(f"the {name} split of {self.name} must hold at least one sample, got none")
-            asked = split.labels[split.labels != IGNORED]
-            if asked.size and not 0 <= asked.min() <= asked.max() < self.n_classes:
-                worst = asked.min() if asked.min() < 0 else asked.max()
+            targets = split.labels[split.labels != IGNORE_INDEX]
+            if targets.size and not 0 <= targets.min() <= targets.max() < self.n_classes:
+                worst = targets.min() if targets.min() < 0 else targets.max()
                 raise TaskError(f"labels of {self.name} must lie in 0..{self.n_classes - 1}, got {worst} in {name}")
 
     def split(self, name: str) -> Split:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from rmaat.tasks.dataset import IGNORED, Split, Task, TaskError, check_sizes, make_task
+from rmaat.tasks.dataset import IGNORE_INDEX, Split, Task, TaskError, check_sizes, make_task
 
 
 def load_segment_task(
@@ -142,7 +142,7 @@ def _copy(
 ) -> Split:
     n, length, row = len(where), n_segments * segment_len, np.arange(len(where))[:, None]
     tokens = rng.integers(1, n_symbols + 1, (n, length))
-    labels = np.full((n, length), IGNORED)
+    labels = np.full((n, length), IGNORE_INDEX)
     start = where[:, None] * segment_len
     copied = tokens[row, start + 1 + np.arange(n_copied)]
     tokens[row, start] = n_symbols + 1

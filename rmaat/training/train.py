@@ -98,7 +98,7 @@ class _Leg:
             bucket=config.bucket,
             seed=config.seed,
         )
-        self.asked = task.train.asked
+        self.asked = task.train.n_targets
         self.since_log = {"seconds": 0.0, "samples": 0, "tokens": 0}
         self.loss = torch.zeros((), device=accelerator.device)  # this process's share of the last step's loss
         self.shown: dict[str, str] = {}

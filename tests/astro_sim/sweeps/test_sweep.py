@@ -23,7 +23,7 @@ from astro_sim.protocols.pulses import BiasPulse
 from astro_sim.protocols.trains import Poisson
 from astro_sim.simulation.run import simulate
 from astro_sim.sweeps import conditions
-from astro_sim.sweeps import sweep as sweep_module
+from astro_sim.sweeps import run as run_module
 from astro_sim.sweeps.conditions import arguments, at
 from astro_sim.sweeps.folder import manifest
 from astro_sim.sweeps.run import load_sweep, run_sweep
@@ -211,7 +211,7 @@ def test_a_failed_sweep_resumes_where_it_stopped(tmp_path, monkeypatch, whole):
                 raise OSError("no space left")  # in the middle of writing a batch
             yield part
 
-    monkeypatch.setattr(sweep_module, "split", breaking)
+    monkeypatch.setattr(run_module, "split", breaking)
     with pytest.raises(OSError, match="no space left"):
         run_sweep(sweep, tmp_path)
     assert runs == [0, 1, 2] and list(manifest(tmp_path)["conditions"]) == [0, 1, 2, 3]
@@ -231,7 +231,7 @@ KILLED = """
 import sys
 from brian2 import ms, second, umolar
 from astro_sim.models.astrocytes import ChI
-from astro_sim.sweeps.sweep import Sweep, run_sweep
+from astro_sim.sweeps import Sweep, run_sweep
 import numpy as np
 
 if __name__ == "__main__":

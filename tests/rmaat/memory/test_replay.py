@@ -123,7 +123,7 @@ def test_cached_memories_are_moved_once(monkeypatch):
         return move
 
     for name in moved:
-        monkeypatch.setattr(f"rmaat.memory.replay.{name}", moving(name))
+        monkeypatch.setattr(sys.modules["rmaat.memory.replay"], name, moving(name))
     replayed, through_time = pair(cached_memories=True, offload=True)
     tokens = draw(2, 5 * 12)
     assert_equal(gradients(replayed, tokens), gradients(through_time, tokens))

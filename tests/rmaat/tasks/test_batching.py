@@ -107,7 +107,7 @@ def test_padding_of_language_models_asks_nothing():
     assert split.per_token
     assert split.pad(np.array([0, 1]))["labels"].tolist() == [[IGNORED, 2, IGNORED], [IGNORED, 4, 1]]
     assert split.select([1]).labels.tolist() == [IGNORED, 4, 1]
-    assert split.asked.tolist() == [1, 2] and split_of([3, 1], 2).asked.tolist() == [1]
+    assert split.n_targets.tolist() == [1, 2] and split_of([3, 1], 2).n_targets.tolist() == [1]
     assert split.majority_rate == pytest.approx(1 / 3)
 
 

@@ -71,7 +71,7 @@ CONFIG = """
 import json, os, signal, sys
 from pathlib import Path
 from torch.optim import AdamW
-from rmaat.config import ModelConfig, TrainConfig
+from rmaat import ModelConfig, TrainConfig
 from rmaat.training.train import train
 
 fields = json.loads(sys.argv[1])
