@@ -71,7 +71,8 @@ CONFIG = """
 import json, os, signal, sys
 from pathlib import Path
 from torch.optim import AdamW
-from rmaat import ModelConfig, TrainConfig
+from rmaat.config import ModelConfig
+from rmaat.training.config import TrainConfig
 from rmaat.training.train import train
 
 fields = json.loads(sys.argv[1])
