@@ -17,12 +17,12 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import Positional, arg
 
+from astro_sim.curves.files import read_if_there
 from rmaat.experiments import bench
 from rmaat.experiments.arena import ExperimentConfig, run_experiments
 from rmaat.experiments.recall_grid import ProbeConfig, run_probe
 from rmaat.experiments.results import accuracy_tables
 from rmaat.training.config import TrainConfig
-from rmaat.training.run_folder import read_if_there
 
 Run = Annotated[Positional[Path], arg(metavar="RUN", help="run directory, as `rmaat train` wrote it")]
 

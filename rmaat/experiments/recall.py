@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from astro_sim.curves.curve import Curve
@@ -28,8 +28,9 @@ from rmaat.memory.segments import State
 from rmaat.models.rmaat import RMAAT
 from rmaat.models.zoo import build_model, curves_read
 from rmaat.tasks import Split, load_task
+from rmaat.tasks.batching import in_order
+from rmaat.training.evaluation import to_batch
 from rmaat.training.optimiser import optimizer_step
-from rmaat.training.run_folder import curve_hashes
 
 AXES = ("rule", "retention", "norm", "curve")
 
@@ -38,6 +39,8 @@ OWN_CURVE = {"single": "ltp", "population": "ltp_population"}  # of each retenti
 WITHOUT_CURVE = ("replace", "gated", "attend")
 
 Start = Literal["initial", "carried", "burn_in"]
+
+CPU = torch.device("cpu")
 
 FRESH = 0.4  # share of the steps that all begin with the initial memory: from others nothing is learned to begin with
 
@@ -136,7 +139,8 @@ class ProbeCell:
 
     def curve_hashes(self, curves: Mapping[str, Curve]) -> dict[str, str]:
         """Hashes of the curves that the model reads, by the name under which it does."""
-        return curve_hashes(curves_read(self.model, self.network(2, 2), self.pick(curves)))
+        read = curves_read(self.model, self.network(2, 2), self.pick(curves))
+        return {name: curve.sha256 for name, curve in read.items()}
 
 
 def run_cell(cell: ProbeCell, curves: Mapping[str, Curve]) -> dict[str, Any]:
@@ -176,14 +180,8 @@ def run_cell(cell: ProbeCell, curves: Mapping[str, Curve]) -> dict[str, Any]:
     }
 
 
-def _square(split: Split) -> tuple[Tensor, Tensor]:
-    """Tokens (n, length) and labels (n,) of a split whose sequences are equally long."""
-    return torch.from_numpy(split.tokens.reshape(len(split), -1).astype(np.int64)), torch.from_numpy(split.labels)
-
-
 def _train(model: RMAAT, split: Split, cell: ProbeCell) -> tuple[float, bool]:
     """Train in place; accuracy over the last tenth of the steps, and whether the loss became infinite or NaN."""
-    tokens, labels = _square(split)
     optimizer = torch.optim.AdamW(model.parameters(), lr=cell.lr, betas=(0.9, 0.98), weight_decay=0.01)
     course = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, cell.lr, total_steps=cell.steps + 1, pct_start=0.1, cycle_momentum=False
@@ -191,20 +189,19 @@ def _train(model: RMAAT, split: Split, cell: ProbeCell) -> tuple[float, bool]:
     rng, starting = np.random.default_rng(cell.seed), np.random.default_rng([cell.seed, 1])
     right, state = [], None
     for step in range(cell.steps):
-        batch = torch.from_numpy(rng.integers(0, len(tokens), cell.batch_size))
+        batch = to_batch(split, rng.integers(0, len(split), cell.batch_size), CPU)
         if cell.start == "initial":
-            logits = model(tokens[batch])
+            logits = model(batch["tokens"])
         else:
             fresh = step < FRESH * cell.steps or starting.random() >= 0.5
             begin = None if fresh else state if cell.start == "carried" else _burn_in(model, cell, starting)
-            logits, state = model(tokens[batch], state=begin)
-        loss = F.cross_entropy(logits, labels[batch])
+            logits, state = model(batch["tokens"], state=begin)
+        loss = F.cross_entropy(logits, batch["labels"])
         if not torch.isfinite(loss):
             return 0.0, True
-        loss.backward()
-        optimizer_step(model, optimizer, 1.0)
+        optimizer_step(model, optimizer, [loss], 1.0)
         course.step()
-        right.append((logits.argmax(-1) == labels[batch]).float().mean().item())
+        right.append((logits.argmax(-1) == batch["labels"]).float().mean().item())
     return float(np.mean(right[-max(cell.steps // 10, 1) :])), False
 
 
@@ -220,9 +217,8 @@ def _burn_in(model: RMAAT, cell: ProbeCell, rng: np.random.Generator) -> State:
 def accuracy_by_segment(model: nn.Module, split: Split, n_segments: int, batch_size: int = 512) -> list[float]:
     """Accuracy by the segment that holds the answer: n_segments numbers."""
     model.eval()
-    tokens, labels = _square(split)
-    logits = torch.cat([model(batch) for batch in tokens.split(batch_size)])
-    right = (logits.argmax(-1) == labels).double().numpy()
+    batches = [to_batch(split, samples, CPU) for samples in in_order(split, batch_size)]
+    right = np.concatenate([(model(batch["tokens"]).argmax(-1) == batch["labels"]).numpy() for batch in batches])
     where = split.extra["segment"]
     return [round(float(right[where == segment].mean()), 4) for segment in range(n_segments)]
 
@@ -232,7 +228,7 @@ def memory_rms(model: RMAAT, split: Split, cell: ProbeCell) -> list[float]:
     """Root mean square of the memory after each segment of 64 samples; [] for a model without a stream."""
     if not hasattr(model, "step"):
         return []
-    tokens, _ = _square(split.select(np.arange(64)))
+    tokens = to_batch(split, np.arange(64), CPU)["tokens"]
     total = tokens.shape[1] // cell.segment_len
     state = model.initial_state(64, total if cell.rule == "scale" else None)
     found = []

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from astro_sim.curves.files import read_json
+from astro_sim.curves.files import read_if_there, read_json
 from astro_sim.curves.plotting import STYLE, panels, save_figure
 from rmaat.models.rmaat import RMAAT
 from rmaat.report.plots import plot_accuracy, plot_log, plot_memory_flow, plot_position_kernel, plot_timescales
 from rmaat.training.evaluation import load_run
-from rmaat.training.run_folder import read_if_there
 
 
 def draw_figures(run: str | Path) -> list[Path]:

@@ -12,10 +12,9 @@ from jinja2 import Environment, PackageLoader
 from PIL import Image
 
 from astro_sim.curves.curve import Curve
-from astro_sim.curves.files import write_text
+from astro_sim.curves.files import read_if_there, write_text
 from rmaat.data import load_curves
 from rmaat.report.trace import Derived, trace
-from rmaat.training.run_folder import read_if_there
 
 FIGURE_ORDER = ("calcium", "ltp", "stp", "retention", "attention", "memory", "loss", "accuracy")
 

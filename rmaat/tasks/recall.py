@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from rmaat.tasks.dataset import IGNORE_INDEX, Split, Task, TaskError, check_sizes, make_task
+from rmaat.tasks.dataset import IGNORE_INDEX, Split, Task, TaskError, check_sizes, make_task, ragged
 
 
 def load_segment_task(
@@ -49,7 +49,15 @@ def load_segment_task(
     seed : of the splits, which are drawn independently. Nothing is read or kept: `data_dir` is not used.
     """
     candidates = n_segments if name == "recall" else n_segments - 1
-    _check(name, n_segments, segment_len, n_symbols, segment, candidates, n_copied)
+    if min(n_segments, segment_len, n_symbols) < 2:
+        sizes = f"{n_segments}, {segment_len} and {n_symbols}"
+        raise TaskError(f"n_segments, segment_len and n_symbols must be at least 2, got {sizes}")
+    if segment is not None and not 0 <= segment < candidates:
+        raise TaskError(f"segment must be 0..{candidates - 1} for {name}, got {segment}")
+    if name == "needle" and n_symbols < n_segments - 1:
+        raise TaskError(f"n_symbols must be at least n_segments - 1 = {n_segments - 1} for needle, got {n_symbols}")
+    if name == "copy" and not 1 <= n_copied < segment_len:
+        raise TaskError(f"n_copied must be 1..segment_len - 1 = {segment_len - 1}, got {n_copied}")
     if twins and name != "recall":
         raise TaskError(f"twins must be False for {name}, got True; only recall has them")
     check_sizes(n_train=n_train, n_validation=n_validation, n_test=n_test)
@@ -75,20 +83,6 @@ def load_segment_task(
     )
 
 
-def _check(
-    name: str, n_segments: int, segment_len: int, n_symbols: int, segment: int | None, candidates: int, n_copied: int
-) -> None:
-    if n_segments < 2 or segment_len < 2 or n_symbols < 2:
-        sizes = f"{n_segments}, {segment_len} and {n_symbols}"
-        raise TaskError(f"n_segments, segment_len and n_symbols must be at least 2, got {sizes}")
-    if segment is not None and not 0 <= segment < candidates:
-        raise TaskError(f"segment must be 0..{candidates - 1} for {name}, got {segment}")
-    if name == "needle" and n_symbols < n_segments - 1:
-        raise TaskError(f"n_symbols must be at least n_segments - 1 = {n_segments - 1} for needle, got {n_symbols}")
-    if name == "copy" and not 1 <= n_copied < segment_len:
-        raise TaskError(f"n_copied must be 1..segment_len - 1 = {segment_len - 1}, got {n_copied}")
-
-
 def _vocabulary(name: str, n: int, twins: bool) -> tuple[int, str, int]:
     """Vocabulary size, its description and the number of classes."""
     if name == "needle":
@@ -101,13 +95,8 @@ def _vocabulary(name: str, n: int, twins: bool) -> tuple[int, str, int]:
 
 
 def _square(tokens: np.ndarray, labels: np.ndarray, where: np.ndarray) -> Split:
-    n, length = tokens.shape
-    return Split(
-        tokens=tokens.astype(np.uint16).ravel(),
-        offsets=np.arange(n + 1) * length,
-        labels=labels.astype(np.int64).ravel(),
-        extra={"segment": where.astype(np.int64)},
-    )
+    extra = {"segment": where.astype(np.int64)}
+    return ragged(tokens, labels.ravel(), extra=extra)
 
 
 def _recall(

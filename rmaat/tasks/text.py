@@ -23,13 +23,7 @@ def to_tokens(text: bytes, max_len: int) -> np.ndarray:
 
 
 def rows(path: Path, n_columns: int) -> Iterator[tuple[int, list[bytes]]]:
-    """Line numbers and columns of a TSV file without header or quoting.
-
-    Raises
-    ------
-    TaskError
-        Naming file and line, where a line has another number of columns.
-    """
+    """Line numbers and columns of a TSV file without header or quoting."""
     with require(path, "tab-separated lines").open("rb") as file:
         for number, line in enumerate(file, start=1):
             columns = line.rstrip(b"\r\n").split(b"\t")
@@ -39,13 +33,7 @@ def rows(path: Path, n_columns: int) -> Iterator[tuple[int, list[bytes]]]:
 
 
 def to_label(path: Path, number: int, text: bytes) -> int:
-    """0 or 1, also written 0.0 or 1.0.
-
-    Raises
-    ------
-    TaskError
-        Naming file and line, for anything else.
-    """
+    """The label 0 or 1, also written 0.0 or 1.0."""
     if text not in (b"0", b"1", b"0.0", b"1.0"):
         raise TaskError(f"{path}:{number} must begin with the label 0 or 1, got {text[:20].decode(errors='replace')!r}")
     return int(text[:1])

@@ -1,6 +1,5 @@
-"""What of the Long Range Arena's official files a data folder holds: the report of `check`."""
+"""Report on the Long Range Arena's official files in a data folder: what is there, missing or damaged."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -9,7 +8,7 @@ from typing import Literal
 
 from rmaat.tasks.dataset import TaskError
 from rmaat.tasks.images import CIFAR_RECORD
-from rmaat.tasks.lra.downloads import ARCHIVES, MissingError, find, lacking, look, require, verify
+from rmaat.tasks.lra.downloads import OFFICIAL, MissingError, find, lacking, look, require, verify
 from rmaat.tasks.lra.release import LISTOPS, read_metadata
 from rmaat.tasks.text import AAN
 
@@ -33,7 +32,7 @@ def check(data_dir: Path) -> list[Finding]:
         raise TaskError(f"data_dir must be a folder, got {data_dir}")
     verified, findings = cache(_verified), []  # an archive of several tasks is read once
     for task, count in _COUNTS.items():
-        archive = data_dir / ARCHIVES[task]
+        archive = data_dir / OFFICIAL[task].archive
         try:
             if look(task, data_dir) is None and archive.exists():
                 message = _unpackable(task, archive, verified(archive))
@@ -55,7 +54,6 @@ def _verified(archive: Path) -> tuple[int, set[str]] | TaskError | OSError:
 
 
 def _unpackable(task: str, archive: Path, verified: tuple[int, set[str]] | TaskError | OSError) -> str:
-    """What loading the task will do with its archive, or the error that it will end with."""
     if isinstance(verified, Exception):
         raise verified
     n_members, tasks = verified
@@ -66,17 +64,14 @@ def _unpackable(task: str, archive: Path, verified: tuple[int, set[str]] | TaskE
 
 def _lines(path: Path) -> int:
     with require(path, "rows").open("rb") as file:
-        n = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-        file.seek(-1, os.SEEK_END)
-        return n + (file.read() != b"\n")
+        return sum(1 for _ in file)
 
 
 def _counted(folder: Path, found: list[int], official: list[int], what: str) -> str:
     if 0 in found:
         raise TaskError(f"{folder} must hold {what} in every file or split, got {' + '.join(map(str, found))}")
-    beside = (
-        "as the official files" if found == official else f"the official files have {' + '.join(map(str, official))}"
-    )
+    expected = f"the official files have {' + '.join(map(str, official))}"
+    beside = "as the official files" if found == official else expected
     return f"{folder} holds {' + '.join(map(str, found))} {what}, {beside}"
 
 

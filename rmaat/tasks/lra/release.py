@@ -1,9 +1,5 @@
-"""The Long Range Arena's release: readers of its ListOps and Pathfinder files, exactly as lra_release has them.
+"""Readers of the Long Range Arena's own ListOps and Pathfinder files, exactly as lra_release has them."""
 
-`write_listops` writes such files, `pathfinder.write_release` such images.
-"""
-
-import csv
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +9,9 @@ from numba import njit
 from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from astro_sim.curves.files import replacing
 from rmaat.tasks.dataset import SPLITS, Split, Task, TaskError, cached, ragged
 from rmaat.tasks.images import image_split
-from rmaat.tasks.listops import END, FIRST_DIGIT, MAX, MED, MIN, SM, evaluate_into, listops_task, to_source
+from rmaat.tasks.listops import END, FIRST_DIGIT, MAX, MED, MIN, SM, evaluate_into, listops_task
 from rmaat.tasks.lra.downloads import find, require
 from rmaat.tasks.pathfinder.task import lra_parameters, pathfinder_task
 
@@ -26,22 +21,6 @@ SUBSETS = {"easy": "curv_baseline", "intermediate": "curv_contour_length_9", "ha
 
 
 # --- ListOps -----------------------------------------------------------------------------------------------------
-def write_listops(folder: Path, task: Task) -> list[Path]:
-    """Write basic_train.tsv, basic_val.tsv and basic_test.tsv as the LRA's generator writes them."""
-    paths = []
-    for name in SPLITS:
-        split = task.split(name)
-        with (
-            replacing(Path(folder) / LISTOPS[name]) as partial,
-            partial.open("w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.writer(file, delimiter="\t")  # its line end is \r\n, as in the release
-            writer.writerow(["Source", "Target"])
-            writer.writerows([to_source(split.sequence(i)), int(split.labels[i])] for i in range(len(split)))
-        paths.append(Path(folder) / LISTOPS[name])
-    return paths
-
-
 @njit(cache=True)
 def _encode(text, out):
     """Ids of a text in the release's form, as bytes; -1 - position at a byte that begins no token."""
@@ -80,29 +59,23 @@ def _encode(text, out):
 def read_listops_file(path: Path) -> Split:
     """Read one TSV file of the release (header, then ``Source <tab> Target``) and check every target.
 
-    Raises
-    ------
-    TaskError
-        Naming file and line: a missing file or header, a row that is not two columns, an unknown token, an expression
-        that is not complete, or a target that is not its value.
+    A TaskError names the file and the line.
     """
     path = require(Path(path), "ListOps, in lra_release.gz under listops-1000/")
     sequences: list[np.ndarray] = []
     targets: list[int] = []
-    buffer = np.empty(1, np.uint8)
     with path.open("rb") as file:
         header = file.readline().rstrip(b"\r\n")
-        if header.split(b"\t") != [b"Source", b"Target"]:
+        if header != b"Source\tTarget":
             raise TaskError(f"{path}:1 must be the header Source<tab>Target, got {header[:40]!r}")
         for number, line in enumerate(file, start=2):
             source, target = _columns(path, number, line)
-            if len(source) > len(buffer):
-                buffer = np.empty(2 * len(source), np.uint8)
-            n = _encode(np.frombuffer(source, np.uint8), buffer)
+            tokens = np.empty(len(source), np.uint8)
+            n = _encode(np.frombuffer(source, np.uint8), tokens)
             if n < 0:
                 word = source[-1 - n :].split(b" ")[0][:20].decode(errors="replace")
                 raise TaskError(f"{path}:{number} must hold ListOps tokens only, got {word!r}")
-            sequences.append(buffer[:n].copy())
+            sequences.append(tokens[:n].copy())
             targets.append(target)
     if not sequences:
         raise TaskError(f"{path} must hold at least one expression behind its header, got none")
@@ -176,11 +149,6 @@ def read_metadata(folder: Path) -> Iterator[tuple[Path, int]]:
 
     In the release these are plain text, a line per image: imgs/<k>, sample_<i>.png, index, label, and seven more
     fields; the generator itself writes a NumPy array of strings with the same fields. Both are read.
-
-    Raises
-    ------
-    TaskError
-        Naming file and line, for a line without these fields.
     """
     files = list(require(folder / "metadata", "Pathfinder metadata").glob("*.npy"))
     if not files:
@@ -217,7 +185,7 @@ def _n_bytes(folder: Path, path: Path) -> int:
 
 
 def _read_images(rows: list[tuple[Path, int, int]], size: int, progress: bool) -> tuple[np.ndarray, np.ndarray, int]:
-    """Grey images, labels, and how many empty files were left out."""
+    """Grey images, labels, and the number of empty files, which are left out."""
     images, labels = np.empty((len(rows), size, size), np.uint8), np.empty(len(rows), np.int64)
     n = 0
     for path, label, n_bytes in tqdm(rows, desc=f"Pathfinder {size}", unit="image", disable=not progress):
