@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import Positional, arg
 
-from astro_sim.curves.files import read_if_there
+from astro_sim.curves.files import add_metrics, read_if_there
 from rmaat.experiments import bench
 from rmaat.experiments.arena import ExperimentConfig, run_experiments
 from rmaat.experiments.recall_grid import ProbeConfig, run_probe
@@ -91,7 +91,6 @@ def evaluate_run(
         data_dir: Where the task's files lie, if not where they were in training.
     """
     from rmaat.training.evaluation import evaluate
-    from rmaat.training.run_folder import add_metrics
 
     folders = [run_directory, *sorted(path.parent for path in run_directory.glob("baselines/*/config.json"))]
     own, *baselines = (evaluate(folder, split, device=device, data_dir=data_dir) for folder in folders)
@@ -139,45 +138,25 @@ def report_run(run_directory: Run, title: str | None = None) -> int:
     return 0
 
 
-class Recall(ProbeConfig):
-    """Train every memory rule to recall one marked symbol and test it by the symbol's segment, at T and beyond."""
-
-    def __call__(self) -> int:
-        run_probe(self, _say)
-        return _say((self.out / "recall.md").read_text())
-
-
-class LongRangeArena(ExperimentConfig):
-    """Train models, or variants of one, on tasks by their recipes, with several seeds; tables of their accuracy."""
-
-    def __call__(self) -> int:
-        return _say(accuracy_tables(run_experiments(self, _say)))
-
-
-class Attention(bench.AttentionBench):
-    """Time and memory of attention alone, forward, and forward with backward, over N tokens."""
-
-    def __call__(self) -> int:
-        return _say(bench.bench_table(bench.bench_attention(self)))
-
-
-class Replay(bench.ReplayBench):
-    """Time and memory of a training step with AMRB and with back-propagation through time."""
-
-    def __call__(self) -> int:
-        return _say(bench.bench_table(bench.bench_replay(self)))
-
-
-class Speed(bench.SpeedBench):
-    """Time and memory of a training step of every model, with matched parameters."""
-
-    def __call__(self) -> int:
-        return _say(bench.bench_table(bench.bench_speed(self)))
-
-
-def _say(line: str) -> int:
-    print(line, flush=True)
+def _benchmark(config: Any) -> int:
+    """Run the benchmark that these options are of, and print its tables."""
+    match config:
+        case ProbeConfig():
+            run_probe(config, _say)
+            _say((config.out / "recall.md").read_text())
+        case ExperimentConfig():
+            _say(accuracy_tables(run_experiments(config, _say)))
+        case bench.AttentionBench():
+            _say(bench.bench_table(bench.bench_attention(config)))
+        case bench.ReplayBench():
+            _say(bench.bench_table(bench.bench_replay(config)))
+        case bench.SpeedBench():
+            _say(bench.bench_table(bench.bench_speed(config)))
     return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _deferred(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:
@@ -226,7 +205,13 @@ def _take_option(argv: list[str], name: str) -> tuple[list[str], str | None]:
 
 GROUPS: dict[str, dict[str, Callable]] = {
     "data": {"make": _deferred(make_data), "check": _deferred(check_data), "list": _deferred(list_data)},
-    "bench": {"recall": Recall, "lra": LongRangeArena, "attention": Attention, "replay": Replay, "speed": Speed},
+    "bench": {
+        "recall": ProbeConfig,
+        "lra": ExperimentConfig,
+        "attention": bench.AttentionBench,
+        "replay": bench.ReplayBench,
+        "speed": bench.SpeedBench,
+    },
 }
 
 COMMANDS = {"eval": _deferred(evaluate_run), "trace": _deferred(trace_run), "report": _deferred(report_run)}
@@ -277,12 +262,15 @@ def _run(argv: Sequence[str]) -> int:
     if name == "train":
         return _train(rest)
     if name in GROUPS and rest and rest[0] in GROUPS[name]:
-        return _parse(tyro.cli, GROUPS[name][rest[0]], prog=f"rmaat {name} {rest[0]}", args=rest[1:])()
-    if name in GROUPS:
-        return _parse(tyro.extras.subcommand_cli_from_dict, GROUPS[name], prog=f"rmaat {name}", args=rest)()
-    if name in COMMANDS:
-        return _parse(tyro.cli, COMMANDS[name], prog=f"rmaat {name}", args=rest)()
-    raise ValueError(f"command must be one of train, {', '.join([*GROUPS, *COMMANDS])}, got {name!r}; see rmaat --help")
+        chosen = _parse(tyro.cli, GROUPS[name][rest[0]], prog=f"rmaat {name} {rest[0]}", args=rest[1:])
+    elif name in GROUPS:
+        chosen = _parse(tyro.extras.subcommand_cli_from_dict, GROUPS[name], prog=f"rmaat {name}", args=rest)
+    elif name in COMMANDS:
+        chosen = _parse(tyro.cli, COMMANDS[name], prog=f"rmaat {name}", args=rest)
+    else:
+        names = ", ".join(["train", *GROUPS, *COMMANDS])
+        raise ValueError(f"command must be one of {names}, got {name!r}; see rmaat --help")
+    return chosen() if callable(chosen) else _benchmark(chosen)
 
 
 def _parse(parse: Callable[..., Any], *args: Any, **options: Any) -> Any:

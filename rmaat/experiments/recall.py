@@ -26,7 +26,7 @@ from rmaat.config import Attention, ModelConfig, Norm, Pooling, Rule, Timescales
 from rmaat.memory.retention import segment_weights
 from rmaat.memory.segments import State
 from rmaat.models.rmaat import RMAAT
-from rmaat.models.zoo import build_model, curves_read
+from rmaat.models.zoo import build_model, count_parameters, curves_read
 from rmaat.tasks import Split, load_task
 from rmaat.tasks.batching import in_order
 from rmaat.training.evaluation import to_batch
@@ -109,21 +109,14 @@ class ProbeCell:
 
     def network(self, vocab_size: int, n_classes: int) -> ModelConfig:
         """The model's configuration."""
+        shared = "d_model n_layers segment_len n_memory attention retention norm pooling seconds_per_segment".split()
         return ModelConfig(
             vocab_size=vocab_size,
             n_classes=n_classes,
-            d_model=self.d_model,
-            n_layers=self.n_layers,
+            **{name: getattr(self, name) for name in shared},
             d_ff=self.d_model,
-            segment_len=self.segment_len,
-            n_memory=self.n_memory,
             dropout=0.0,
-            attention=self.attention,
             memory_update=self.rule,
-            retention=self.retention,
-            norm=self.norm,
-            pooling=self.pooling,
-            seconds_per_segment=self.seconds_per_segment,
             backprop="bptt",  # the same gradients as replay, and at this size sooner
             max_len=self.n_segments * self.segment_len,
             carry_state=self.start != "initial",
@@ -146,12 +139,8 @@ class ProbeCell:
 def run_cell(cell: ProbeCell, curves: Mapping[str, Curve]) -> dict[str, Any]:
     """Train one cell and test it by position.
 
-    Returns
-    -------
-    dict
-        ``cell``; ``curves`` (hashes of those that the model reads); ``train_accuracy`` (of the last tenth of the
-        steps), ``chance``, ``accuracy_at_T`` (a number per segment), ``accuracy_at_stretch``, ``memory_rms`` (after
-        each segment at stretch * T), ``diverged``, ``weights`` (:func:`analytic_weights`), ``parameters``, ``seconds``.
+    ``curves`` are hashes of those that the model reads, ``train_accuracy`` is that of the last tenth of the steps,
+    ``accuracy_at_T`` has a number per segment, and ``memory_rms`` is taken after each segment at stretch * T.
     """
     sizes: dict[str, Any] = {"segment_len": cell.segment_len, "twins": True}
     task = load_task("recall", seed=cell.seed, n_segments=cell.n_segments, n_test=1024, **sizes)
@@ -175,7 +164,7 @@ def run_cell(cell: ProbeCell, curves: Mapping[str, Curve]) -> dict[str, Any]:
         "memory_rms": memory_rms(model, longer.test, cell),
         "diverged": diverged,
         "weights": analytic_weights(model, (cell.n_segments, further, 256)),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": count_parameters(model)["total"],
         "seconds": round(seconds, 2),
     }
 

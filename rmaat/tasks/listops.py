@@ -79,28 +79,27 @@ def draw_block(rng, n_wanted, max_draws, min_length, max_length, max_depth, max_
 
 
 @njit(cache=True)
+def _sorted_at(counts, k):
+    """Argument k of the sorted ones, given as counts of each digit."""
+    digit = 0
+    while k >= counts[digit]:
+        k -= counts[digit]
+        digit += 1
+    return digit
+
+
+@njit(cache=True)
 def _apply(operator, counts, n):
     """The value of an operator on n arguments given as counts of each digit."""
-    total, seen, low, high = 0, 0, -1, -1
-    smallest, largest = -1, -1
-    for digit in range(10):
-        if counts[digit] == 0:
-            continue
-        if smallest < 0:
-            smallest = digit
-        largest = digit
-        total += digit * counts[digit]
-        seen += counts[digit]
-        if low < 0 and seen > (n - 1) // 2:
-            low = digit
-        if high < 0 and seen > n // 2:
-            high = digit
     if operator == MIN:
-        return smallest
+        return _sorted_at(counts, 0)
     if operator == MAX:
-        return largest
-    if operator == MED:
-        return (low + high) // 2  # int(numpy.median): the mean of the middle two, truncated
+        return _sorted_at(counts, n - 1)
+    if operator == MED:  # int(numpy.median): the mean of the middle two, truncated
+        return (_sorted_at(counts, (n - 1) // 2) + _sorted_at(counts, n // 2)) // 2
+    total = 0
+    for digit in range(10):
+        total += digit * counts[digit]
     return total % 10
 
 

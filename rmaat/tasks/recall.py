@@ -96,7 +96,7 @@ def _vocabulary(name: str, n: int, twins: bool) -> tuple[int, str, int]:
 
 def _square(tokens: np.ndarray, labels: np.ndarray, where: np.ndarray) -> Split:
     extra = {"segment": where.astype(np.int64)}
-    return ragged(tokens, labels.ravel(), extra=extra)
+    return ragged(list(tokens), labels.ravel(), extra=extra)
 
 
 def _recall(

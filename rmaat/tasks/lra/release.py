@@ -5,57 +5,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
 from rmaat.tasks.dataset import SPLITS, Split, Task, TaskError, cached, ragged
 from rmaat.tasks.images import image_split
-from rmaat.tasks.listops import END, FIRST_DIGIT, MAX, MED, MIN, SM, evaluate_into, listops_task
+from rmaat.tasks.listops import VOCABULARY, evaluate_into, listops_task
 from rmaat.tasks.lra.downloads import find, require
 from rmaat.tasks.pathfinder.task import lra_parameters, pathfinder_task
 
 LISTOPS = {"train": "basic_train.tsv", "validation": "basic_val.tsv", "test": "basic_test.tsv"}
 
+IDS = {word.encode(): number for number, word in enumerate(VOCABULARY) if number}  # without padding
+
+UNBRACKETED = bytes.maketrans(b"()", b"  ")  # parentheses carry nothing
+
 SUBSETS = {"easy": "curv_baseline", "intermediate": "curv_contour_length_9", "hard": "curv_contour_length_14"}
 
 
 # --- ListOps -----------------------------------------------------------------------------------------------------
-@njit(cache=True)
-def _encode(text, out):
-    """Ids of a text in the release's form, as bytes; -1 - position at a byte that begins no token."""
-    n, i = 0, 0
-    while i < len(text):
-        c = text[i]
-        if c == 32 or c == 40 or c == 41:  # space and parentheses
-            i += 1
-            continue
-        following = text[i + 1] if i + 1 < len(text) else 32
-        token, width = 0, 1
-        if 48 <= c <= 57:
-            token = FIRST_DIGIT + c - 48
-        elif c == 93:
-            token = END
-        elif c == 91 and i + 3 < len(text):
-            third, fourth = text[i + 2], text[i + 3]
-            width = 4
-            if following == 77 and third == 73 and fourth == 78:
-                token = MIN
-            elif following == 77 and third == 65 and fourth == 88:
-                token = MAX
-            elif following == 77 and third == 69 and fourth == 68:
-                token = MED
-            elif following == 83 and third == 77:
-                token, width = SM, 3
-        ends = i + width
-        if token == 0 or (ends < len(text) and text[ends] != 32 and text[ends] != 41):
-            return -1 - i
-        out[n] = token
-        n += 1
-        i = ends
-    return n
-
-
 def read_listops_file(path: Path) -> Split:
     """Read one TSV file of the release (header, then ``Source <tab> Target``) and check every target.
 
@@ -70,12 +38,12 @@ def read_listops_file(path: Path) -> Split:
             raise TaskError(f"{path}:1 must be the header Source<tab>Target, got {header[:40]!r}")
         for number, line in enumerate(file, start=2):
             source, target = _columns(path, number, line)
-            tokens = np.empty(len(source), np.uint8)
-            n = _encode(np.frombuffer(source, np.uint8), tokens)
-            if n < 0:
-                word = source[-1 - n :].split(b" ")[0][:20].decode(errors="replace")
-                raise TaskError(f"{path}:{number} must hold ListOps tokens only, got {word!r}")
-            sequences.append(tokens[:n].copy())
+            try:
+                ids = bytes(map(IDS.__getitem__, source.translate(UNBRACKETED).split()))
+            except KeyError as error:
+                word = error.args[0][:20].decode(errors="replace")
+                raise TaskError(f"{path}:{number} must hold ListOps tokens only, got {word!r}") from None
+            sequences.append(np.frombuffer(ids, np.uint8))
             targets.append(target)
     if not sequences:
         raise TaskError(f"{path} must hold at least one expression behind its header, got none")

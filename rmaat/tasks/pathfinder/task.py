@@ -41,32 +41,19 @@ DIFFICULTY = {"easy": 6, "intermediate": 9, "hard": 14}  # contour length, in da
 class PathfinderParameters:
     """The arguments of the original generator (its names: window_size, padding, antialias_scale, paddle_*, ...)."""
 
-    size: int
-    """Side of the image, in pixels."""
-    padding: int = 1
-    """Width of the border that no contour enters, in pixels."""
-    antialias_scale: int = 2
-    """How much finer dashes and discs are drawn before they are scaled down."""
-    paddle_length: int = 5
-    """Length of a dash, in pixels."""
-    paddle_thickness: float
-    """Thickness of a dash, in pixels."""
-    paddle_margins: tuple[int, ...]
-    """Gap around a dash, in pixels; one is drawn per image."""
-    marker_radius: float
-    """Radius of the two discs, in pixels."""
-    seed_distance: int = 27
-    """Distance of the two contours' first dashes, in pixels."""
-    contour_length: int = 14
-    """Dashes in each of the two contours."""
-    continuity: float = 1.8
-    """How straight the contours go: the weight falls to zero at a turn of 90 degrees / continuity."""
-    distractor_budget: int
-    """Dashes to be shared out among distractors of contour_length // 3 dashes each."""
-    snake_contrast: float
-    """Contrast of a snake; distractors have it in full."""
-    paddle_contrast: float = 1.0
-    """Factor on it for the dashes of the two contours."""
+    size: int  # side of the image, in pixels
+    padding: int = 1  # width of the border that no contour enters, in pixels
+    antialias_scale: int = 2  # how much finer dashes and discs are drawn before they are scaled down
+    paddle_length: int = 5  # length of a dash, in pixels
+    paddle_thickness: float  # thickness of a dash, in pixels
+    paddle_margins: tuple[int, ...]  # gap around a dash, in pixels; one is drawn per image
+    marker_radius: float  # radius of the two discs, in pixels
+    seed_distance: int = 27  # distance of the two contours' first dashes, in pixels
+    contour_length: int = 14  # dashes in each of the two contours
+    continuity: float = 1.8  # straightness: a turn's weight falls to zero at 90 degrees / continuity
+    distractor_budget: int  # dashes to be shared out among distractors of contour_length // 3 dashes each
+    snake_contrast: float  # contrast of a snake; distractors have it in full
+    paddle_contrast: float = 1.0  # factor on it for the dashes of the two contours
 
     def __post_init__(self) -> None:
         if self.contour_length < 3:
