@@ -2,21 +2,16 @@
 
 Add --debug to any command to see the traceback of an error."""
 
-import contextlib
-import io
 import json
-import os
-import re
 import sys
-import traceback
 from collections.abc import Callable, Sequence
-from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 from tyro.conf import Positional, arg
 
+from astro_sim.curves.console import deferred, parse, run_command
 from astro_sim.curves.files import add_metrics, read_if_there
 from rmaat.experiments import bench
 from rmaat.experiments.arena import ExperimentConfig, run_experiments
@@ -159,25 +154,20 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _deferred(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:
-    """A function with the same options that returns the call instead of making it, so that parsing comes first."""
-    return wraps(function)(lambda *args, **options: partial(function, *args, **options))
-
-
-def _train(argv: Sequence[str]) -> int:
+def _train(argv: list[str]) -> int:
     """Train a model; the defaults are those of a recipe where `--recipe FILE.toml` is given."""
     from accelerate import PartialState
 
     from rmaat.training.config import load_recipe
     from rmaat.training.train import train
 
-    argv, recipe = _take_option(list(argv), "--recipe")
+    argv, recipe = _take_option(argv, "--recipe")
     default = TrainConfig() if recipe is None else load_recipe(Path(recipe))
     description = (
         "Train a model from curve files; an interrupted run is continued where it stopped.\n\n"
         "--recipe FILE.toml takes the defaults below from a recipe, such as those of benchmarks/lra/."
     )
-    config = _parse(tyro.cli, TrainConfig, default=default, args=argv, prog="rmaat train", description=description)
+    config = parse(tyro.cli, TrainConfig, default=default, args=argv, prog="rmaat train", description=description)
     run = train(config)
     if not PartialState().is_main_process:
         return 0
@@ -204,7 +194,7 @@ def _take_option(argv: list[str], name: str) -> tuple[list[str], str | None]:
 
 
 GROUPS: dict[str, dict[str, Callable]] = {
-    "data": {"make": _deferred(make_data), "check": _deferred(check_data), "list": _deferred(list_data)},
+    "data": {"make": deferred(make_data), "check": deferred(check_data), "list": deferred(list_data)},
     "bench": {
         "recall": ProbeConfig,
         "lra": ExperimentConfig,
@@ -214,7 +204,7 @@ GROUPS: dict[str, dict[str, Callable]] = {
     },
 }
 
-COMMANDS = {"eval": _deferred(evaluate_run), "trace": _deferred(trace_run), "report": _deferred(report_run)}
+COMMANDS = {"eval": deferred(evaluate_run), "trace": deferred(trace_run), "report": deferred(report_run)}
 
 OVERVIEW = f"""{__doc__}
 
@@ -228,33 +218,13 @@ commands:
 
 `rmaat COMMAND --help` describes a command."""
 
-EXPECTED = (ValueError, TypeError, OSError, RuntimeError, MemoryError)
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors are one line, or a traceback with --debug."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in argv
-    argv = [word for word in argv if word != "--debug"]
-    try:
-        try:
-            return _run(argv)
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:  # head, say, has read enough; what is left to write at exit must not fail again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141  # as of a program that SIGPIPE ended
-    except EXPECTED as error:
-        if debug:
-            traceback.print_exc()
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return 130
+    return run_command(_run, argv, interrupted="interrupted; the same command goes on where it stopped")
 
 
-def _run(argv: Sequence[str]) -> int:
+def _run(argv: list[str]) -> int:
     name, rest = (argv[0], argv[1:]) if argv else ("--help", [])
     if name in ("-h", "--help"):
         print(OVERVIEW)
@@ -262,29 +232,15 @@ def _run(argv: Sequence[str]) -> int:
     if name == "train":
         return _train(rest)
     if name in GROUPS and rest and rest[0] in GROUPS[name]:
-        chosen = _parse(tyro.cli, GROUPS[name][rest[0]], prog=f"rmaat {name} {rest[0]}", args=rest[1:])
+        chosen = parse(tyro.cli, GROUPS[name][rest[0]], prog=f"rmaat {name} {rest[0]}", args=rest[1:])
     elif name in GROUPS:
-        chosen = _parse(tyro.extras.subcommand_cli_from_dict, GROUPS[name], prog=f"rmaat {name}", args=rest)
+        chosen = parse(tyro.extras.subcommand_cli_from_dict, GROUPS[name], prog=f"rmaat {name}", args=rest)
     elif name in COMMANDS:
-        chosen = _parse(tyro.cli, COMMANDS[name], prog=f"rmaat {name}", args=rest)
+        chosen = parse(tyro.cli, COMMANDS[name], prog=f"rmaat {name}", args=rest)
     else:
         names = ", ".join(["train", *GROUPS, *COMMANDS])
         raise ValueError(f"command must be one of {names}, got {name!r}; see rmaat --help")
     return chosen() if callable(chosen) else _benchmark(chosen)
-
-
-def _parse(parse: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """Call a parser of tyro; what it would draw as a box on standard error becomes the one line of a ValueError."""
-    drawn = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(drawn):
-            return parse(*args, **options)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        inside = drawn.getvalue().translate(dict.fromkeys(map(ord, "╭╮╰╯│"), " "))
-        parts = [" ".join(part.split()).rstrip(".") for part in re.split("[-─]{3,}", inside)]
-        raise ValueError("; ".join(filter(None, parts[1:]))) from None  # the first is the heading of the box
 
 
 if __name__ == "__main__":

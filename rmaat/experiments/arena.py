@@ -1,4 +1,4 @@
-"""Training of many models on many tasks with several seeds: runs that have no result yet, each in a fresh process.
+"""The arena: many models trained on many tasks with several seeds, each run in a fresh process.
 
 A run is a recipe ``RECIPES/<task>/<model>.toml``, a seed and possibly a variant of the model. Its result is one JSON
 file ``RESULTS/<task>/<model>[--<variant>]-s<seed>.json``. A run with a result is done. A killed run goes on from its

@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from astro_sim.curves.curve import Curve
 from rmaat.config import ModelConfig
 from rmaat.experiments.markdown import markdown
 from rmaat.experiments.timing import interleaved, peak_bytes
@@ -149,13 +148,13 @@ def bench_replay(config: ReplayBench) -> list[dict[str, Any]]:
     return rows
 
 
-def bench_speed(config: SpeedBench, curves: Mapping[str, Curve] | None = None) -> list[dict[str, Any]]:
+def bench_speed(config: SpeedBench) -> list[dict[str, Any]]:
     """Time one step of every model at each shape; parameters are matched by d_ff."""
     rows = []
     for length, segment_len in config.shapes:
-        networks = match_parameters(config.models, _network(config, segment_len, length), curves or {})
+        networks = match_parameters(config.models, _network(config, segment_len, length), {})
         tokens, labels = _inputs(config, length)
-        models = {name: _model(name, networks[name], config, curves) for name in config.models}
+        models = {name: _model(name, networks[name], config) for name in config.models}
         calls = {name: _step_call(model, tokens, labels, config) for name, model in models.items()}
         shape = {"benchmark": "speed", "length": length, "segment_len": segment_len}
         for row in _rows(shape, calls, models, config):
@@ -171,11 +170,9 @@ def _network(config: BenchConfig, segment_len: int, length: int) -> ModelConfig:
     return ModelConfig(vocab_size=32, n_classes=10, **sizes)
 
 
-def _model(
-    name: str, network: ModelConfig, config: BenchConfig, curves: Mapping[str, Curve] | None = None
-) -> nn.Module:
+def _model(name: str, network: ModelConfig, config: BenchConfig) -> nn.Module:
     with _seeded(config):
-        return build_model(name, network, curves or {}).to(config.device)
+        return build_model(name, network, {}).to(config.device)
 
 
 def _inputs(config: BenchConfig, length: int) -> tuple[Tensor, Tensor]:

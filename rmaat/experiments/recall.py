@@ -1,4 +1,4 @@
-"""The retention probe: from which segments can a trained model answer, at the length it was trained on and beyond?
+"""The retention probe: accuracy of a trained model by the segment that it must remember, at T segments and beyond.
 
 Task `recall` with twins: among random symbols one is marked and to be named at the end; the segment that holds it is
 drawn uniformly. A model is trained with T segments and tested, by the position of the marked segment, with
@@ -227,12 +227,12 @@ def memory_rms(model: RMAAT, split: Split, cell: ProbeCell) -> list[float]:
     return found
 
 
-def analytic_weights(model: nn.Module, lengths: tuple[int, ...]) -> dict[str, dict[str, list[float]] | str]:
+def analytic_weights(model: RMAAT, lengths: tuple[int, ...]) -> dict[str, dict[str, list[float]] | str]:
     """Weight of the first and of the last segment after n segments, for each n: least and largest over memory tokens.
 
     A number of segments for which the curve gives no schedule has the reason in words instead.
     """
-    retention = getattr(getattr(model, "constants", None), "retention", None)
+    retention = model.constants.retention
     if retention is None:
         return {}
     found: dict[str, dict[str, list[float]] | str] = {}

@@ -169,8 +169,6 @@ def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         full = {lr: seeds for lr, seeds in by_lr.items() if len(seeds) == most}
         lr = max(sorted(full), key=lambda lr: np.mean([cell["train_accuracy"] for cell in full[lr]]))
         chosen = full[lr]
-        keys = ("accuracy_at_T", "accuracy_at_stretch", "train_accuracy", "memory_rms")
-        mean = {key: np.mean([cell[key] for cell in chosen], axis=0) for key in keys}
         rows.append(
             {
                 "settings": dict(settings),
@@ -179,14 +177,12 @@ def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "seeds": most,
                 "learned": sum(_learned(cell) for cell in chosen),
                 "ever_learned": any(_learned(cell) for cell in found),
-                "diverged": sum(cell["diverged"] for cell in found),
-                "train_accuracy": float(mean["train_accuracy"]),
+                "train_accuracy": float(np.mean([cell["train_accuracy"] for cell in chosen])),
                 "chance": chosen[0]["chance"],
-                "at_T": mean["accuracy_at_T"],
-                "at_stretch": mean["accuracy_at_stretch"],
+                "at_T": np.mean([cell["accuracy_at_T"] for cell in chosen], axis=0),
+                "at_stretch": np.mean([cell["accuracy_at_stretch"] for cell in chosen], axis=0),
                 "worst": {lr: [min(cell["accuracy_at_stretch"]) for cell in seeds] for lr, seeds in by_lr.items()},
                 "weights": chosen[0]["weights"],
-                "memory_rms": mean["memory_rms"],
             }
         )
     return sorted(rows, key=lambda row: (-min(row["at_stretch"]), -np.mean(row["at_stretch"])))

@@ -65,21 +65,24 @@ def peak_bytes(call: Callable[[], Any], device: str = "cpu", parameters: Iterabl
     return saved.peak
 
 
-class SavedBytes(torch.autograd.graph.saved_tensors_hooks):
+class SavedBytes:
     """Counts the bytes of the storages that autograd's graph holds, those of `ignored` tensors aside.
 
     The hooks store detached tensors: a tensor stored itself would hold its own graph and never be freed.
     """
 
     def __init__(self, ignored: Iterable[Tensor] = ()):
-        super().__init__(self._keep, lambda kept: kept)
         self.ignored = {tensor.untyped_storage().data_ptr() for tensor in ignored}
         self.uses: Counter[int] = Counter()  # of each storage: its bytes count once
         self.now = self.peak = 0
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._keep, lambda kept: kept)
 
     def __enter__(self) -> "SavedBytes":
-        super().__enter__()
+        self._hooks.__enter__()
         return self
+
+    def __exit__(self, *error: object) -> None:
+        self._hooks.__exit__(*error)
 
     def _keep(self, tensor: Tensor) -> Tensor:
         kept, storage = tensor.detach(), tensor.untyped_storage()

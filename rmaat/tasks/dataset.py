@@ -118,12 +118,7 @@ class Split:
         return replace(self, tokens=self.tokens[where], offsets=offsets - offsets[0], labels=labels, extra=extra)
 
     def pad(self, samples: np.ndarray, length: int | None = None) -> dict[str, np.ndarray]:
-        """A padded batch.
-
-        Parameters
-        ----------
-        samples : (batch,) indices.
-        length : pad to this many tokens; None: to the longest of the batch.
+        """The samples of these indices as a batch, padded to `length` tokens, by default to its longest sequence.
 
         Returns
         -------
@@ -202,7 +197,8 @@ def make_task(
     """
     named = dict(zip(SPLITS, splits, strict=True))
     sizes = {"n_classes": n_classes, "vocab_size": vocab_size}
-    task = Task(name=name, kind=kind, max_len=max_len, card={}, **sizes, **named)  # it checks the splits
+    fields: dict[str, Any] = sizes | named
+    task = Task(name=name, kind=kind, max_len=max_len, card={}, **fields)  # it checks the splits
     lengths = {split: samples.lengths for split, samples in named.items()}
     counted = {
         "samples": {split: len(samples) for split, samples in named.items()},
@@ -236,20 +232,15 @@ def cached(folder: Path | None, name: str, options: Mapping[str, Any], build: Ca
     path = Path(folder) / f"{name}-{key}.npz"
     if path.exists():
         return load_task_file(path)
-    if (reason := _unwritable(path.parent)) is not None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        reason = error.strerror or error
         message = f"{folder} must be writable to keep {name}, got {reason}; it is built anew each time"
         warnings.warn(message, stacklevel=2)
         return build()
     return save_task_file(path, build())
-
-
-def _unwritable(folder: Path) -> str | None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return None
-    except OSError as error:
-        return error.strerror or str(error)
 
 
 def save_task_file(path: Path, task: Task) -> Task:

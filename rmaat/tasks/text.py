@@ -26,11 +26,8 @@ def load_text(
 ) -> Task:
     """IMDb reviews from the unpacked aclImdb folder, or from imdb/train.tsv and imdb/test.tsv (label, tab, text).
 
-    Parameters
-    ----------
-    max_len : bytes kept of a review.
-    validation : share of the training reviews held out for validation; "test" for the LRA's habit of validating on the
-        test set.
+    The first `max_len` bytes of a review are kept. `validation` is the share of the training reviews held out for
+    validation, or "test" for the LRA's habit of validating on the test set.
     """
     check_sizes(max_len=max_len)
     if validation != "test" and not (isinstance(validation, float) and 0 < validation < 1):

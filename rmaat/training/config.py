@@ -146,9 +146,11 @@ def load_recipe(path: str | Path, **changes: Any) -> TrainConfig:
                 raise ValueError(
                     f"{path}: {section}{name} must be a field of {kind.__name__}, one of {', '.join(sorted(known))}"
                 )
-    for name, kind in (("run", Path), ("data_dir", Path), ("curves", Path), ("betas", tuple)):
-        if isinstance(recipe.get(name), str if kind is Path else list):
-            recipe[name] = kind(recipe[name])
+    for name in ("run", "data_dir", "curves"):
+        if isinstance(recipe.get(name), str):
+            recipe[name] = Path(recipe[name])
+    if isinstance(recipe.get("betas"), list):
+        recipe["betas"] = tuple(recipe["betas"])
     try:
         return TrainConfig(**recipe, network=ModelConfig(**({"vocab_size": 2} | network)))
     except ValueError as error:

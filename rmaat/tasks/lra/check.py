@@ -8,7 +8,7 @@ from typing import Literal
 
 from rmaat.tasks.dataset import TaskError
 from rmaat.tasks.images import CIFAR_RECORD
-from rmaat.tasks.lra.downloads import OFFICIAL, MissingError, find, lacking, look, require, verify
+from rmaat.tasks.lra.downloads import OFFICIAL, MissingError, find, holds, lacking, look, require, verify
 from rmaat.tasks.lra.release import LISTOPS, read_metadata
 from rmaat.tasks.text import AAN
 
@@ -46,20 +46,19 @@ def check(data_dir: Path) -> list[Finding]:
     return findings
 
 
-def _verified(archive: Path) -> tuple[int, set[str]] | TaskError | OSError:
+def _verified(archive: Path) -> list[str] | TaskError | OSError:
     try:
         return verify(archive)
     except (TaskError, OSError) as error:
         return error
 
 
-def _unpackable(task: str, archive: Path, verified: tuple[int, set[str]] | TaskError | OSError) -> str:
-    if isinstance(verified, Exception):
-        raise verified
-    n_members, tasks = verified
-    if task not in tasks:
+def _unpackable(task: str, archive: Path, members: list[str] | TaskError | OSError) -> str:
+    if isinstance(members, Exception):
+        raise members
+    if not holds(task, members):
         raise lacking(task, archive)
-    return f"{archive} is whole ({n_members} members); loading the task unpacks it"
+    return f"{archive} is whole ({len(members)} members); loading the task unpacks it"
 
 
 def _lines(path: Path) -> int:

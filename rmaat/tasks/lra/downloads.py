@@ -1,12 +1,12 @@
 """Finding official files in a data folder, and unpacking the archives they come in, whole or not at all."""
 
+import fnmatch
 import gzip
 import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ class Official(NamedTuple):
     mark: str
     """A file or folder that shows that it is the right place."""
     archive: str = "lra_release.gz"
-    """The download that holds them: a tar, gzipped or not."""
+    """The download, a tar, gzipped or not."""
 
 
 OFFICIAL = {
@@ -133,23 +133,16 @@ def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
         raise TaskError(f"{archive} must be a whole archive, got {error} in {size} bytes; download it again") from error
 
 
-def verify(archive: Path) -> tuple[int, set[str]]:
-    """Read an archive to its end: the number of its members and the tasks whose files it holds.
-
-    TaskError if it could not be unpacked beside itself.
-    """
-    patterns = {
-        task: [f"{place / official.mark}*" for place in _places(task)]
-        for task, official in OFFICIAL.items()
-        if official.archive == archive.name
-    }
-    n_members, tasks = 0, set[str]()
+def verify(archive: Path) -> list[str]:
+    """Names of an archive's members; TaskError unless it is whole and could be unpacked beside itself."""
+    folder = archive.parent
     with _opened(archive) as tar:
-        for member in tar:
-            n_members += 1
-            name = str(PurePosixPath(_admit(member, archive.parent, archive, archive.parent).name))
-            tasks |= {t for t in patterns.keys() - tasks if any(fnmatchcase(name, each) for each in patterns[t])}
-    return n_members, tasks
+        return [str(PurePosixPath(_admit(member, folder, archive, folder).name)) for member in tar]
+
+
+def holds(task: str, members: list[str]) -> bool:
+    """Whether a task's files are among the members of an archive."""
+    return any(fnmatch.filter(members, f"{place / OFFICIAL[task].mark}*") for place in _places(task))
 
 
 def require(path: Path, what: str) -> Path:

@@ -99,7 +99,7 @@ def make_stamps(p: DashShape, margin: int) -> Stamps:
     sweeps = [_sweep(p, margin, mask) for _, mask in drawn[:360]]
     widest = max(len(sweep) for sweep in sweeps)
     heads = np.array([_offset(angle, p.paddle_length) for angle in angles])
-    back = [_offset(angle + math.pi if angle < 0 else angle - math.pi, p.paddle_length + margin) for angle in angles]
+    back = [_offset(angle, p.paddle_length + margin) for angle in flip]
     side, scale = 2 * (math.ceil(p.marker_radius) + 3) + 1, p.antialias_scale
     y, x = np.mgrid[: side * scale, : side * scale] - side // 2 * scale
     return Stamps(
