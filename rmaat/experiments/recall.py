@@ -10,7 +10,6 @@ after n segments (:func:`rmaat.memory.retention.segment_weights`): what the rule
 nothing.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from time import perf_counter
@@ -22,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from astro_sim.curves.curve import Curve
-from rmaat.config import Attention, ModelConfig, Norm, Pooling, Rule, Timescales
+from rmaat.config import Attention, ModelConfig, Norm, Pooling, Rule, Timescales, check_number
 from rmaat.memory.retention import segment_weights
 from rmaat.memory.segments import State
 from rmaat.models.rmaat import RMAAT
@@ -95,8 +94,7 @@ class ProbeCell:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.start not in get_args(Start):
             raise ValueError(f"start must be one of {', '.join(get_args(Start))}, got {self.start!r}")
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise ValueError(f"lr must be positive and finite, got {self.lr}")
+        check_number("lr", self.lr)
 
     @property
     def name(self) -> str:

@@ -160,7 +160,7 @@ def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     counts the seeds that left chance in training; a configuration without any, at any learning rate, is not recalled.
     """
     rows = []
-    groups = grouped(cells, lambda cell: _settings(cell["cell"]))
+    groups = grouped(cells, lambda cell: tuple(item for item in cell["cell"].items() if item[0] not in ("lr", "seed")))
     values = grouped((pair for settings in groups for pair in settings), lambda pair: pair[0])
     usual = [pair for pairs in values.values() for pair, n in Counter(pairs).items() if 2 * n > len(pairs)]
     for settings, found in groups.items():
@@ -186,10 +186,6 @@ def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             }
         )
     return sorted(rows, key=lambda row: (-min(row["at_stretch"]), -np.mean(row["at_stretch"])))
-
-
-def _settings(cell: Mapping[str, Any]) -> tuple:
-    return tuple((name, value) for name, value in cell.items() if name not in ("lr", "seed"))
 
 
 def _row_name(settings: tuple, usual: Sequence[tuple[str, Any]]) -> str:

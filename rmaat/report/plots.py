@@ -135,10 +135,8 @@ def plot_recall(
 ) -> Axes:
     """Heat map of recall: one row per configuration, one column per segment; the first `split` columns are at T.
 
-    Parameters
-    ----------
-    rows : name -> accuracies at T, then at stretch * T, of positions named from first to last.
-    chance : where the colours begin.
+    `rows` are accuracies by name: at T, then at stretch * T, from the first to the last position each. The colours
+    begin at `chance`.
     """
     values = np.array(list(rows.values()), dtype=float)
     ax = new_axes(ax)
@@ -167,10 +165,7 @@ def plot_accuracy(
 ) -> Axes:
     """Accuracy by model: bars, with every seed a point; published numbers in hatched grey; the majority class a line.
 
-    Parameters
-    ----------
-    measured : model -> accuracies, one per seed.
-    published : model -> accuracy, from the literature: other data, budgets and hardware, and labelled so.
+    Accuracies are by model; what is published comes from other data, budgets and hardware, and is labelled so.
     """
     names = [*measured, *(f"{name} *" for name in published or {})]
     means = [np.mean(accuracies) for accuracies in measured.values()]

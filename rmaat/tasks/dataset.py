@@ -124,21 +124,17 @@ class Split:
         -------
         tokens (batch, [2,] length) int64 or float32, lengths (batch, [2]) int64, labels (batch,) or (batch, length)
         """
-        lengths = self.lengths[samples]
-        length = int(lengths.max()) if length is None else length
-        real = self.tokens.dtype.kind == "f"
-        tokens = np.zeros((len(samples), self.n_parts, length), dtype=np.float32 if real else np.int64)
-        for row, sample in enumerate(samples):
-            for part in range(self.n_parts):
-                sequence = self.sequence(sample, part)
-                tokens[row, part, : len(sequence)] = sequence
-        labels = self.labels[samples]
+        chosen, real = self.select(samples), self.tokens.dtype.kind == "f"
+        length = int(chosen.lengths.max()) if length is None else length
+        inside = np.arange(length) < np.diff(chosen.offsets)[:, None]
+        tokens = np.zeros(inside.shape, dtype=np.float32 if real else np.int64)
+        tokens[inside] = chosen.tokens
+        labels = chosen.labels
         if self.per_token:
-            labels = np.full((len(samples), length), IGNORE_INDEX, dtype=np.int64)
-            for row, sample in enumerate(samples):
-                targets = self.labels[self.offsets[sample] : self.offsets[sample + 1]]
-                labels[row, : len(targets)] = targets
-        return {"tokens": tokens if self.n_parts == 2 else tokens[:, 0], "lengths": lengths, "labels": labels}
+            labels = np.full(inside.shape, IGNORE_INDEX, dtype=np.int64)
+            labels[inside] = chosen.labels
+        shape = (len(samples), 2, length) if self.n_parts == 2 else inside.shape
+        return {"tokens": tokens.reshape(shape), "lengths": chosen.lengths, "labels": labels}
 
 
 def ragged(sequences: Sequence[np.ndarray], labels: Any, *, dtype: Any = np.uint16, **fields: Any) -> Split:

@@ -132,22 +132,21 @@ def _evaluate_one(tokens, operators, counts, n_args):
 
 
 @njit(cache=True)
-def evaluate_into(tokens, offsets, values):
-    """Fill `values`, (n,), with the expressions' values, or -1 - position where one stops being an expression."""
-    longest = 1
-    for i in range(len(values)):
-        longest = max(longest, offsets[i + 1] - offsets[i])
+def values_or_errors(tokens, offsets):
+    """Values, (n,), of expressions laid end to end, or -1 - position where one stops being an expression."""
+    values = np.empty(len(offsets) - 1, np.int64)
+    longest = np.diff(offsets).max()
     operators = np.zeros(longest, np.int64)
     n_args = np.zeros(longest, np.int64)
     counts = np.zeros((longest, 10), np.int64)
     for i in range(len(values)):
         values[i] = _evaluate_one(tokens[offsets[i] : offsets[i + 1]], operators, counts, n_args)
+    return values
 
 
 def evaluate(tokens: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Values, (n,) int64, of expressions laid end to end: tokens (sum of lengths,) uint8 and offsets (n + 1,) int64."""
-    values = np.empty(len(offsets) - 1, np.int64)
-    evaluate_into(tokens, offsets, values)
+    values = values_or_errors(tokens, offsets)
     if (values < 0).any():
         bad = int(np.argmax(values < 0))
         raise TaskError(f"expression {bad} must be complete, got an error at token {-1 - values[bad]}")

@@ -23,7 +23,6 @@ from torch import nn
 from astro_sim.curves.curve import Curve
 from astro_sim.curves.files import cannot_write, locked, read_json, write_text
 from rmaat.models.pretrained import write_tensors
-from rmaat.models.rmaat import RMAAT
 
 HALF_WRITTEN = (".*.json.*", ".*.jsonl.*", ".*.safetensors.*", ".*.toml.*")
 
@@ -151,11 +150,6 @@ class RunFolder:
         for old in folder.glob("step-*.safetensors"):
             if old.name != name:
                 old.unlink()
-
-    def save_best(self, model: RMAAT) -> None:
-        """Write model/, file by file: nothing but the weights changes in the course of a run."""
-        if self.writes:
-            model.save_pretrained(self.path / "model")
 
     def open_logs(self, step: int, tensorboard: bool) -> None:
         """Open log.jsonl (and TensorBoard) after `step`; what a killed leg had logged beyond it is dropped."""

@@ -224,7 +224,8 @@ class _Leg:
         loop.checks_without_gain += 1
         if accuracy > loop.best_accuracy:
             loop.best_accuracy, loop.best_step, loop.checks_without_gain = accuracy, loop.step, 0
-            self.folder.save_best(self.bare)
+            if self.folder.writes:
+                self.bare.save_pretrained(self.folder.path / "model")
 
     def _last_loss(self) -> float:
         """The loss of the last step over all processes; checked before anything of a run is kept."""

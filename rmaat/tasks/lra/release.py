@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from rmaat.tasks.dataset import SPLITS, Split, Task, TaskError, cached, ragged
 from rmaat.tasks.images import image_split
-from rmaat.tasks.listops import VOCABULARY, evaluate_into, listops_task
+from rmaat.tasks.listops import VOCABULARY, listops_task, values_or_errors
 from rmaat.tasks.lra.downloads import find, require
 from rmaat.tasks.pathfinder.task import lra_parameters, pathfinder_task
 
@@ -48,8 +48,7 @@ def read_listops_file(path: Path) -> Split:
     if not sequences:
         raise TaskError(f"{path} must hold at least one expression behind its header, got none")
     split = ragged(sequences, targets, dtype=np.uint8)
-    values = np.empty(len(split), np.int64)
-    evaluate_into(split.tokens, split.offsets, values)
+    values = values_or_errors(split.tokens, split.offsets)
     if (values != split.labels).any():
         row = int(np.argmax(values != split.labels))
         found = f"value {values[row]}" if values[row] >= 0 else f"an error at token {-1 - values[row]}"
