@@ -2,6 +2,7 @@
 
 Add --debug to any command to see the traceback of an error."""
 
+import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -161,8 +162,13 @@ def _train(argv: list[str]) -> int:
     from rmaat.training.config import load_recipe
     from rmaat.training.train import train
 
-    argv, recipe = _take_option(argv, "--recipe")
-    default = TrainConfig() if recipe is None else load_recipe(Path(recipe))
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--recipe")
+    try:
+        chosen, argv = parser.parse_known_args(argv)
+    except argparse.ArgumentError as error:
+        raise ValueError("--recipe must be followed by a file, got nothing") from error
+    default = TrainConfig() if chosen.recipe is None else load_recipe(chosen.recipe)
     description = (
         "Train a model from curve files; an interrupted run is continued where it stopped.\n\n"
         "--recipe FILE.toml takes the defaults below from a recipe, such as those of benchmarks/lra/."
@@ -179,18 +185,6 @@ def _train(argv: list[str]) -> int:
     else:
         print(f"{run}: leg ended; the same command continues it")
     return 0
-
-
-def _take_option(argv: list[str], name: str) -> tuple[list[str], str | None]:
-    """Remove `name VALUE` or `name=VALUE` from the arguments."""
-    for k, word in enumerate(argv):
-        if word == name:
-            if k + 1 == len(argv):
-                raise ValueError(f"{name} must be followed by a file, got nothing")
-            return argv[:k] + argv[k + 2 :], argv[k + 1]
-        if word.startswith(name + "="):
-            return argv[:k] + argv[k + 1 :], word.split("=", 1)[1]
-    return argv, None
 
 
 GROUPS: dict[str, dict[str, Callable]] = {
