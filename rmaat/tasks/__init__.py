@@ -63,11 +63,6 @@ def load_task(
     progress : show a bar while generating.
     options : of the task's own loader, such as max_length or n_train.
 
-    Raises
-    ------
-    TaskError
-        For an unknown name or option, an option that makes no task, and for missing or damaged files.
-
     Examples
     --------
     >>> task = load_task("recall", n_segments=4, n_train=10, n_validation=2, n_test=2)

@@ -1,4 +1,4 @@
-"""Training configuration :class:`TrainConfig`, and recipes, which are TOML files with its fields.
+"""Training configuration :class:`TrainConfig` and its recipes, TOML files with the same fields.
 
 Example::
 
@@ -52,7 +52,7 @@ class TrainConfig:
     batch_size: int = 32
     """Samples a process takes at once."""
     accumulate: int = 1
-    """Pieces of batch_size samples whose gradients are summed before a step."""
+    """Micro-batches of batch_size samples whose gradients are summed before a step."""
     lr: float = 1e-3
     """Peak learning rate."""
     schedule: Literal["cosine", "linear", "rsqrt", "constant"] = "cosine"
@@ -100,12 +100,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check_types(self)
-        for name in ("steps", "batch_size", "accumulate", "bucket", "eval_every", "eval_batch_size", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("checkpoint_every", "max_steps", "patience"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
+        for name in COUNTS:
+            if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         for name in ("time_budget_s", "stop_after_s", "lr"):
             if (value := getattr(self, name)) is not None:
@@ -124,18 +120,12 @@ class TrainConfig:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
-PATHS = ("run", "data_dir", "curves")
-TUPLES = ("betas",)
+COUNTS = "steps batch_size accumulate bucket eval_every eval_batch_size log_every".split()
+COUNTS += "checkpoint_every max_steps patience".split()
 
 
 def load_recipe(path: str | Path, **changes: Any) -> TrainConfig:
-    """Read a recipe; `changes` replace its fields; ``network={...}`` and ``task_options={...}`` replace some.
-
-    Raises
-    ------
-    ValueError
-        For a file that is missing or no TOML, for unknown fields, and for wrong values.
-    """
+    """Read a recipe; `changes` replace its fields; ``network={...}`` and ``task_options={...}`` replace some."""
     path = Path(path)
     try:
         recipe = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -156,12 +146,11 @@ def load_recipe(path: str | Path, **changes: Any) -> TrainConfig:
                 raise ValueError(
                     f"{path}: {section}{name} must be a field of {kind.__name__}, one of {', '.join(sorted(known))}"
                 )
-    for name in PATHS:
+    for name in ("run", "data_dir", "curves"):
         if isinstance(recipe.get(name), str):
             recipe[name] = Path(recipe[name])
-    for name in TUPLES:
-        if isinstance(recipe.get(name), list):
-            recipe[name] = tuple(recipe[name])
+    if isinstance(recipe.get("betas"), list):
+        recipe["betas"] = tuple(recipe["betas"])
     try:
         return TrainConfig(**recipe, network=ModelConfig(**({"vocab_size": 2} | network)))
     except ValueError as error:
