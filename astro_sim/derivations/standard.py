@@ -31,12 +31,14 @@ from astro_sim.derivations.stp import (
 from astro_sim.parameters.variants import symbols
 from astro_sim.simulation.recording import save_recording
 
-EXPERIMENTS: tuple[type[Experiment], ...] = (  # longest first
+EXPERIMENTS = (  # longest first
     *(PopulationExperiment, LTPExperiment, CalciumExperiment, ReleaseExperiment, SpatialExperiment, MacroExperiment),
 )
 
-# Curve name -> the experiment behind the committed file of that name.
-STANDARD = {name: kind(**changed) for kind in EXPERIMENTS for name, changed in kind.committed.items()}
+# Curve name -> the experiment behind the committed file of that name. The name begins with that of its derivation.
+STANDARD: dict[str, Experiment] = {
+    name: kind(**changed) for kind in EXPERIMENTS for name, changed in kind.committed.items()
+}
 
 DERIVATIONS: dict[str, Callable[..., Curve]] = {
     "ltp": derive_ltp,
@@ -47,8 +49,6 @@ DERIVATIONS: dict[str, Callable[..., Curve]] = {
     "stp_release": derive_stp_release,
     "ltp_macro": derive_ltp_macro,
 }
-
-VARIANTS = {"ltp_alpha0": "ltp", "ltp_no_gliotransmission": "ltp"}  # curve -> derivation of another name
 
 
 def derive_all(
@@ -149,6 +149,7 @@ def _derive(
         save_recording(recording, recordings / f"{names[0]}.nc")
     paths = {}
     for name in names:
-        curve = DERIVATIONS[VARIANTS.get(name, name)](experiment, recording, name=name)
+        derivation = max((known for known in DERIVATIONS if name.startswith(known)), key=len)
+        curve = DERIVATIONS[derivation](experiment, recording, name=name)
         paths[name] = write_curve(curve, out_dir / f"{name}.toml")
     return paths

@@ -23,6 +23,8 @@ numbers), whatever the cut; the noise of channels and efficacies is drawn for a 
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import inspect
@@ -31,15 +33,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import brian2 as b2
 import numpy as np
 
 from astro_sim.models.astrocytes import Astrocytes
-from astro_sim.parameters.units import check_count
-from astro_sim.parameters.variants import changed, is_element
+from astro_sim.parameters.units import Checked, check_count
+from astro_sim.parameters.variants import variant_at
 from astro_sim.protocols.protocol import Protocol
 from astro_sim.simulation.arguments import check_time
 from astro_sim.simulation.recording import Recording, describe, to_json
-from astro_sim.sweeps.conditions import SETTINGS, STRUCTURAL, Batch, model_axes
+from astro_sim.sweeps.conditions import SETTINGS, STRUCTURAL, Batch, model_axes, owner_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,24 +101,33 @@ class Sweep:
                 raise ValueError(f"axes must not be settings as well, got {path!r} in both")
             for value in values:  # a wrong name, unit or value fails here
                 if path not in SETTINGS:
-                    changed(self._root(path), path.removeprefix("protocol."), value)
+                    self._with(path, value)
                 elif path != "initial":
                     check_time(path, value)
 
     @cached_property
     def element_axes(self) -> tuple[str, ...]:
         """Axes whose values are elements of one run; the others have a build for each value."""
-        able = [
-            path
-            for path, values in self.axes.items()
-            if path not in SETTINGS and is_element(self._root(path), path.removeprefix("protocol."), values)
-        ]
+        able = [path for path in self.axes if path not in SETTINGS and self._is_element(path)]
         if self._count(able) * self.repeats * self.n_cells <= self.elements_per_run:
             return tuple(able)
         return tuple(path for path in able if path.rsplit(".", 1)[-1] not in STRUCTURAL)
 
-    def _root(self, path: str) -> Any:
-        return self.protocol if path.startswith("protocol.") else self.model
+    def _with(self, path: str, value: Any) -> Any:
+        owner, name = owner_of(path)
+        return variant_at(getattr(self, owner), name, value)
+
+    def _is_element(self, path: str) -> bool:
+        """Whether an axis is a quantity that may differ between the elements of one run."""
+        *tables, name = ".".join(owner_of(path)).split(".")
+        owner = functools.reduce(getattr, tables, self)
+        if not isinstance(owner, Checked) or name not in owner.kinds():
+            return False
+        try:
+            dataclasses.replace(owner, **{name: b2.Quantity(list(self.axes[path]))})
+        except ValueError:  # every value alone is fine: this field takes no array
+            return False
+        return True
 
     @property
     def n_cells(self) -> int:
