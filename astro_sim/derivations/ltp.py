@@ -51,7 +51,6 @@ class LTPExperiment(Experiment):
     """Release probability without gliotransmission; below the threshold 0.375 release facilitates."""
 
     def published(self) -> dict[str, Any]:
-        """Tables of astrocyte, release, gliotransmission and plasticity; ValueError for an unknown set."""
         return {
             "astrocyte": get_preset(self.preset),
             "release": variant(RELEASE, source=THIS_STUDY, U_0__star=self.U_0__star),

@@ -11,8 +11,6 @@ Each runs the experiment of its derivation, with less freedom to fluctuate:
   (`astro_sim.derivations.stp.derive_stp_spatial`).
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -12,8 +12,6 @@ A. Saltelli et al. (2010), Comput. Phys. Commun. 181, 259-270 (first-order and t
 J. Herman, W. Usher (2017), J. Open Source Softw. 2, 97 (SALib).
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

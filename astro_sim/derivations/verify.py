@@ -149,12 +149,11 @@ def compare(file: Curve, again: Curve) -> list[Comparison]:
 
     errors = dict(_errors(again))
     noted = ({key: curve.fit[key] for key in NOTED if key in curve.fit} for curve in (file, again))
-    for name, was, now in _pairs(*noted):
-        # within its standard errors, all six digits where it has none
-        note(name, was, now, _near(was, now, OF_MANY[same] * errors.get(name, 0.0)))
+    for name, was, now in _pairs(*noted):  # within its standard errors, all six digits where it has none
+        note(name, was, now, _agree(was, now, OF_MANY[same] * errors.get(name, 0.0), rtol=1e-5))
     for name, was, now in _pairs(file.provenance, again.provenance):
         if name != "target" and not name.startswith("versions."):  # these say on what it ran
-            note(name, was, now, _equal(was, now))
+            note(name, was, now, _agree(was, now))  # to the last of twelve digits
     return found
 
 
@@ -177,19 +176,12 @@ def _errors(curve: Curve) -> Iterator[tuple[str, Any]]:
             yield f"exponents.{key}", np.sqrt(law.covariance[1, 1])
 
 
-def _near(mine: Any, other: Any, error: Any) -> bool:
-    """Equal within `error` and the last of six digits; what is no number, exactly."""
-    if not isinstance(other, float | list):
-        return bool(mine == other)
-    values = np.array(mine)
-    numbers = values.dtype.kind in "if" and values.shape == np.shape(other)
-    return numbers and bool(np.all(np.abs(values - other) <= error + 1e-5 * np.abs(other)))
-
-
-def _equal(mine: Any, other: Any) -> bool:
-    """Equal as the file would have it; numbers to the last of twelve digits."""
+def _agree(mine: Any, other: Any, error: Any = 0.0, rtol: float = 1e-11) -> bool:
+    """Equal, or numbers of one shape whose difference is within `error` and `rtol` of them."""
+    if mine == other:
+        return True
     if isinstance(mine, dict) and isinstance(other, dict):
-        return mine.keys() == other.keys() and all(_equal(mine[key], other[key]) for key in mine)
-    if isinstance(mine, int | float) and isinstance(other, int | float):
-        return bool(np.isclose(mine, other, rtol=1e-11, atol=0))
-    return mine == other
+        return mine.keys() == other.keys() and all(_agree(mine[key], other[key], error, rtol) for key in mine)
+    values, others = np.array(mine), np.array(other)
+    numbers = values.dtype.kind in "if" and others.dtype.kind in "if" and values.shape == others.shape
+    return numbers and bool(np.all(np.abs(values - others) <= error + rtol * np.abs(others)))

@@ -5,8 +5,6 @@ for dimension, sign, shape and NaN, so that a wrong number never reaches a compi
 one-dimensional array with one value per element (astrocyte or synapse).
 """
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import operator
@@ -42,7 +40,7 @@ RECORDED = {unit.dim: recorded for unit, _, recorded in UNITS.values()}  # unit 
 
 
 class Dimension(NamedTuple):
-    """Unit of a field, the text that names it, and its sign rule: ``positive``, ``non-negative`` or ``any``."""
+    """Unit of a field, its label, and its rule: ``positive``, ``non-negative``, ``fraction`` (at most 1) or ``any``."""
 
     unit: Any
     label: str
@@ -67,6 +65,7 @@ Conductance = _kind("S", "positive")
 Capacitance = _kind("F", "positive")
 Current = _kind("A", "any")
 Number = _kind("1")
+Fraction = _kind("1", "fraction")
 PositiveNumber = _kind("1", "positive")
 
 WRITTEN = {  # units that a command line may name
@@ -117,8 +116,10 @@ def check_quantity(name: str, value: Any, kind: Dimension) -> b2.Quantity:
         raise ValueError(f"{name} must be finite, {got}")
     if kind.sign == "positive" and np.any(array <= 0):
         raise ValueError(f"{name} must be positive, {got}")
-    if kind.sign == "non-negative" and np.any(array < 0):
+    if kind.sign in ("non-negative", "fraction") and np.any(array < 0):
         raise ValueError(f"{name} must not be negative, {got}")
+    if kind.sign == "fraction" and np.any(array > 1):
+        raise ValueError(f"{name} must be at most 1, {got}")
     return b2.Quantity(array, dim=quantity.dim)
 
 

@@ -5,8 +5,6 @@
 - `variant_at` changes a field of a model or a protocol, named by its path: what a sweep does.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Mapping

@@ -24,8 +24,6 @@ M. Z. A. Mia, M. Bal, A. Sengupta (2026), RMAAT, arXiv:2601.00426, Eqs. 1-3.
 L. Kozachkov, J.-J. Slotine, D. Krotov (2025), Neuron-astrocyte associative memory, PNAS 122.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import brian2 as b2

@@ -22,8 +22,6 @@ authors' ``kozleo/naam`` (initial state, gain 5, Euler step 0.05). The ``Continu
 ``s = p + dt*ds`` and is not followed.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import brian2 as b2

@@ -5,8 +5,6 @@ batches that differ only in such constants share one C++ build: the constants, a
 them, are given to the compiled program on its command line (Brian2's ``run_args``), and the programs run side by side.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import subprocess
@@ -100,13 +98,13 @@ def split(sweep, batch: Batch, recording: Recording) -> Iterator[tuple[int, Reco
         for dim in ("synapse", "astrocyte"):
             if dim in part.dims:
                 part = part.isel({dim: slice(first, first + block)}).drop_vars(dim)
-                part = _by_repeat(part, dim, sweep.repeats, sweep.n_cells)
+                part = part.coarsen({dim: sweep.n_cells}).construct({dim: ("repeat", "cell")})
         if "release_astrocyte" in recording:
             element = recording["release_astrocyte"].values - first
             inside = (element >= 0) & (element < block)
             counts = np.bincount(element[inside], minlength=block).reshape(sweep.repeats, sweep.n_cells)
             part["n_releases"] = (("repeat", "cell"), counts, {"units": "1"})
-            part = part.isel(cell=0) if sweep.n_cells == 1 else part
+        part = part.isel(cell=0, missing_dims="ignore") if sweep.n_cells == 1 else part
         one = at(sweep, [condition], None)
         part.attrs |= {
             "parameters": to_json(flatten(described(one["model"]))),
@@ -120,27 +118,13 @@ def split(sweep, batch: Batch, recording: Recording) -> Iterator[tuple[int, Reco
         yield condition, part if sweep.reduce is None else sweep.reduce(part)
 
 
-def _by_repeat(part: Recording, dim: str, repeats: int, cells: int) -> Recording:
-    """Elements to (repeat, cell), or to repeat alone where each has one cell."""
-    if cells == 1:
-        return part.rename({dim: "repeat"})
-    shaped: dict[Any, Any] = {}
-    for name, data in part.data_vars.items():
-        shaped[name] = data
-        if dim in data.dims:
-            values = data.transpose("time", dim).values.reshape(-1, repeats, cells)
-            shaped[name] = (("time", "repeat", "cell"), values, data.attrs)
-    return part.drop_vars([name for name in part.data_vars if dim in part[name].dims]).assign(shaped)
-
-
 def run_batches(sweep, batches: list[Batch], n_jobs: int = 1) -> Iterator[tuple[Batch, Recording]]:
     """Run batches that share a build, in any order."""
     target = choose_target(sweep.target)
     if target == "cpp_standalone" and len(batches) > 1:
         yield from _run_build(sweep, batches, n_jobs)
-        return
-    for batch in batches:
-        yield batch, simulate(**arguments(sweep, batch), target=target)
+    else:
+        yield from ((batch, simulate(**arguments(sweep, batch), target=target)) for batch in batches)
 
 
 def _run_build(sweep, batches: list[Batch], n_jobs: int) -> Iterator[tuple[Batch, Recording]]:

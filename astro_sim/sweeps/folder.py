@@ -1,7 +1,5 @@
 """The folder of a sweep: one file a condition, written by one process at a time."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile

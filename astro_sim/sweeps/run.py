@@ -1,7 +1,5 @@
 """Run the conditions of a sweep side by side and gather them into one recording."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -33,14 +31,12 @@ def run_sweep(
 
     Parameters
     ----------
-    sweep : Sweep
     folder : path, optional
         Where the conditions are kept; without one nothing is kept, and nothing can be resumed.
     n_jobs : int
         Runs side by side on this machine.
     client : dask.distributed.Client, optional
         A cluster whose workers see `folder` under the same path.
-    progress : bool
 
     Returns
     -------

@@ -21,8 +21,6 @@ one gives. Every condition sees the spikes that it would see alone, with `simula
 numbers), whatever the cut; the noise of channels and efficacies is drawn for a batch as a whole.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import hashlib
@@ -55,12 +53,8 @@ class Sweep:
         As for `simulate`, without arrays; a network (a model with a topology) is copied for every element.
     axes : mapping of str to array
         Field -> values, such as ``"astrocyte.calcium.O_P"``, ``"I_bias"``, ``"protocol.rate"``, ``"duration"``.
-    repeats : int
     settings : mapping
         Further arguments of `simulate`: ``duration``, ``dt``, ``astrocyte_dt``, ``record_every``, ``initial``.
-    record : iterable of str, optional
-    seed : int
-    target : str
     elements_per_run : int
         How many astrocytes or synapses are simulated at once, at most (one condition's repeats at least).
     reduce : callable, optional
@@ -153,7 +147,7 @@ class Sweep:
         """All batches; those of one list share a build."""
         per_run = max(1, self.elements_per_run // (self.repeats * self.n_cells))
         models = model_axes(self)
-        drives = [path for path in self.element_axes if path.startswith("protocol.")]
+        drives = [path for path in self.element_axes if path not in models]
         others = [path for path in self.axes if path not in self.element_axes]
         grouped: dict[tuple, dict[tuple, list[int]]] = {}
         for condition in range(self.n_conditions):
