@@ -49,44 +49,33 @@ BASELINE = (
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """How one constant depends on its parameters.
-
-    Attributes
-    ----------
-    name, what : str
-    baseline : float
-        The constant at the published parameters.
-    spread : float
-        Parameters were varied by factors from ``1 / (1 + spread)`` to ``1 + spread``; probabilities that this would
-        carry beyond 1 by the same ratio below it.
-    symbols : tuple of str
-        In the order of influence.
-    elasticity, elasticity_ci95, bend, sign : ndarray, shape (k,)
-        Mean absolute elementary effect with its 95 % half-width, standard deviation of the effects (large where the
-        parameter acts unevenly or through others), and their mean over their mean absolute value (1: always up).
-    leading : tuple of str
-        The symbols carried on to Sobol indices.
-    first, first_ci95, total, total_ci95 : ndarray, shape (n_leading,)
-        Shares of the variance of the constant's logarithm: alone, and with all interactions.
-    runs : tuple of int
-        Parameter sets that were simulated, for screening and for indices.
-    """
+    """How one constant depends on its parameters, of which there are k."""
 
     name: str
     what: str
     baseline: float
+    """The constant at the published parameters."""
     spread: float
+    """Parameters were varied by factors from ``1 / (1 + spread)`` to ``1 + spread``; probabilities that this would
+    carry beyond 1 by the same ratio below it."""
     symbols: tuple[str, ...]
+    """In the order of influence, as the arrays of shape ``(k,)``."""
     elasticity: np.ndarray
+    """Mean absolute elementary effect, shape ``(k,)``."""
     elasticity_ci95: np.ndarray
     bend: np.ndarray
+    """Standard deviation of the effects: large where a parameter acts unevenly or through others."""
     sign: np.ndarray
+    """Mean effect over mean absolute effect: 1 where it is always up."""
     leading: tuple[str, ...]
+    """The symbols carried on to Sobol indices."""
     first: np.ndarray
+    """Share of the variance of the constant's logarithm, shape ``(n_leading,)``: alone; `total` with interactions."""
     first_ci95: np.ndarray
     total: np.ndarray
     total_ci95: np.ndarray
     runs: tuple[int, int]
+    """Parameter sets that were simulated, for screening and for indices."""
 
     def markdown(self) -> str:
         """Table of the screening, with the indices of the leading parameters."""

@@ -116,17 +116,12 @@ class CycledInput(Checked):
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Who is where and who talks to whom.
-
-    Attributes
-    ----------
-    positions : ndarray, shape (n_neurons, d)
-        Neurons in space, in units of the grid.
-    pre, post : ndarray of int, shape (n_synapses,)
-    """
+    """Who is where and who talks to whom."""
 
     positions: np.ndarray
+    """Neurons in space, shape ``(n_neurons, d)``, in units of the grid."""
     pre: np.ndarray
+    """Neurons at both ends of each synapse, integers of shape ``(n_synapses,)``."""
     post: np.ndarray
 
     @property

@@ -148,7 +148,8 @@ def _run_build(sweep, batches: list[Batch], n_jobs: int) -> Iterator[tuple[Batch
 
         def run(batch: Batch) -> Batch:
             values = _values(sweep, batch, settings[batch.index], network)
-            _execute(folder, batch, [(places[name], value) for name, value in values.items()])
+            files = {place: value for name, value in values.items() for place in places[name]}
+            _execute(folder, batch, files)
             return batch
 
         workers = joblib.Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator_unordered")
@@ -191,15 +192,13 @@ def _values(sweep, batch: Batch, settings, network) -> dict[str, np.ndarray]:
     return values
 
 
-def _execute(folder: Path, batch: Batch, values: list) -> None:
+def _execute(folder: Path, batch: Batch, values: dict[tuple[str, np.dtype], np.ndarray]) -> None:
     """Run the compiled program with its own values and its own folder of results."""
     results = folder / f"results-{batch.index}"
     results.mkdir()
     command = ["./main", "--results_dir", f"{results}/"]
-    for places, value in values:
-        for name, dtype in places:
-            file = results / f"{name}.dat"
-            value.astype(dtype).tofile(file)
-            command.append(f"{name}={file}")
+    for (name, dtype), value in values.items():
+        value.astype(dtype).tofile(results / f"{name}.dat")
+        command.append(f"{name}={results / name}.dat")
     with open(results / "stdout.txt", "w") as output:
         subprocess.run(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, check=True)
