@@ -187,6 +187,7 @@ def derive_stp_calcium(
 
 
 derive_stp_calcium_full = functools.partial(derive_stp_calcium, full=True)
+"""`derive_stp_calcium` over all rates."""
 
 
 def derive_stp_spatial(

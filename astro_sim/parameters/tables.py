@@ -5,7 +5,6 @@ one-dimensional array with one value per element (astrocyte or synapse), which i
 Symbols are spelled as in the papers.
 """
 
-import dataclasses
 import inspect
 import re
 from dataclasses import dataclass
@@ -226,8 +225,7 @@ class AstrocyteParameters:
 
     def tables(self) -> list[Table]:
         """The tables that are set."""
-        candidates = (getattr(self, field.name) for field in dataclasses.fields(self))
-        return [value for value in candidates if isinstance(value, Table)]
+        return [value for value in vars(self).values() if isinstance(value, Table)]
 
     def quantities(self) -> dict[str, b2.Quantity]:
         """Map symbol to value, over all tables."""

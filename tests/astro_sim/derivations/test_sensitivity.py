@@ -11,7 +11,7 @@ from astro_sim.derivations.ltp import LTPExperiment
 from astro_sim.derivations.network_constants import CONSTANTS, Constant, relaxation_rates
 from astro_sim.derivations.sensitivity import analyse, plot_sensitivity, to_markdown, write_sensitivity
 from astro_sim.models.synapses import TripartiteSynapses
-from astro_sim.parameters.presets import FM, GLIOTRANSMISSION, PLASTICITY, RELEASE
+from astro_sim.parameters.presets import PLASTICITY, RELEASE
 from astro_sim.parameters.variants import symbols, vary
 from astro_sim.protocols.pairing import CycledPairing
 from astro_sim.protocols.protocol import Joined
@@ -101,14 +101,6 @@ def test_probabilities_stay_below_one():
         assert high - low == pytest.approx(width)
     assert CONSTANTS["a"].bounds("alpha", 0.2)[1] == pytest.approx(0)  # published: 1
     assert CONSTANTS["a"].bounds("U_A", 0.9)[1] == pytest.approx(-np.log(0.6))
-
-
-def test_factors_reach_every_table_that_has_the_symbol():
-    tables = {"astrocyte": FM, "release": RELEASE, "gliotransmission": GLIOTRANSMISSION}
-    changed = vary(tables, {"O_P": np.array([0.5, 2.0]), "U_A": np.array([1.0, 1.5])}, repeats=2)
-    assert changed["astrocyte"].calcium.O_P / FM.calcium.O_P == pytest.approx([0.5, 0.5, 2, 2])
-    assert np.asarray(changed["gliotransmission"].U_A) == pytest.approx([0.6, 0.6, 0.9, 0.9])
-    assert changed["release"] is RELEASE
 
 
 def test_every_parameter_set_sees_the_same_spikes():

@@ -20,7 +20,7 @@ from astro_sim.derivations.verify import compare, verify_curve
 def planted(tmp_path, monkeypatch):
     """A curve file whose experiment gives planted data again, from the seed in `draws`."""
     draws = {"seed": 0}
-    monkeypatch.setattr("astro_sim.curves.fit.fit_curve", functools.partial(fit_curve, n_bootstrap=0))
+    monkeypatch.setattr("astro_sim.derivations.ltp.fit_curve", functools.partial(fit_curve, n_bootstrap=0))
     monkeypatch.setattr(LTPExperiment, "simulate", lambda self, target="auto": efficacies(self, 160.0, **draws))
     path = write_curve(derive_ltp(LTPExperiment(n_synapses=300), name="ltp"), tmp_path / "ltp.toml")
     return path, draws
