@@ -23,7 +23,6 @@ from astro_sim.curves.curve import Curve
 from astro_sim.curves.fit import fit_form, prepare
 from astro_sim.curves.format import read_curve
 from astro_sim.curves.forms import FORMS
-from astro_sim.derivations.experiment import Experiment
 from astro_sim.derivations.standard import DERIVATIONS, STANDARD
 from astro_sim.simulation.recording import flatten
 
@@ -80,11 +79,16 @@ def verify_curve(path: str | os.PathLike, *, target: str = "auto") -> VerifyRepo
     origin = curve.provenance
     if origin["kind"] != "simulation":
         raise ValueError(f"{path} must hold a simulated curve to be verified, got one of {origin['source']}")
-    if origin.get("derivation") not in DERIVATIONS:
-        known = ", ".join(DERIVATIONS)
-        raise ValueError(f"{path}: provenance.derivation must be one of {known}, got {origin.get('derivation')!r}")
-    derive = DERIVATIONS[origin["derivation"]]
-    again = derive(_experiment(curve, path), name=curve.name, form=curve.form.name, target=target)
+    derivation = origin.get("derivation")
+    if derivation not in DERIVATIONS:
+        raise ValueError(f"{path}: provenance.derivation must be one of {', '.join(DERIVATIONS)}, got {derivation!r}")
+    standard = STANDARD[derivation]
+    try:
+        experiment = dataclasses.replace(standard, **origin["config"])
+    except (TypeError, ValueError) as error:
+        kind = type(standard).__name__
+        raise ValueError(f"{path}: provenance.config must describe a {kind}, got {error}") from None
+    again = DERIVATIONS[derivation](experiment, name=curve.name, form=curve.form.name, target=target)
     return VerifyReport(path, _same_draws(curve, again), tuple(compare(curve, again)))
 
 
@@ -94,15 +98,6 @@ def verify_curves(
     """Verify files side by side; reports come in the order of `paths`, each as soon as it is there."""
     tasks = [delayed(verify_curve)(path, target=target) for path in paths]
     yield from Parallel(n_jobs=min(n_jobs, len(tasks)) or 1, return_as="generator")(tasks)
-
-
-def _experiment(curve: Curve, path: Path) -> Experiment:
-    origin = curve.provenance
-    try:
-        return dataclasses.replace(STANDARD[origin["derivation"]], **origin["config"])
-    except (TypeError, ValueError) as error:
-        kind = type(STANDARD[origin["derivation"]]).__name__
-        raise ValueError(f"{path}: provenance.config must describe a {kind}, got {error}") from None
 
 
 def _same_draws(file: Curve, again: Curve) -> bool:
