@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable, Sequence
 from pathlib import Path
+
+import xarray as xr
 
 from astro_sim.curves.curve import Curve
 from astro_sim.curves.format import read_curve
@@ -30,6 +33,17 @@ def draw_figures(folder: str | os.PathLike) -> list[Path]:
         "stp_release": _release,
     }
     return [draw(folder, curves)[1] for name, draw in drawers.items() if name in curves]
+
+
+def draw_recording(
+    recording: xr.Dataset, names: Sequence[Hashable], path_stem: str | os.PathLike, caption: str
+) -> tuple[Path, Path]:
+    """Draw the time courses of the variables `names`, one below the other, and save the figure."""
+    axes = panels(len(names), 1, size=(5.5, 1.5 * len(names)), sharex=True, squeeze=False).ravel()
+    for name, ax in zip(names, axes, strict=True):
+        plot_course(recording, str(name), ax=ax)
+        ax.label_outer()
+    return save_figure(axes[0].figure, path_stem, caption)
 
 
 def _ltp(folder: Path, curves: dict[str, Curve]) -> tuple[Path, Path]:
