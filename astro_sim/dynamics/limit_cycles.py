@@ -20,7 +20,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.optimize.elementwise import find_root
 
-from astro_sim.dynamics.vector_fields import calcium_rates
+from astro_sim.dynamics.vector_fields import calcium_rates, runge_kutta
 
 STEP_S = 0.02  # RK4 step: periods and extremes are good to 5e-5 of their value
 
@@ -49,15 +49,6 @@ class Cycles:
     stable: np.ndarray
 
 
-def _runge_kutta(rates, state, step):
-    """One classical fourth-order step of ``state' = rates(state)``, elementwise over arrays."""
-    k1 = np.array(rates(state))
-    k2 = np.array(rates(state + step / 2 * k1))
-    k3 = np.array(rates(state + step / 2 * k2))
-    k4 = np.array(rates(state + step * k3))
-    return state + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-
-
 def _land(state, time, I, C_star, p):
     """Step back from just beyond the section onto it, with C as the independent variable: crossing `h` and time."""
 
@@ -66,7 +57,7 @@ def _land(state, time, I, C_star, p):
         return np.ones_like(C_rate), h_rate / C_rate, 1 / C_rate
 
     ahead = np.array([*state, np.full(state.shape[1], time)])
-    return _runge_kutta(per_calcium, ahead, C_star - ahead[0])[1:]
+    return runge_kutta(per_calcium, ahead, C_star - ahead[0])[1:]
 
 
 def return_map(h, I, C_star, p, step_s: float = STEP_S) -> np.ndarray:
@@ -97,7 +88,7 @@ def return_map(h, I, C_star, p, step_s: float = STEP_S) -> np.ndarray:
     for step in range(1, round(LONGEST_PERIOD_S / step_s) + 1):
         level, section = I[active], C_star[active]
         below = state[0] < section
-        state = _runge_kutta(lambda y, level=level: calcium_rates(y[0], y[1], level, p), state, step_s)
+        state = runge_kutta(lambda y, level=level: calcium_rates(y[0], y[1], level, p), state, step_s)
         lowest, highest = np.minimum(lowest, state[0]), np.maximum(highest, state[0])
         back = below & (state[0] >= section)
         done = back

@@ -92,6 +92,15 @@ def ip3_rate(C, I, p, J_beta=0.0, I_bias=None):
     return rate
 
 
+def g_chi_rates(state, p, Y_S=0.0, I_bias=None):
+    """Rates of ``(C, h, I, Gamma_A)``: core, IP3 and receptors under the transmitter concentration `Y_S` (uM)."""
+    C, h, I, Gamma_A = state
+    binding = p.O_N * Y_S * (1 - Gamma_A)
+    unbinding = p.Omega_N * (1 + p.zeta * C / (C + p.K_KC)) * Gamma_A
+    dI = ip3_rate(C, I, p, J_beta=p.O_beta * Gamma_A, I_bias=I_bias)
+    return *calcium_rates(C, h, I, p), dI, binding - unbinding
+
+
 def receptor_steady_state(C, Y_S, p):
     """`Gamma_A` at rest under a constant transmitter concentration `Y_S` (uM)."""
     binding, unbinding = p.O_N * Y_S, p.Omega_N * (1 + p.zeta * C / (C + p.K_KC))
@@ -218,19 +227,12 @@ def g_chi(calcium, ip3, receptor, Y_S: float = 0.0, I_bias: float | None = None)
     """G-ChI: (C, h, I, Gamma_A) under a constant transmitter concentration `Y_S` in uM."""
     p = micromolar_seconds(calcium, ip3, receptor)
 
-    def rates(state):
-        C, h, I, Gamma_A = state
-        binding = p.O_N * Y_S * (1 - Gamma_A)
-        unbinding = p.Omega_N * (1 + p.zeta * C / (C + p.K_KC)) * Gamma_A
-        dI = ip3_rate(C, I, p, J_beta=p.O_beta * Gamma_A, I_bias=I_bias)
-        return *calcium_rates(C, h, I, p), dI, binding - unbinding
-
     def rest(C):
         I, Gamma_A = resting_ip3(C, p), receptor_steady_state(C, Y_S, p)
         state = np.array([C, h_inf(C, I, p), I, Gamma_A])
         return state, ip3_rate(C, I, p, J_beta=p.O_beta * Gamma_A, I_bias=I_bias)
 
-    return System(("C", "h", "I", "Gamma_A"), rates, rest, p)
+    return System(("C", "h", "I", "Gamma_A"), lambda state: g_chi_rates(state, p, Y_S, I_bias), rest, p)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -270,6 +272,15 @@ def time_course(system: System, duration_s: float, start=None, dt_s: float = 0.0
         max_step=1.0,
     )
     return solution.t, solution.y
+
+
+def runge_kutta(rates: Callable, state: np.ndarray, step) -> np.ndarray:
+    """One classical fourth-order step of ``state' = rates(state)``, elementwise over arrays."""
+    k1 = np.array(rates(state))
+    k2 = np.array(rates(state + step / 2 * k1))
+    k3 = np.array(rates(state + step / 2 * k2))
+    k4 = np.array(rates(state + step * k3))
+    return state + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
 
 
 def upward_crossings(times, values, level: float) -> np.ndarray:

@@ -33,13 +33,15 @@ from matplotlib.figure import Figure
 from astro_sim.curves.plotting import BLUE, GREEN, GREY, ORANGE, label, styled
 from astro_sim.dynamics.closed_forms import efficacy_dynamics
 from astro_sim.dynamics.fixed_points import fixed_points, nullclines
-from astro_sim.dynamics.vector_fields import calcium_rates, chi, ip3_rate, li_rinzel, micromolar_seconds
+from astro_sim.dynamics.vector_fields import chi, g_chi_rates, li_rinzel, micromolar_seconds, runge_kutta
 from astro_sim.figures.plots import plot_nullclines
 from astro_sim.parameters.presets import FM, GLIOTRANSMISSION, PLASTICITY, RELEASE, get_preset
 from astro_sim.parameters.tables import THIS_STUDY
 from astro_sim.parameters.variants import variant
 
 N_CELLS = 3
+
+NEIGHBOURS = np.diff(np.eye(N_CELLS), axis=0).T @ np.diff(np.eye(N_CELLS), axis=0)  # each cell less those beside it
 
 STEP_S = 0.08
 
@@ -117,98 +119,49 @@ class Course:
     release_s: np.ndarray
 
 
-class _Synapse:
-    """Release and gliotransmission at the first cell, brought up to date in closed form at every event (M4, M5)."""
-
-    def __init__(self, alpha: float):
-        self.p = micromolar_seconds(SYNAPSE, variant(GLIOTRANSMISSION, source=THIS_STUDY, alpha=alpha))
-        self.J_S = float(GLIOTRANSMISSION.J_S)
-        self.t, self.u_S, self.x_S, self.Gamma_S, self.x_A = 0.0, 0.0, 1.0, 0.0, 1.0
-
-    def _advance(self, t: float) -> None:
-        p, elapsed = self.p, t - self.t
-        self.u_S *= math.exp(-p.Omega_f * elapsed)
-        self.x_S = 1 - (1 - self.x_S) * math.exp(-p.Omega_d * elapsed)
-        self.Gamma_S *= math.exp(-p.Omega_G * elapsed)
-        self.x_A = 1 - (1 - self.x_A) * math.exp(-p.Omega_A * elapsed)
-        self.t = t
-
-    def spike(self, t: float) -> float:
-        """Released share r_S of one spike."""
-        self._advance(t)
-        U_0 = (1 - self.Gamma_S) * self.p.U_0__star + self.p.alpha * self.Gamma_S
-        self.u_S += U_0 * (1 - self.u_S)
-        r_S = self.u_S * self.x_S
-        self.x_S -= r_S
-        return r_S
-
-    def gliotransmit(self, t: float) -> None:
-        """One release of the astrocyte."""
-        self._advance(t)
-        self.Gamma_S = 1 - (1 - self.Gamma_S) * math.exp(-self.J_S * self.p.U_A * self.x_A)
-        self.x_A *= 1 - self.p.U_A
-
-
 @cache
-def _rest(preset: str) -> tuple[float, ...]:
+def _rest(preset: str) -> np.ndarray:
     """Lowest stable fixed point of an astrocyte without input, as (C, h, I, Gamma_A)."""
     astrocyte = get_preset(preset)
     points = [point for point in fixed_points(chi(astrocyte.calcium, astrocyte.ip3)) if point.stable]
-    return (*points[0].state.tolist(), 0.0)
-
-
-def _derivative(cells, p, I_bias, F_lin):
-    """Time derivative of the row of cells, each a tuple (C, h, I, Gamma_A)."""
-    result = []
-    for k, (C, h, I, Gamma_A) in enumerate(cells):
-        dC, dh = calcium_rates(C, h, I, p)
-        left, right = cells[max(k - 1, 0)][2], cells[min(k + 1, len(cells) - 1)][2]
-        dI = ip3_rate(C, I, p, J_beta=p.O_beta * Gamma_A, I_bias=I_bias if k == 0 else None)
-        dI += F_lin * (left + right - 2 * I)
-        result.append((dC, dh, float(dI), -p.Omega_N * (1 + p.zeta * C / (C + p.K_KC)) * Gamma_A))
-    return result
-
-
-def _moved(cells, rates, step):
-    return [tuple(x + step * rate for x, rate in zip(*pair, strict=True)) for pair in zip(cells, rates, strict=True)]
-
-
-def _step(cells, step, *constants):
-    """One classical Runge-Kutta step."""
-    k1 = _derivative(cells, *constants)
-    k2 = _derivative(_moved(cells, k1, step / 2), *constants)
-    k3 = _derivative(_moved(cells, k2, step / 2), *constants)
-    k4 = _derivative(_moved(cells, k3, step), *constants)
-    mean = [
-        tuple((a + 2 * b + 2 * c + d) / 6 for a, b, c, d in zip(*cell, strict=True))
-        for cell in zip(k1, k2, k3, k4, strict=True)
-    ]
-    return _moved(cells, mean, step)
+    return np.append(points[0].state, 0.0)
 
 
 def solve(settings: Settings) -> Course:
     """Solve the row of astrocytes under `settings`, from rest."""
     astrocyte = get_preset(settings.preset)
     ip3 = variant(astrocyte.ip3, source=THIS_STUDY, F_ex=PIPETTE)
-    p = micromolar_seconds(astrocyte.calcium, ip3, astrocyte.receptor)
-    constants = (p, settings.ip3 if settings.ip3 > 0 else None, settings.coupling)
-    synapse, cells = _Synapse(settings.alpha), [_rest(settings.preset)] * N_CELLS
-    binding = p.O_N * synapse.p.rho_c * synapse.p.Y_T / synapse.p.Omega_c  # of a full release
+    gliotransmission = variant(GLIOTRANSMISSION, source=THIS_STUDY, alpha=settings.alpha)
+    p = micromolar_seconds(astrocyte.calcium, ip3, astrocyte.receptor, SYNAPSE, gliotransmission)
+    pipette, J_S = settings.ip3 if settings.ip3 > 0 else None, float(GLIOTRANSMISSION.J_S)
+
+    def rates(cells):
+        first, *others = cells.tolist()  # plain floats: on three numbers they are several times faster than arrays
+        slopes = np.array([g_chi_rates(first, p, I_bias=pipette), *(g_chi_rates(cell, p) for cell in others)])
+        slopes[:, 2] -= settings.coupling * (NEIGHBOURS @ cells[:, 2])
+        return slopes
+
+    binding = p.O_N * p.rho_c * p.Y_T / p.Omega_c  # of a full release
     spikes = np.arange(FIRST_SPIKE_S, settings.duration_s, 1 / settings.rate_hz)
     grid = STEP_S * np.arange(math.ceil(settings.duration_s / STEP_S - 1e-6) + 1)
-    states, releases, now = [cells], [], 0.0
-    released: list[float] = []
+    cells = np.tile(_rest(settings.preset), (N_CELLS, 1))  # C, h, I and Gamma_A of each
+    resting = np.array([0.0, 1.0, 0.0, 1.0])  # what u_S, x_S, Gamma_S and x_A of the synapse decay to between events
+    decay = np.array([p.Omega_f, p.Omega_d, p.Omega_G, p.Omega_A])
+    synapse, now = resting, 0.0
+    states, released, releases = [cells], [], []
     for end in sorted({*grid[1:].tolist(), *spikes.tolist()}):
-        before = cells[0][0]
-        cells = _step(cells, end - now, *constants)
+        before, cells = cells[0, 0], runge_kutta(rates, cells, end - now)
+        u_S, x_S, Gamma_S, x_A = resting + (synapse - resting) * np.exp(-decay * (end - now))
         now = end
-        if before <= synapse.p.C_Theta < cells[0][0]:
-            synapse.gliotransmit(now)
+        if before <= p.C_Theta < cells[0, 0]:  # the astrocyte releases
+            Gamma_S, x_A = 1 - (1 - Gamma_S) * math.exp(-J_S * p.U_A * x_A), x_A * (1 - p.U_A)
             releases.append(now)
         if len(released) < len(spikes) and now == spikes[len(released)]:
-            released.append(synapse.spike(now))
-            C, h, I, Gamma_A = cells[0]
-            cells = [(C, h, I, 1 - (1 - Gamma_A) * math.exp(-binding * released[-1])), *cells[1:]]
+            u_S += ((1 - Gamma_S) * p.U_0__star + p.alpha * Gamma_S) * (1 - u_S)
+            released.append(u_S * x_S)
+            x_S -= released[-1]
+            cells[0, 3] = 1 - (1 - cells[0, 3]) * math.exp(-binding * released[-1])
+        synapse = np.array([u_S, x_S, Gamma_S, x_A])
         if now == grid[len(states)]:
             states.append(cells)
     C, h, I, _ = np.moveaxis(np.array(states), -1, 0)

@@ -8,8 +8,9 @@ import brian2 as b2
 import numpy as np
 from brian2 import Hz, ms, second
 
-from astro_sim.parameters.units import RateConstant, SignedTime, TimeConstant, check_count, default
+from astro_sim.parameters.units import RateConstant, SignedTime, TimeConstant, default
 from astro_sim.protocols.protocol import Bias, Protocol, Spikes, ragged, spike_times, spread
+from astro_sim.protocols.trains import Poisson
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,15 +40,9 @@ class ContinuousPairing(Pairing):
     length: TimeConstant = default(120 * second)
     timing: str = "regular"
 
-    @property
-    def duration(self) -> b2.Quantity:
-        return np.max(self.length)
-
     def pairs(self, n: int, seed: int) -> Spikes:
         """Pairs of ``n`` elements from 0 to ``length``; ``seed`` is that of Poisson or jittered timing."""
-        rng = np.random.default_rng((seed, 0))
-        rate, length = spread(self.rate, n), spread(self.length, n)
-        return ragged([spike_times(rate[i], length[i], self.timing, rng) for i in range(n)])
+        return Poisson(rate=self.rate, length=self.length, timing=self.timing).pre(n, seed)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,7 +61,6 @@ class CycledPairing(Pairing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("CycledPairing.n_cycles", self.n_cycles)
         if np.any(self.burst > self.cycle):
             raise ValueError(f"CycledPairing.burst must not exceed cycle = {self.cycle!r}, got {self.burst!r}")
 
@@ -94,15 +88,6 @@ class Tetanus(Pairing):
     n_trains: int = 1
     interval: TimeConstant = default(10 * second)
     length: TimeConstant = default(60 * second)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_count(f"{type(self).__name__}.n_pulses", self.n_pulses)
-        check_count(f"{type(self).__name__}.n_trains", self.n_trains)
-
-    @property
-    def duration(self) -> b2.Quantity:
-        return np.max(self.length)
 
     def pairs(self, n: int, seed: int) -> Spikes:
         """Pairs of ``n`` elements, train after train; nothing is drawn."""
@@ -135,8 +120,6 @@ class STDPWindow(Pairing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("STDPWindow.repeats", self.repeats)
-        check_count("STDPWindow.n_pairs", self.n_pairs)
         lag = np.repeat(np.atleast_1d(np.asarray(self.lags)), self.repeats)
         object.__setattr__(self, "lag", b2.Quantity(lag, dim=second.dim))
 
