@@ -1,4 +1,4 @@
-"""Cycles of the Li-Rinzel model, stable and unstable, by a return map.
+"""Limit cycles of the Li-Rinzel model, stable and unstable, by a return map.
 
 On the line ``C = C*`` through a fixed point ``(C*, h*)``, ``dC/dt`` has the sign of ``h - h*``. Every orbit around the
 point therefore crosses the half-line ``h > h*`` transversally, and a cycle is a fixed point of the scalar map from one
@@ -67,10 +67,6 @@ def return_map(h, I, C_star, p, step_s: float = STEP_S) -> np.ndarray:
     ----------
     h, I, C_star : array_like
         Where each orbit starts on the section, its IP3 level (uM), and the calcium (uM) of its fixed point; broadcast.
-    p : SimpleNamespace
-        Parameters in uM and s.
-    step_s : float
-        Step of the Runge-Kutta method.
 
     Returns
     -------
@@ -110,8 +106,6 @@ def cycles_around(I, C_star, h_star, p, n_section: int = 24) -> Cycles:
     ----------
     I, C_star, h_star : array_like, shape (n,)
         Fixed points: IP3 (uM), calcium (uM) and gate. Several may share one IP3 level.
-    p : SimpleNamespace
-        Parameters in uM and s.
     n_section : int
         Points on each section, log-spaced from 1e-3 of its length. Two cycles between neighbours are not told apart.
     """
@@ -120,8 +114,7 @@ def cycles_around(I, C_star, h_star, p, n_section: int = 24) -> Cycles:
     growth = return_map(start, I[:, None], C_star[:, None], p, COARSE_STEP_S)[0] - start
     row, column = np.nonzero(growth[:, :-1] * growth[:, 1:] < 0)
     if not row.size:
-        none = np.empty(0)
-        return Cycles(none, none, none, none, none.astype(bool))
+        return Cycles(*np.empty((4, 0)), np.empty(0, dtype=bool))
     root = find_root(
         lambda h, level, section: return_map(h, level, section, p)[0] - h,
         (start[row, column], start[row, column + 1]),
@@ -133,9 +126,8 @@ def cycles_around(I, C_star, h_star, p, n_section: int = 24) -> Cycles:
     table = np.array([I[row], period, low, high, growth[row, column] > 0])[:, order]
     # a cycle around several fixed points is found from each of them: keep it once
     again = (np.diff(table[0]) == 0) & (np.diff(table[3]) < SAME_CYCLE)
-    table = table[:, np.concatenate([[True], ~again])]
-    levels, period, low, high, grows = table
-    return Cycles(levels, period, low, high, grows.astype(bool))
+    *numbers, grows = table[:, np.concatenate([[True], ~again])]
+    return Cycles(*numbers, grows.astype(bool))
 
 
 def largest_growth(I, C_star, h_star, p) -> float:
@@ -162,13 +154,8 @@ def fold_of_cycles(I_hopf: float, I_end: float, rest, p) -> float | None:
         The Hopf point, and the other end of the stable stretch of fixed points (uM).
     rest : callable
         ``rest(I) -> (C, h)`` of the fixed point.
-    p : SimpleNamespace
-        Parameters in uM and s.
 
-    Returns
-    -------
-    float or None
-        None where the cycles outlive the stretch.
+    Returns None where the cycles outlive the stretch.
     """
 
     def excess(I):

@@ -1,10 +1,10 @@
-"""Sliders on the astrocyte: a panel for JupyterLab that solves the equations again at every move.
+"""A panel of sliders for JupyterLab that simulates a synapse and three astrocytes again at every move.
 
 Three astrocytes in a row, coupled by linear gap junctions. The first one has a tripartite synapse, closed in both
 directions: its spikes release transmitter (M4), which the astrocyte senses (M3), whose calcium (M1, M2) makes it
-release gliotransmitter, which changes the synapse (M5); and it can be held by a pipette that exchanges IP3. The vector
-fields are those of `astro_sim.dynamics.vector_fields`, advanced by Runge-Kutta steps in plain floats, so that a minute
-of biology takes a fraction of a second; spikes end a step early and act in closed form.
+release gliotransmitter, which changes the synapse (M5); and it can be held by a pipette that exchanges IP3. Vector
+field and Runge-Kutta steps are those of `astro_sim.dynamics.vector_fields`; spikes end a step early and act in closed
+form. A minute of biology takes a fraction of a second.
 
 Retention factors are a *surrogate*, not a simulation of plasticity: the closed form of the mean Graupner-Brunel
 efficacy (`astro_sim.dynamics.closed_forms.efficacy_dynamics`; stationary, cubic term dropped) with the presynaptic
@@ -62,26 +62,14 @@ LIMITS = {"ip3": (0.0, 1.5), "rate_hz": (0.1, 10.0), "alpha": (0.0, 1.0), "coupl
 class Settings:
     """Where the sliders stand.
 
-    Attributes
-    ----------
-    preset : str
-        ``am``, ``fm`` or another astrocyte with IP3 and receptor tables.
-    ip3 : float
-        IP3 in the pipette at the first cell (uM); 0 is no pipette.
-    rate_hz : float
-        Regular spikes of the synapse at the first cell.
-    alpha : float
-        Effect of gliotransmission: release probability moves from 0.3 towards it.
-    coupling : float
-        F_lin of the gap junctions (1/s).
-    duration_s : float
+    `preset` is ``am``, ``fm`` or another astrocyte with IP3 and receptor tables.
     """
 
     preset: str = "am"
-    ip3: float = 0.0
-    rate_hz: float = 0.5
-    alpha: float = 1.0
-    coupling: float = 0.1
+    ip3: float = 0.0  # in the pipette at the first cell (uM); 0 is no pipette
+    rate_hz: float = 0.5  # of the regular spikes of the synapse at the first cell
+    alpha: float = 1.0  # effect of gliotransmission: release probability moves from 0.3 towards it
+    coupling: float = 0.1  # F_lin of the gap junctions (1/s)
     duration_s: float = 60.0
 
     def __post_init__(self) -> None:
@@ -97,26 +85,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Course:
-    """What happened.
-
-    Attributes
-    ----------
-    time_s : ndarray, shape (n,)
-    C, h, I : ndarray, shape (n, N_CELLS)
-        Calcium (uM), gate, IP3 (uM) of every cell.
-    spike_s, r_S : ndarray, shape (n_spikes,)
-        Spikes of the synapse and what each released.
-    release_s : ndarray
-        When the first astrocyte released gliotransmitter.
-    """
+    """What happened: calcium and IP3 (uM) and gate, of shape ``(n, N_CELLS)``, and the events."""
 
     time_s: np.ndarray
     C: np.ndarray
     h: np.ndarray
     I: np.ndarray
-    spike_s: np.ndarray
-    r_S: np.ndarray
-    release_s: np.ndarray
+    spike_s: np.ndarray  # spikes of the synapse
+    r_S: np.ndarray  # what each released
+    release_s: np.ndarray  # when the first astrocyte released gliotransmitter
 
 
 @cache
@@ -169,19 +146,10 @@ def solve(settings: Settings) -> Course:
 
 
 def surrogate_retention(mean_release: float, rate_hz: float, n_segments: int = N_SEGMENTS) -> tuple[float, np.ndarray]:
-    """Relaxation rate a per segment and retention factors, by the closed form of the module docstring.
+    """Relaxation rate a per segment and retention factors, which sum to 1, by the closed form of the module docstring.
 
-    Parameters
-    ----------
-    mean_release : float
-        Mean r_S; the presynaptic calcium step of set DP is scaled by its ratio to U_0*.
-    rate_hz : float
-        Pairs per second in the 5-s burst of each segment.
-
-    Returns
-    -------
-    a : float
-    factors : ndarray, shape (n_segments,), summing to 1
+    `mean_release` is the mean r_S; the presynaptic calcium step of set DP is scaled by its ratio to U_0*. `rate_hz` is
+    the rate of pairs in the 5-s burst of each segment.
     """
     scale = mean_release / float(SYNAPSE.U_0__star)
     plasticity = variant(PLASTICITY["DP"], source=THIS_STUDY, C_pre=float(PLASTICITY["DP"].C_pre) * scale)
@@ -190,9 +158,6 @@ def surrogate_retention(mean_release: float, rate_hz: float, n_segments: int = N
     return a, factors / factors.sum()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Picture and panel
-# ---------------------------------------------------------------------------------------------------------------------
 @styled
 def draw(settings: Settings, figure: Figure | None = None) -> Figure:
     """Draw calcium, phase plane, release and retention of one setting, onto an earlier `figure` if given."""
@@ -254,19 +219,20 @@ class Explorer:
     def __init__(self, settings: Settings):
         self.settings = settings
         self.figure = draw(settings)
-        sliders = {
-            "ip3": ipywidgets.FloatSlider(description="IP₃ in pipette (µM)", step=0.05),
-            "rate_hz": ipywidgets.FloatLogSlider(description="stimulus rate (Hz)", base=10, step=0.05),
-            "alpha": ipywidgets.FloatSlider(description="gliotransmission α", step=0.05),
-            "coupling": ipywidgets.FloatSlider(description="coupling (1/s)", step=0.01),
+        style = {"style": {"description_width": "9.5em"}, "layout": {"width": "95%"}, "readout_format": ".2f"}
+        texts = {
+            "ip3": ("IP₃ in pipette (µM)", 0.05),
+            "rate_hz": ("stimulus rate (Hz)", 0.05),
+            "alpha": ("gliotransmission α", 0.05),
+            "coupling": ("coupling (1/s)", 0.01),
         }
-        for name, slider in sliders.items():
-            low, high = LIMITS[name]
-            log = isinstance(slider, ipywidgets.FloatLogSlider)
-            slider.max, slider.min = (math.log10(high), math.log10(low)) if log else (high, low)
-            slider.value = getattr(settings, name)
-            slider.style.description_width, slider.layout.width = "9.5em", "95%"
-            slider.readout_format = ".2f"
+        sliders = {}
+        for name, (text, step) in texts.items():
+            kind, (low, high) = ipywidgets.FloatSlider, LIMITS[name]
+            if name == "rate_hz":
+                kind, low, high = ipywidgets.FloatLogSlider, math.log10(low), math.log10(high)
+            value = getattr(settings, name)
+            sliders[name] = kind(value=value, min=low, max=high, step=step, description=text, **style)
         preset = ipywidgets.ToggleButtons(options=["am", "fm"], value=settings.preset, description="astrocyte")
         preset.style.description_width, preset.style.button_width = "9.5em", "4em"
         preset.add_class("widget-inline-hbox")  # JupyterLab leaves it out, and the label would stand on its own line
