@@ -193,7 +193,7 @@ class EfficacyDynamics:
 
     Attributes
     ----------
-    above_d, above_p : float or ndarray
+    above_d, above_p : float
         Shares of time for which c exceeds theta_d and theta_p (the paper's alpha_d, alpha_p).
     rho_bar, tau_eff : float or ndarray
         Plateau, and time constant in s, of ``rho(t) = rho_bar - (rho_bar - rho_0) e^(-t / tau_eff)``.
@@ -201,8 +201,8 @@ class EfficacyDynamics:
         Standard deviation of rho in the steady state.
     """
 
-    above_d: np.ndarray
-    above_p: np.ndarray
+    above_d: float
+    above_p: float
     rho_bar: np.ndarray
     tau_eff: np.ndarray
     sd: np.ndarray

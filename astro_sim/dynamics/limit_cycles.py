@@ -114,7 +114,8 @@ def cycles_around(I, C_star, h_star, p, n_section: int = 24) -> Cycles:
     growth = return_map(start, I[:, None], C_star[:, None], p, COARSE_STEP_S)[0] - start
     row, column = np.nonzero(growth[:, :-1] * growth[:, 1:] < 0)
     if not row.size:
-        return Cycles(*np.empty((4, 0)), np.empty(0, dtype=bool))
+        none = np.empty(0)
+        return Cycles(none, none, none, none, none.astype(bool))
     root = find_root(
         lambda h, level, section: return_map(h, level, section, p)[0] - h,
         (start[row, column], start[row, column + 1]),
@@ -126,8 +127,8 @@ def cycles_around(I, C_star, h_star, p, n_section: int = 24) -> Cycles:
     table = np.array([I[row], period, low, high, growth[row, column] > 0])[:, order]
     # a cycle around several fixed points is found from each of them: keep it once
     again = (np.diff(table[0]) == 0) & (np.diff(table[3]) < SAME_CYCLE)
-    *numbers, grows = table[:, np.concatenate([[True], ~again])]
-    return Cycles(*numbers, grows.astype(bool))
+    levels, period, low, high, grows = table[:, np.concatenate([[True], ~again])]
+    return Cycles(levels, period, low, high, grows.astype(bool))
 
 
 def largest_growth(I, C_star, h_star, p) -> float:

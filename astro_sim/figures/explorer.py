@@ -125,7 +125,8 @@ def solve(settings: Settings) -> Course:
     resting = np.array([0.0, 1.0, 0.0, 1.0])  # what u_S, x_S, Gamma_S and x_A of the synapse decay to between events
     decay = np.array([p.Omega_f, p.Omega_d, p.Omega_G, p.Omega_A])
     synapse, now = resting, 0.0
-    states, released, releases = [cells], [], []
+    states, releases = [cells], []
+    released: list[float] = []
     for end in sorted({*grid[1:].tolist(), *spikes.tolist()}):
         before, cells = cells[0, 0], runge_kutta(rates, cells, end - now)
         u_S, x_S, Gamma_S, x_A = resting + (synapse - resting) * np.exp(-decay * (end - now))

@@ -1,4 +1,4 @@
-"""Measurements on astrocytes with IP3 metabolism, alone and coupled, by row name of `targets.toml`."""
+"""Measurements on astrocytes with IP3 metabolism, alone and coupled, for the rows of `targets.toml`."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def linear_kernel() -> dict[str, Any]:
     return rows | {"least R2 of the three exponentials": float(min(R2))}
 
 
-def junction_dead_zone() -> dict[str, Any]:
+def junction_dead_zone() -> np.ndarray:
     """The first flux between two cells, over F."""
     difference = np.array([1e-9, 0.25, 0.3, 0.35])
     level = np.stack([np.zeros(4), difference], axis=1).ravel() * umolar
@@ -208,6 +208,4 @@ def junction_dead_zone() -> dict[str, Any]:
         target="numpy",
     )
     F = float(RECTIFYING.F / (umolar / second))
-    share = np.abs(run["J_gjc"].values[1, ::2]) / F
-    names = ("at no gradient", "at 0.25 uM", "at 0.3 uM", "at 0.35 uM")
-    return {name: float(value) for name, value in zip(names, share, strict=True)}
+    return np.abs(run["J_gjc"].values[1, ::2]) / F

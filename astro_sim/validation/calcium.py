@@ -1,4 +1,4 @@
-"""Measurements on the calcium core and on NEST's astrocyte, by row name of `targets.toml`."""
+"""Measurements on the calcium core and on NEST's astrocyte, for the rows of `targets.toml`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from brian2 import Hz, ms, second, umolar
 
-from astro_sim.dynamics.bifurcations import bifurcation_diagram, cycles
+from astro_sim.dynamics.bifurcations import BifurcationPoint, bifurcation_diagram, cycles
 from astro_sim.dynamics.fixed_points import fixed_points
 from astro_sim.dynamics.vector_fields import li_rinzel, upward_crossings
 from astro_sim.models.astrocytes import InwardCurrent, LiRinzel
@@ -16,9 +16,8 @@ from astro_sim.protocols.trains import Train
 from astro_sim.simulation.run import simulate
 
 
-def _bifurcations(calcium, kind: str) -> list:
-    """Bifurcations of one kind in the order of IP3; "Hopf" has both kinds of Hopf points."""
-    return [point for point in bifurcation_diagram(calcium, n_cycles=2).points if kind in point.kind]
+def _hopf_points(calcium) -> list[BifurcationPoint]:
+    return [point for point in bifurcation_diagram(calcium, n_cycles=2).points if "Hopf" in point.kind]
 
 
 def _course(model, duration_s: float, initial: Any = "published") -> tuple[np.ndarray, np.ndarray]:
@@ -36,12 +35,8 @@ def _cycle(time, C) -> dict[str, float]:
     return {"period (s)": np.diff(crossings).mean(), "lowest C (uM)": C.min(), "highest C (uM)": C.max()}
 
 
-def hopf_points_nest() -> dict[str, Any]:
-    rows = {}
-    for side, point in zip(("lower", "upper"), _bifurcations(NEST.calcium, "Hopf"), strict=True):
-        for name, value in (("I (uM)", point.I), ("C (uM)", point.C), ("period (s)", point.period_s)):
-            rows[f"{side} Hopf point, {name}"] = value
-    return rows
+def hopf_points_nest() -> list[float]:
+    return [value for point in _hopf_points(NEST.calcium) for value in (point.I, point.C, point.period_s)]
 
 
 def cycle_nest() -> dict[str, Any]:
@@ -57,7 +52,7 @@ def cycle_nest() -> dict[str, Any]:
 
 
 def cycle_am() -> dict[str, Any]:
-    lower, upper = _bifurcations(AM.calcium, "Hopf")
+    lower, upper = _hopf_points(AM.calcium)
     time, C = _course(LiRinzel(astrocyte=AM, I=0.5 * umolar), 120)
     return {"lower Hopf point, I (uM)": lower.I, "upper Hopf point, I (uM)": upper.I, **_cycle(time, C[:, 0])}
 
@@ -89,7 +84,7 @@ def hysteresis_fm() -> dict[str, Any]:
     }
 
 
-def nest_astrocyte() -> dict[str, Any]:
+def nest_astrocyte() -> np.ndarray:
     run = simulate(
         InwardCurrent(),
         Train(rate=1 * Hz, n_pulses=1, start=10 * ms),
@@ -100,11 +95,8 @@ def nest_astrocyte() -> dict[str, Any]:
         initial={"I": 1 * umolar, "C": 1 * umolar, "h": 1.0},
         target="numpy",
     )
-    rows = {}
-    for t in (8.8, 99.9, 100.0):
-        state = run.sel(time=t * 1e-3, method="nearest").isel(astrocyte=0)
-        rows |= {f"I at {t} ms (uM)": state["I"], f"C at {t} ms (uM)": state["C"], f"h at {t} ms": state["h"]}
-    return rows
+    states = run.isel(astrocyte=0).sel(time=[8.8e-3, 99.9e-3, 100.0e-3], method="nearest")
+    return np.stack([states["I"], states["C"], states["h"]], axis=1).ravel()
 
 
 def slow_inward_current() -> dict[str, Any]:

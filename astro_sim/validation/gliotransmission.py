@@ -1,4 +1,4 @@
-"""Measurements on gliotransmission and its effect on release, by row name of `targets.toml`."""
+"""Measurements on gliotransmission and its effect on release, for the rows of `targets.toml`."""
 
 from __future__ import annotations
 
@@ -28,10 +28,6 @@ from astro_sim.simulation.run import simulate
 from astro_sim.validation.release import bare_synapses
 
 RATE_STEPS = (0.011, 0.11, 1.1, 11.0)  # Hz, 5 s each [S19, figure 4B]
-
-BISTABLE = (8.5, 9.3, 10.5, 12, 13, 15)  # Hz, between 8 and 16
-
-LOOPS = ("none", "open loop", "closed loop")
 
 
 def one_release() -> dict[str, Any]:
@@ -129,15 +125,16 @@ def _after_releases(releases_s, until_s: float) -> float:
     return float(theory.modulated_probability(RELEASE, p, Gamma_S * np.exp(-float(p.Omega_G) * (until_s - last))))
 
 
-def accumulation() -> dict[str, Any]:
+def accumulation() -> list[float]:
     """Mean-field thresholds, and the time mean of Gamma_S over the last of many regular releases."""
     facilitating = variant(GLIOTRANSMISSION_BOOK, source=THIS_STUDY, alpha=1)
     depressing = variant(RELEASE_DEPRESSING, source=THIS_STUDY, U_0__star=0.7)
-    rows = {
-        "threshold rate, BK10 facilitating (Hz)": theory.threshold_release_rate(RELEASE_FACILITATING, facilitating),
-        "threshold rate, BK10 depressing (Hz)": theory.threshold_release_rate(depressing, GLIOTRANSMISSION_BOOK),
-        "threshold rate, S19 (Hz)": theory.threshold_release_rate(RELEASE, GLIOTRANSMISSION),
-    }
+    thresholds = [
+        theory.threshold_release_rate(RELEASE_FACILITATING, facilitating),
+        theory.threshold_release_rate(depressing, GLIOTRANSMISSION_BOOK),
+        theory.threshold_release_rate(RELEASE, GLIOTRANSMISSION),
+    ]
+    means = []
     for rate, n in zip((0.01, 0.05, 0.2, 1), (7, 10, 15, 25), strict=True):
         run = simulate(
             bare_synapses(gliotransmission=GLIOTRANSMISSION, n_synapses=1),
@@ -147,10 +144,8 @@ def accumulation() -> dict[str, Any]:
             record_every=100 * ms,
             target="numpy",
         )
-        mean = run["Gamma_S"].values[-round(10 / rate) :, 0].mean()
-        rows[f"mean Gamma_S, regular releases at {rate:g} Hz"] = mean
-        rows[f"mean Gamma_S at {rate:g} Hz against the mean field"] = mean
-    return rows
+        means.append(run["Gamma_S"].values[-round(10 / rate) :, 0].mean())
+    return [*thresholds, *means, *means]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -197,8 +192,8 @@ def _loops(n: int) -> TripartiteSynapses:
     )
 
 
-def closed_loop() -> dict[str, Any]:
-    rates, repeats = np.array([0.1, 0.4, 1.15, 2.3, 3.5, 5, 7, *BISTABLE, 30, 60]), 20
+def closed_loop() -> list[float]:
+    rates, repeats = np.array([0.1, 0.4, 1.15, 2.3, 3.5, 5, 7, 8.5, 9.3, 10.5, 12, 13, 15, 30, 60]), 20
     run = simulate(
         _loops(len(rates) * repeats),
         RateSweep(rates=np.tile(rates, 3) * Hz, repeats=repeats, length=195 * second),
@@ -212,22 +207,19 @@ def closed_loop() -> dict[str, Any]:
     last = run.isel(time=-1)
     totals = [last[name].values.reshape(3, len(rates), repeats).sum(axis=-1) for name in ("released", "n_spikes")]
     r = totals[0] / totals[1]
-    bistable = counts[2, np.isin(rates, BISTABLE)]
-    mean = dict(zip(rates.tolist(), counts[2].mean(axis=-1), strict=True))
-    return {
-        "releases in 195 s, open loop, fewest over rates": counts[1].min(),
-        "releases in 195 s, open loop, most over rates": counts[1].max(),
-        "highest release per spike, open loop": r[1].max(),
-        "rate of highest release, open loop (Hz)": rates[r[1].argmax()],
-        **{f"releases in 195 s, closed loop, {rate:g} Hz": mean[rate] for rate in (0.1, 0.4, 1.15, 2.3, 30, 60)},
-        "most releases of a run between 8 and 16 Hz": bistable.max(),
-        "fewest releases of a run between 8 and 16 Hz": bistable.min(),
-        **_rate_steps(),
-    }
+    mean, between_8_and_16_hz = counts[2].mean(axis=-1), counts[2, 7:-2]
+    return [
+        *(counts[1].min(), counts[1].max(), r[1].max(), rates[r[1].argmax()]),  # open loop
+        *(*mean[:4], *mean[-2:], between_8_and_16_hz.max(), between_8_and_16_hz.min()),  # closed loop
+        *_rate_steps(),
+    ]
 
 
-def _rate_steps() -> dict[str, Any]:
-    """Mean Y_S (uM) in each 5-s step of figure 4B: ``rho_c Y_T / Omega_c`` times rate times release per spike."""
+def _rate_steps() -> np.ndarray:
+    """Mean Y_S (uM) in each 5-s step of figure 4B, for the three loops one after the other.
+
+    It is ``rho_c Y_T / Omega_c`` times rate times release per spike.
+    """
     n = 2000
     run = simulate(
         _loops(n),
@@ -240,9 +232,4 @@ def _rate_steps() -> dict[str, Any]:
     totals = [run[name].values.reshape(5, 3, n).sum(axis=-1) for name in ("released", "n_spikes")]
     released, spikes = np.diff(totals, axis=1)
     per_hertz = float(RELEASE.rho_c * RELEASE.Y_T / RELEASE.Omega_c / (umolar * second))
-    Y_S = per_hertz * np.array(RATE_STEPS)[:, None] * released / spikes
-    return {
-        f"Y_S at {rate:g} Hz, {loop} (uM)": Y_S[k, j]
-        for k, rate in enumerate(RATE_STEPS)
-        for j, loop in enumerate(LOOPS)
-    }
+    return (per_hertz * np.array(RATE_STEPS)[:, None] * released / spikes).T.ravel()

@@ -1,4 +1,4 @@
-"""Measurements on long-term plasticity, by row name of `targets.toml`.
+"""Measurements on long-term plasticity, for the rows of `targets.toml`.
 
 Without noise and cubic term two synapses that start at rho = 0 and 1 approach each other by ``exp(-t / tau_eff)``
 exactly, whatever the plateau: their distance gives tau_eff without a fit. Steps are of 0.1 ms because the delay D of
@@ -74,10 +74,9 @@ def ensemble_course() -> dict[str, Any]:
     }
 
 
-def rate_law() -> dict[str, Any]:
+def rate_law() -> list[float]:
     """Four rates of DP and the three fitted sets, two synapses each, in one run."""
-    fitted = ["hippocampal_cultures", "cortical_slices", "hippocampal_slices"]
-    sets = ["DP"] * 4 + fitted
+    sets = ["DP"] * 4 + ["hippocampal_cultures", "cortical_slices", "hippocampal_slices"]
     rates, duration_s = np.array([0.1, 1, 2, 5, 1, 1, 1]), 60.0
     twice = {}
     for name, kind in DP.kinds().items():
@@ -93,14 +92,10 @@ def rate_law() -> dict[str, Any]:
     low, high = rho.values[-1].reshape(-1, 2).T
     distance = high - low
     tau = -duration_s / np.log(distance)
-    names = [f"DP, {rate:g} Hz" for rate in rates[:4]] + [f"{name.replace('_', ' ')}, 1 Hz" for name in fitted]
-    return {
-        **dict(zip(names, tau * rates, strict=True)),
-        "hippocampal slices, plateau": low[-1] / (1 - distance[-1]),
-    }
+    return [*(tau * rates), low[-1] / (1 - distance[-1])]
 
 
-def stdp_window() -> dict[str, Any]:
+def stdp_window() -> list[float]:
     """Half of the synapses start at rho = 0, half at 1; a synapse is strong where rho ends above rho_star."""
     lags_ms, repeats = np.array([-100, -20, 0, 10, 100]), 2000
     start = np.tile([0.0, 1.0], len(lags_ms) * repeats // 2)
@@ -108,37 +103,25 @@ def stdp_window() -> dict[str, Any]:
     strong = (rho.values[-1] > float(DP.rho_star)).reshape(-1, repeats).mean(axis=1)
     b, beta = float(DP.b), float(DP.beta)
     simulated = (1 - strong + b * strong) / (beta + (1 - beta) * b)
-    rows = {}
-    for lag, change in zip(lags_ms, simulated, strict=True):
-        name = f"{lag:+d} ms" if lag else "0 ms"
-        rows[f"{name}, closed form"] = theory.change_in_strength(DP, 1.0, lag * 1e-3)
-        rows[f"{name}, simulated"] = change
-    return rows
+    return [*(theory.change_in_strength(DP, 1.0, lag * 1e-3) for lag in lags_ms), *simulated]
 
 
-def gliotransmission_and_speed() -> dict[str, Any]:
-    """Nine conditions in one run; alpha = U_0* modulates nothing.
+def gliotransmission_and_speed() -> list[float]:
+    """Nine conditions in one run: three rates, each without gliotransmission (alpha = U_0*) and with alpha = 1 and 0.
 
     Under regular pairs all synapses of a condition release alike, so one astrocyte that senses their mean serves all.
     """
-    rates, modes, n = np.array([1, 0.2, 0.1]), {"none": 0.3, "alpha = 1": 1.0, "alpha = 0": 0.0}, 2000
-    alpha = np.tile(np.repeat(list(modes.values()), n), len(rates))
+    rates, alpha, n = np.repeat([1, 0.2, 0.1], 3), np.tile([0.3, 1.0, 0.0], 3), 2000
     model = TripartiteSynapses(
         release=variant(RELEASE, source=THIS_STUDY, U_0__star=0.3, rho_c=RELEASE.rho_c / n),
-        gliotransmission=variant(GLIOTRANSMISSION, source=THIS_STUDY, alpha=alpha),
-        astrocyte_index=np.repeat(np.arange(len(rates) * len(modes)), n),
+        gliotransmission=variant(GLIOTRANSMISSION, source=THIS_STUDY, alpha=np.repeat(alpha, n)),
+        astrocyte_index=np.repeat(np.arange(9), n),
     )
-    pairs = ContinuousPairing(rate=np.repeat(rates, n * len(modes)) * Hz, length=400 * second)
+    pairs = ContinuousPairing(rate=np.repeat(rates, n) * Hz, length=400 * second)
     rho = simulate(model, pairs, record=["rho"], record_every=2 * second, initial="published", seed=28)["rho"]
-    rows, tau = {}, np.empty((len(rates), len(modes)))
-    for i, rate in enumerate(("1 pair/s", "0.2 pairs/s", "0.1 pairs/s")):
-        for j, mode in enumerate(modes):
-            first = (i * len(modes) + j) * n
-            tau[i, j] = rows[f"{rate}, {mode}"] = _saturation(rho[:, first : first + n].mean("synapse"))[1]
-    return rows | {
-        "least tau(none) / tau(alpha = 1)": (tau[:, 0] / tau[:, 1]).min(),
-        "least tau(alpha = 0) / tau(none)": (tau[:, 2] / tau[:, 0]).min(),
-    }
+    tau = np.array([_saturation(rho[:, k * n : (k + 1) * n].mean("synapse"))[1] for k in range(9)])
+    none, up, down = tau.reshape(3, 3).T
+    return [*tau, (none / up).min(), (down / none).min()]
 
 
 def fifty_second_cycles() -> dict[str, Any]:

@@ -34,17 +34,9 @@ HEADER = "| target | what | published or closed form | computed | deviation | to
 
 @dataclass(frozen=True)
 class Target:
-    """One number to be reproduced.
+    """One number to be reproduced; `id`, `what`, `source` and `note` are those of the whole target, such as ``V7``.
 
-    Attributes
-    ----------
-    id, what, source, note : str
-        Of the whole target, such as ``V7``.
-    name : str
-        What this number is.
-    value : float or list of float
-        The number; for ``kind="range"`` the lowest and the highest admitted.
-    kind : {"relative", "absolute", "range"}
+    `name` says what this number is; `value` is the number, or for ``kind="range"`` the lowest and the highest admitted.
     """
 
     id: str
@@ -155,8 +147,8 @@ def load_targets() -> dict[str, tuple[Target, ...]]:
     return targets
 
 
-def measurements() -> dict[str, Callable[[], Mapping[str, Any]]]:
-    """The function that measures each target, by id; it gives numbers by the name of the row."""
+def measurements() -> dict[str, Callable[[], Any]]:
+    """The function that measures each target, by id; it gives numbers by the name of the row, or in the rows' order."""
     return {
         id_: pkgutil.resolve_name(f"astro_sim.validation.{entry['measured_by']}") for id_, entry in _table().items()
     }
@@ -169,8 +161,10 @@ def measure(id_: str) -> tuple[Check, ...]:
         raise ValueError(f"ids must be among {list(targets)}, got {id_!r}")
     found = measurements()[id_]()
     names = [target.name for target in targets[id_]]
-    if set(names) != set(found):
+    if (isinstance(found, Mapping) and set(names) != set(found)) or len(names) != len(found):
         raise ValueError(f"{id_} must measure {names}, got {list(found)}")
+    if not isinstance(found, Mapping):
+        found = dict(zip(names, found, strict=True))
     return tuple(Check(target, float(found[target.name])) for target in targets[id_])
 
 
