@@ -2,22 +2,19 @@
 
 Add --debug to any command to see the traceback of an error."""
 
-import contextlib
 import inspect
-import io
 import logging
-import os
-import re
 import sys
-import traceback
 from collections.abc import Callable, Sequence
-from functools import partial, reduce, wraps
+from functools import reduce
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional, arg
+
+from astro_sim.curves import console
 
 Seed = Annotated[int, arg(help="Seed of all draws.")]
 
@@ -384,52 +381,17 @@ COMMANDS: dict[str, Callable[..., int]] = {
     command.__name__: command for command in (simulate, curves, verify, fit, sweep, presets, validate, sensitivity)
 }
 
-EXPECTED = (ValueError, TypeError, OSError, RuntimeError)
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors are one line, or a traceback with --debug."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in argv
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        arguments = [word for word in argv if word != "--debug"]
-        parser = tyro.extras.subcommand_cli_from_dict
-        try:
-            deferred = {name: _deferred(command) for name, command in COMMANDS.items()}
-            return _parse(parser, deferred, prog="astro-sim", description=__doc__, args=arguments)()
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:  # head, say, has read enough; what is left to write at exit must not fail again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141  # as of a program that SIGPIPE ended
-    except EXPECTED as error:
-        if debug:
-            traceback.print_exc()
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    return console.run(_run, argv)
 
 
-def _deferred(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:
-    """A function with the same options that returns the call instead of making it, so that parsing comes first."""
-    return wraps(function)(lambda *args, **options: partial(function, *args, **options))
-
-
-def _parse(parse: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """Call a parser of tyro; what it would draw as a box on standard error becomes the one line of a ValueError."""
-    drawn = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(drawn):
-            return parse(*args, **options)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        inside = drawn.getvalue().translate(dict.fromkeys(map(ord, "╭╮╰╯│"), " "))
-        parts = [" ".join(part.split()).rstrip(".") for part in re.split("[-─]{3,}", inside)]
-        raise ValueError("; ".join(filter(None, parts[1:]))) from None  # the first is the heading of the box
+def _run(argv: Sequence[str]) -> int:
+    commands = {name: console.deferred(command) for name, command in COMMANDS.items()}
+    parser = tyro.extras.subcommand_cli_from_dict
+    return console.parse(parser, commands, prog="astro-sim", description=__doc__, args=argv)()
 
 
 if __name__ == "__main__":
