@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import Positional, arg
 
-from astro_sim.curves import console
+from astro_sim.curves.console import deferred, parse, run_command
 
 Seed = Annotated[int, arg(help="Seed of all draws.")]
 
@@ -385,13 +385,13 @@ COMMANDS: dict[str, Callable[..., int]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors are one line, or a traceback with --debug."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    return console.run(_run, argv)
+    return run_command(_run, argv)
 
 
 def _run(argv: Sequence[str]) -> int:
-    commands = {name: console.deferred(command) for name, command in COMMANDS.items()}
+    commands = {name: deferred(command) for name, command in COMMANDS.items()}
     parser = tyro.extras.subcommand_cli_from_dict
-    return console.parse(parser, commands, prog="astro-sim", description=__doc__, args=argv)()
+    return parse(parser, commands, prog="astro-sim", description=__doc__, args=argv)()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ from typing import Any
 EXPECTED = (ValueError, TypeError, OSError, RuntimeError, MemoryError)
 
 
-def run(command: Callable[[list[str]], int], argv: Sequence[str] | None, interrupted: str = "interrupted") -> int:
+def run_command(
+    command: Callable[[list[str]], int], argv: Sequence[str] | None, interrupted: str = "interrupted"
+) -> int:
     """Exit status of a command line; an error is one line on standard error, or a traceback with --debug."""
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
