@@ -33,7 +33,7 @@ from astro_sim.dynamics.vector_fields import (
 
 
 def cycles(calcium, I, n_section: int = 24) -> Cycles:
-    """All cycles of the Li-Rinzel model at the IP3 levels `I` (uM, array_like), stable and unstable."""
+    """All limit cycles of the Li-Rinzel model at the IP3 levels `I` (uM, array_like), stable and unstable."""
     levels = np.atleast_1d(np.asarray(I, dtype=float))
     if not levels.size or not np.all(levels >= 0):
         raise ValueError(f"I must be one or more IP3 levels that are not negative, got {I!r}")
@@ -48,7 +48,7 @@ def cycles(calcium, I, n_section: int = 24) -> Cycles:
 
 @dataclass(frozen=True)
 class Oscillation:
-    """A periodic course: period (s), calcium extremes (uM), and a state on it to start again from."""
+    """An oscillation: period (s), calcium extremes (uM), and a state on it to start again from."""
 
     period_s: float
     C_min: float
@@ -57,7 +57,7 @@ class Oscillation:
 
 
 def oscillation(system: System, start=None, settle_s: float = 300.0, n_periods: int = 4) -> Oscillation | None:
-    """What a model of any size oscillates with after a transient; None where it comes to rest.
+    """The oscillation that a model of any size settles into; None where it comes to rest.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class BifurcationPoint:
 
 @dataclass(frozen=True)
 class BifurcationDiagram:
-    """What the Li-Rinzel model does at every IP3 level; `figures.plot_bifurcation_diagram` draws it.
+    """Fixed points, limit cycles and bifurcations along IP3; `figures.plot_bifurcation_diagram` draws them.
 
     Attributes
     ----------

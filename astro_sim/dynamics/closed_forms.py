@@ -55,7 +55,7 @@ def facilitation_threshold(release):
 
 
 def poisson_threshold(release):
-    """The same for a Poisson train, correlations included: exact.
+    """`facilitation_threshold` for Poisson trains, with the correlations between u and x: exact.
 
     To first order in the rate only the last interval counts, so the slope is ``U`` times the integral of
     `paired_pulse_ratio` less one, ``(1 - U) / Omega_f - U / Omega_d - U (1 - U) / (Omega_f + Omega_d)``; its root in U

@@ -33,7 +33,7 @@ SAME_CYCLE = 1e-3  # uM: two cycles at one IP3 level whose peaks differ by less 
 
 @dataclass(frozen=True)
 class Cycles:
-    """Cycles of the Li-Rinzel model: one entry per cycle, ordered by IP3 and then by size.
+    """Limit cycles of the Li-Rinzel model: one entry per cycle, ordered by IP3 and then by size.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ def return_map(h, I, C_star, p, step_s: float = STEP_S) -> np.ndarray:
 
 
 def cycles_around(I, C_star, h_star, p, n_section: int = 24) -> Cycles:
-    """All cycles that cross the sections of the given fixed points.
+    """All limit cycles that cross the sections of the given fixed points.
 
     Parameters
     ----------

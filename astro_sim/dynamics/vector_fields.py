@@ -83,7 +83,7 @@ def ip3_rate(C, I, p, J_beta=0.0, I_bias=None):
 
 
 def g_chi_rates(state, p, Y_S=0.0, I_bias=None):
-    """Rates of ``(C, h, I, Gamma_A)``: core, IP3 and receptors under the transmitter concentration `Y_S` (uM)."""
+    """Time derivatives of ``(C, h, I, Gamma_A)`` under the transmitter concentration `Y_S` (uM): the G-ChI model."""
     C, h, I, Gamma_A = state
     binding = p.O_N * Y_S * (1 - Gamma_A)
     unbinding = p.Omega_N * (1 + p.zeta * C / (C + p.K_KC)) * Gamma_A
@@ -107,7 +107,7 @@ def gate_balance(C, p):
 
 
 def resting_ip3(C, p):
-    """IP3 (uM) at which calcium `C` (uM, inside `calcium_ranges`) is a fixed point: the module's exact property."""
+    """IP3 (uM) at which calcium `C` (uM, inside `calcium_ranges`) is a fixed point: exact, see the module's docstring."""
     k, denominator = gate_balance(C, p)
     return k * (p.d_1 * p.d_2 + p.d_3 * C) / denominator
 

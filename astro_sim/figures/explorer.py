@@ -85,7 +85,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Course:
-    """What happened: calcium and IP3 (uM) and gate, of shape ``(n, N_CELLS)``, and the events."""
+    """A simulated course: calcium and IP3 (uM) and gate, of shape ``(n, N_CELLS)``, and the events."""
 
     time_s: np.ndarray
     C: np.ndarray

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Sequence
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
-from matplotlib.axes import Axes
 
 from astro_sim.curves.curve import Curve
 from astro_sim.curves.format import read_curve
@@ -35,9 +35,9 @@ def draw_figures(folder: str | os.PathLike) -> list[Path]:
     }
     paths = []
     for name in (name for name in drawers if name in curves):
-        ax, caption = drawers[name](folder / "recordings", curves)
+        figure, caption = drawers[name](folder / "recordings", curves)
         stem = "calcium_response" if name == "stp_calcium" else name
-        paths.append(save_figure(ax.figure, folder / "figures" / stem, caption)[1])
+        paths.append(save_figure(figure, folder / "figures" / stem, caption)[1])
     return paths
 
 
@@ -52,7 +52,7 @@ def draw_recording(
     return save_figure(axes[0].figure, path_stem, caption)
 
 
-def _ltp(recordings: Path, curves: dict[str, Curve]) -> tuple[Axes, str]:
+def _ltp(recordings: Path, curves: dict[str, Curve]) -> tuple[Any, str]:
     """Efficacy over the cycles with its fit, the variants, and the retention factors that follow."""
     course, retention = panels(1, 2, size=(8.2, 3.0))
     recording = recordings / "ltp.nc"
@@ -70,19 +70,19 @@ def _ltp(recordings: Path, curves: dict[str, Curve]) -> tuple[Axes, str]:
         "and middle 90 % of the synapses), at cycle ends (points), and the fitted courses with 95 % bands. Right: the "
         "retention factors that follow, the share of the total rise that falls to each of T segments."
     )
-    return course, caption
+    return course.figure, caption
 
 
-def _population(recordings: Path, curves: dict[str, Curve]) -> tuple[Axes, str]:
+def _population(recordings: Path, curves: dict[str, Curve]) -> tuple[Any, str]:
     ax = plot_curve(curves["ltp_population"], log="xy")
     caption = (
         "Relaxation rate of the efficacy against the rate of the bursts, in one simulated population of synapses: "
         "the time constants that the memory tokens take over."
     )
-    return ax, caption
+    return ax.figure, caption
 
 
-def _calcium(recordings: Path, curves: dict[str, Curve]) -> tuple[Axes, str]:
+def _calcium(recordings: Path, curves: dict[str, Curve]) -> tuple[Any, str]:
     ax, alone = panels(size=(4.2, 3.0)), "stp_calcium_full" not in curves
     if not alone:
         plot_curve(curves["stp_calcium_full"], log="xy", ax=ax, color=GREY, label="Hill, full range", formula=False)
@@ -93,10 +93,10 @@ def _calcium(recordings: Path, curves: dict[str, Curve]) -> tuple[Axes, str]:
         f"Mean astrocytic calcium against presynaptic rate. The exponent, {exponent:.3f} ± {error:.2g}, is the "
         "attention's alpha."
     )
-    return ax, caption
+    return ax.figure, caption
 
 
-def _spatial(recordings: Path, curves: dict[str, Curve]) -> tuple[Axes, str]:
+def _spatial(recordings: Path, curves: dict[str, Curve]) -> tuple[Any, str]:
     spread, decay = panels(1, 2, size=(8.2, 3.0))
     recording = recordings / "stp_spatial.nc"
     if recording.exists():
@@ -107,9 +107,9 @@ def _spatial(recordings: Path, curves: dict[str, Curve]) -> tuple[Axes, str]:
         "Left: IP3 in a chain of astrocytes with linear gap junctions while the middle cell is pulsed. Right: the peak "
         f"against the distance; its length, {length:.3g} cells, sets the decay of the positional term R."
     )
-    return decay, caption
+    return decay.figure, caption
 
 
-def _release(recordings: Path, curves: dict[str, Curve]) -> tuple[Axes, str]:
+def _release(recordings: Path, curves: dict[str, Curve]) -> tuple[Any, str]:
     caption = "Release probability against presynaptic rate, with its Naka-Rushton fit."
-    return plot_curve(curves["stp_release"], log="x"), caption
+    return plot_curve(curves["stp_release"], log="x").figure, caption

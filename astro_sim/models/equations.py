@@ -1,4 +1,4 @@
-"""The models as Brian2 equations: one block per mechanism, named fluxes, no numbers.
+"""The models as Brian2 equations: one block per mechanism, in symbols without numbers.
 
 Blocks add up: ``CALCIUM + ip3(receptor=True) + RECEPTOR``. Symbols are those of the papers; every constant is a field
 of a table in `astro_sim.parameters.tables`. Where a mechanism has a closed form between events, the block that serves

@@ -21,6 +21,7 @@ from astro_sim.parameters.variants import variant
 from astro_sim.protocols.pulses import BiasPulse, DistanceSweep
 from astro_sim.protocols.trains import Train
 from astro_sim.simulation.run import simulate
+from astro_sim.validation.calcium import course
 
 
 def g_chi_reference(tables, spikes_s, dose_uM: float, duration_s: float, dt_s: float) -> np.ndarray:
@@ -48,11 +49,11 @@ def g_chi_reference(tables, spikes_s, dose_uM: float, duration_s: float, dt_s: f
     return course
 
 
-def synaptic_activation() -> dict[str, Any]:
-    rows, step_s, spikes_s = {}, 1e-3, 2.0 + 2.0 * np.arange(14)
+def synaptic_activation() -> list[float]:
+    deviation, step_s, spikes_s = [], 1e-3, 2.0 + 2.0 * np.arange(14)
     tables = GChI(astrocyte=AM).astrocyte_tables()
     reference = g_chi_reference(tables, spikes_s + step_s, 500.0, 30.0, 0.01)[0]
-    for update, name in (("event", "event-reduced"), ("published", "published scheme")):
+    for update in ("event", "published"):
         run = simulate(
             GChI(astrocyte=AM, stim=1, update=update),
             Train(rate=0.5 * Hz, n_pulses=14, start=2 * second),
@@ -63,54 +64,31 @@ def synaptic_activation() -> dict[str, Any]:
             initial="published",
         )
         C = run["C"].values[:, 0]
-        rows[f"largest deviation over 30 s, {name}, 1 ms"] = float(np.abs(C - reference).max())
+        deviation.append(np.abs(C - reference).max())
     peaks = C[1:-1][(C[1:-1] > C[:-2]) & (C[1:-1] >= C[2:])]
-    return rows | {"first peak": float(peaks[0]), "last peak": float(peaks[-1])}
+    return [*deviation, peaks[0], peaks[-1]]
 
 
-def pacing() -> dict[str, Any]:
-    I_bias = [0.4, 0.7, 0.8, 1.0, 1.1, 1.25, 0.6]
-    run = simulate(
-        ChI(astrocyte=FM, stim=1, I_bias=I_bias * umolar),
-        duration=200 * second,
-        dt=10 * ms,
-        record=["C"],
-        record_every=10 * ms,
-        initial="published",
-        target="numpy",
-    )
-    C = run["C"].values
-    crossings = [upward_crossings(run["time"], trace, 0.5) for trace in C.T]
-    rows = {f"I_bias {I_bias[k]} uM (s)": float(np.diff(crossings[k])[-1]) for k in range(5)}
-    for k in (5, 6):
-        rows[f"I_bias {I_bias[k]} uM, crossings"] = len(crossings[k])
-        rows[f"I_bias {I_bias[k]} uM, C at rest (uM)"] = float(C[-1, k])
-    return rows
+def pacing() -> list[float]:
+    """The last interval of five cells that oscillate; crossings and calcium at the end of two that come to rest."""
+    time, C = course(ChI(astrocyte=FM, stim=1, I_bias=[0.4, 0.7, 0.8, 1.0, 1.1, 1.25, 0.6] * umolar), 200)
+    crossings = [upward_crossings(time, trace, 0.5) for trace in C.T]
+    intervals = [np.diff(times)[-1] for times in crossings[:5]]
+    return [*intervals, len(crossings[5]), C[-1, 5], len(crossings[6]), C[-1, 6]]
 
 
-def quiescence() -> dict[str, Any]:
+def quiescence() -> list[Any]:
+    """The fm astrocyte's crossing, and its calcium and IP3 without J_ex and twice with it; the am astrocyte at rest."""
     common = dict(duration=200 * second, dt=10 * ms, record=["C", "I", "h"], record_every=50 * ms, initial="published")
     fm = variant(FM, source=THIS_STUDY, F_ex=[2, 2, 0.09] * umolar / second)
     run = simulate(ChI(astrocyte=fm, stim=[0, 1, 1]), target="numpy", **common)
     crossings = upward_crossings(run["time"], run["C"].values[:, 0], 0.5)
     C, I = run["C"].values[-1], run["I"].values[-1]
     rest = simulate(ChI(astrocyte=AM), target="numpy", **common).isel(time=-1, astrocyte=0)
-    return {
-        "fm, crossings": len(crossings),
-        "fm, time of the crossing (s)": crossings[0],
-        "fm, C (uM)": C[0],
-        "fm, I (uM)": I[0],
-        "fm, J_ex on, F_ex 2, C (uM)": C[1],
-        "fm, J_ex on, F_ex 2, I (uM)": I[1],
-        "fm, J_ex on, F_ex 0.09, C (uM)": C[2],
-        "fm, J_ex on, F_ex 0.09, I (uM)": I[2],
-        "am, C (uM)": rest["C"],
-        "am, I (uM)": rest["I"],
-        "am, h": rest["h"],
-    }
+    return [len(crossings), crossings[0], *np.stack([C, I], axis=1).ravel(), rest["C"], rest["I"], rest["h"]]
 
 
-def receptor_saturation() -> dict[str, Any]:
+def receptor_saturation() -> list[float]:
     """Binding with unbinding made negligible, and unbinding at a calcium that has no time to move."""
     receptor = variant(FM, source=THIS_STUDY, Omega_N=1e-9 / second)
     bound = simulate(
@@ -130,13 +108,7 @@ def receptor_saturation() -> dict[str, Any]:
         initial={"Gamma_A": 1.0, "C": [0, 0.5] * umolar},
         target="numpy",
     )["Gamma_A"].values
-    decay = np.log(Gamma_A[0] / Gamma_A[1]) / step_s
-    return {
-        "Gamma_A after 1500 uM": bound[0],
-        "Gamma_A after 500 uM": bound[1],
-        "decay rate at C = 0 (1/s)": decay[0],
-        "decay rate at C = 0.5 uM (1/s)": decay[1],
-    }
+    return [*bound, *np.log(Gamma_A[0] / Gamma_A[1]) / step_s]
 
 
 def _arrivals(dt) -> tuple[np.ndarray, np.ndarray]:
@@ -170,7 +142,7 @@ def ring_wave() -> dict[str, Any]:
     }
 
 
-def linear_kernel() -> dict[str, Any]:
+def linear_kernel() -> list[float]:
     """Closed form, and the peak of IP3 against distance from a pulsed astrocyte, three couplings in one run."""
     F, n, source = np.array([0.1, 0.5, 1.0]), 21, 10
     coupling = variant(LINEAR, source=THIS_STUDY, F_lin=np.repeat(F, n) / second)
@@ -184,14 +156,10 @@ def linear_kernel() -> dict[str, Any]:
     )
     I = run["I"].values
     peak = (I.max(axis=0) - I[0]).reshape(len(F), n)[:, source:]  # at distance 0, 1, ...
-    rows = {f"steady profile, F = {f:g}/s": float(theory.kernel_length(f, 0.1)) for f in F}
-    R2 = []
-    for f, response in zip(F, peak, strict=True):
-        data = prepare(np.arange(len(response)), response)
-        fit = fit_form(FORMS["exponential_decay"], data)
-        rows[f"am astrocytes, F = {f:g}/s"] = float(fit.theta[1])
-        R2.append(1 - fit.chi2 / np.sum((data.y - data.y.mean()) ** 2))
-    return rows | {"least R2 of the three exponentials": float(min(R2))}
+    data = [prepare(np.arange(n - source), response) for response in peak]
+    fits = [fit_form(FORMS["exponential_decay"], points) for points in data]
+    R2 = [1 - fit.chi2 / np.sum((points.y - points.y.mean()) ** 2) for fit, points in zip(fits, data, strict=True)]
+    return [*theory.kernel_length(F, 0.1), *(fit.theta[1] for fit in fits), min(R2)]
 
 
 def junction_dead_zone() -> np.ndarray:

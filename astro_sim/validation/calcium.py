@@ -20,7 +20,7 @@ def _hopf_points(calcium) -> list[BifurcationPoint]:
     return [point for point in bifurcation_diagram(calcium, n_cycles=2).points if "Hopf" in point.kind]
 
 
-def _course(model, duration_s: float, initial: Any = "published") -> tuple[np.ndarray, np.ndarray]:
+def course(model, duration_s: float, initial: Any = "published") -> tuple[np.ndarray, np.ndarray]:
     """Times (s) and calcium (uM) of every astrocyte, every 10 ms."""
     times = {"duration": duration_s * second, "dt": 10 * ms, "record_every": 10 * ms}
     run = simulate(model, record=["C"], initial=initial, target="numpy", **times)
@@ -42,7 +42,7 @@ def hopf_points_nest() -> list[float]:
 def cycle_nest() -> dict[str, Any]:
     """Fixed point by root finding, cycle by simulation."""
     (rest,) = fixed_points(li_rinzel(NEST.calcium, 0.5))
-    time, C = _course(LiRinzel(astrocyte=NEST, I=0.5 * umolar), 120)
+    time, C = course(LiRinzel(astrocyte=NEST, I=0.5 * umolar), 120)
     return {
         "fixed point, C (uM)": rest["C"],
         "fixed point, h": rest["h"],
@@ -53,7 +53,7 @@ def cycle_nest() -> dict[str, Any]:
 
 def cycle_am() -> dict[str, Any]:
     lower, upper = _hopf_points(AM.calcium)
-    time, C = _course(LiRinzel(astrocyte=AM, I=0.5 * umolar), 120)
+    time, C = course(LiRinzel(astrocyte=AM, I=0.5 * umolar), 120)
     return {"lower Hopf point, I (uM)": lower.I, "upper Hopf point, I (uM)": upper.I, **_cycle(time, C[:, 0])}
 
 
@@ -65,7 +65,7 @@ def hysteresis_fm() -> dict[str, Any]:
     )
     rest = fixed_points(li_rinzel(FM.calcium, 1.13))[-1]
     start = {"C": [0.03, 0.03, 0.03, 1.01 * rest["C"]] * umolar, "h": np.array([0.9, 0.9, 0.9, rest["h"]])}
-    time, C = _course(LiRinzel(astrocyte=FM, I=[0.6, 1.0, 1.13, 1.13] * umolar), 200, start)
+    time, C = course(LiRinzel(astrocyte=FM, I=[0.6, 1.0, 1.13, 1.13] * umolar), 200, start)
     swing = np.ptp(C[time >= 170], axis=0)
     small, slow, fast = cycles(FM.calcium, 0.55), _cycle(time, C[:, 0]), _cycle(time, C[:, 1])
     return {

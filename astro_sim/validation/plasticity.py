@@ -60,18 +60,10 @@ def mean_and_spread() -> dict[str, Any]:
     }
 
 
-def ensemble_course() -> dict[str, Any]:
+def ensemble_course() -> list[float]:
     pairs = ContinuousPairing(rate=1 * Hz, length=120 * second)
     rho = _efficacy(pairs, 1, n=ENSEMBLE, seed=25).mean("synapse")
-    above_d, above_p = theory.time_above(DP, 1.0, 0.01)
-    plateau, tau = _saturation(rho)
-    return {
-        "share of time above theta_d": above_d,
-        "share of time above theta_p": above_p,
-        **{f"mean rho at {t} s": rho.sel(time=t) for t in (5, 15, 30, 60, 120)},
-        "fitted plateau": plateau,
-        "fitted tau (s)": tau,
-    }
+    return [*theory.time_above(DP, 1.0, 0.01), *rho.sel(time=[5, 15, 30, 60, 120]).values, *_saturation(rho)]
 
 
 def rate_law() -> list[float]:

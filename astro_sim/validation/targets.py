@@ -1,8 +1,8 @@
 """The table of validation targets, `targets.toml`, and the comparison of each with what the simulator gives.
 
-A row holds a published or closed-form number, its tolerance and its primary source, and names the function that
-measures it with the functions that users call. ``astro-sim validate`` runs them all, writes ``VALIDATION.md`` and fails
-if one is off::
+A row holds a published or closed-form number, its tolerance and its primary source. Each target names the function
+that measures its rows with the functions that users call; it returns numbers by row name, or in the order of the rows.
+``astro-sim validate`` runs them all, writes ``VALIDATION.md`` and fails if one is off::
 
     validation = validate(["V7", "V8"])
     validation.passed, validation.markdown()
