@@ -107,7 +107,7 @@ def gate_balance(C, p):
 
 
 def resting_ip3(C, p):
-    """IP3 (uM) at which calcium `C` (uM, inside `calcium_ranges`) is a fixed point: exact, see the module's docstring."""
+    """IP3 (uM) at which calcium `C` (uM, inside `calcium_ranges`) is a fixed point: exact (see above)."""
     k, denominator = gate_balance(C, p)
     return k * (p.d_1 * p.d_2 + p.d_3 * C) / denominator
 
