@@ -50,6 +50,7 @@ def g_chi_reference(tables, spikes_s, dose_uM: float, duration_s: float, dt_s: f
 
 
 def synaptic_activation() -> list[float]:
+    """Both update schemes against LSODA, and the peaks of calcium under the published one."""
     deviation, step_s, spikes_s = [], 1e-3, 2.0 + 2.0 * np.arange(14)
     tables = GChI(astrocyte=AM).astrocyte_tables()
     reference = g_chi_reference(tables, spikes_s + step_s, 500.0, 30.0, 0.01)[0]
@@ -129,6 +130,7 @@ def _arrivals(dt) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ring_wave() -> dict[str, Any]:
+    """Time per cell of the first wave, its symmetry, and the effect of the step of integration."""
     waves = {dt: _arrivals(dt * ms) for dt in (10, 50, 100)}
     right, left = waves[10]
     steps = np.diff(right[3:20])

@@ -36,6 +36,7 @@ def _cycle(time, C) -> dict[str, float]:
 
 
 def hopf_points_nest() -> list[float]:
+    """IP3, calcium and period at both Hopf points."""
     return [value for point in _hopf_points(NEST.calcium) for value in (point.I, point.C, point.period_s)]
 
 
@@ -52,6 +53,7 @@ def cycle_nest() -> dict[str, Any]:
 
 
 def cycle_am() -> dict[str, Any]:
+    """Hopf points by root finding, cycle by simulation."""
     lower, upper = _hopf_points(AM.calcium)
     time, C = course(LiRinzel(astrocyte=AM, I=0.5 * umolar), 120)
     return {"lower Hopf point, I (uM)": lower.I, "upper Hopf point, I (uM)": upper.I, **_cycle(time, C[:, 0])}
@@ -85,6 +87,7 @@ def hysteresis_fm() -> dict[str, Any]:
 
 
 def nest_astrocyte() -> np.ndarray:
+    """IP3, calcium and gate at three times after a spike."""
     run = simulate(
         InwardCurrent(),
         Train(rate=1 * Hz, n_pulses=1, start=10 * ms),
@@ -100,6 +103,7 @@ def nest_astrocyte() -> np.ndarray:
 
 
 def slow_inward_current() -> dict[str, Any]:
+    """The current of three astrocytes against its formula."""
     run = simulate(
         InwardCurrent(n_astrocytes=3),
         duration=100 * ms,

@@ -187,6 +187,7 @@ def _loops(n: int) -> TripartiteSynapses:
 
 
 def closed_loop() -> list[float]:
+    """Releases per run and per spike in open and closed loop, and Y_S while the rate rises in steps."""
     rates, repeats = np.array([0.1, 0.4, 1.15, 2.3, 3.5, 5, 7, 8.5, 9.3, 10.5, 12, 13, 15, 30, 60]), 20
     run = simulate(
         _loops(len(rates) * repeats),

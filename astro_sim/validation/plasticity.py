@@ -61,6 +61,7 @@ def mean_and_spread() -> dict[str, Any]:
 
 
 def ensemble_course() -> list[float]:
+    """Shares of time above the thresholds, mean rho at five times, and its fitted course."""
     pairs = ContinuousPairing(rate=1 * Hz, length=120 * second)
     rho = _efficacy(pairs, 1, n=ENSEMBLE, seed=25).mean("synapse")
     return [*theory.time_above(DP, 1.0, 0.01), *rho.sel(time=[5, 15, 30, 60, 120]).values, *_saturation(rho)]
@@ -117,6 +118,7 @@ def gliotransmission_and_speed() -> list[float]:
 
 
 def fifty_second_cycles() -> dict[str, Any]:
+    """Relaxation per cycle: from two synapses without noise, and fitted to an ensemble."""
     quiet = _efficacy(
         CycledPairing(rate=np.array([1, 1, 2, 2]) * Hz, n_cycles=1),
         50,

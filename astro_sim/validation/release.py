@@ -38,10 +38,12 @@ def _ratios(interval_s, U_0, **settings) -> np.ndarray:
 
 
 def paired_pulses() -> np.ndarray:
+    """Seven paired-pulse ratios."""
     return _ratios(1e-3 * np.array([10, 20, 50, 100, 200, 500, 50]), np.array([0.6] * 6 + [0.1392]))
 
 
 def vanishing_interval() -> np.ndarray:
+    """The paired-pulse ratio at an interval of 10 ns."""
     return _ratios(10e-9, (3 - np.sqrt(5)) / 2, dt=1 * nsecond, duration=20 * nsecond)
 
 
@@ -88,6 +90,7 @@ def poisson_release() -> list[float]:
 
 
 def limiting_rate() -> dict[str, Any]:
+    """Closed form, and the maximum of mean-field release by search."""
     release = variant(RELEASE, source=THIS_STUDY, U_0__star=0.1392)
 
     def lost(rate: float) -> float:
