@@ -255,12 +255,12 @@ def time_course(system: System, duration_s: float, start=None, dt_s: float = 0.0
     return solution.t, solution.y
 
 
-def runge_kutta(rates: Callable, state: np.ndarray, step) -> np.ndarray:
-    """One classical fourth-order step of ``state' = rates(state)``, elementwise over arrays."""
-    k1 = np.array(rates(state))
-    k2 = np.array(rates(state + step / 2 * k1))
-    k3 = np.array(rates(state + step / 2 * k2))
-    k4 = np.array(rates(state + step * k3))
+def runge_kutta(derivative: Callable, state: np.ndarray, step) -> np.ndarray:
+    """One classical fourth-order step of ``state' = derivative(state)``, elementwise over arrays."""
+    k1 = np.array(derivative(state))
+    k2 = np.array(derivative(state + step / 2 * k1))
+    k3 = np.array(derivative(state + step / 2 * k2))
+    k4 = np.array(derivative(state + step * k3))
     return state + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
 
 

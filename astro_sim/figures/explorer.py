@@ -112,7 +112,7 @@ def solve(settings: Settings) -> Course:
     p = micromolar_seconds(astrocyte.calcium, ip3, astrocyte.receptor, SYNAPSE, gliotransmission)
     pipette, J_S = settings.ip3 if settings.ip3 > 0 else None, float(GLIOTRANSMISSION.J_S)
 
-    def rates(cells):
+    def derivative(cells):
         first, *others = cells.tolist()  # plain floats: on three numbers they are several times faster than arrays
         slopes = np.array([g_chi_rates(first, p, I_bias=pipette), *(g_chi_rates(cell, p) for cell in others)])
         slopes[:, 2] -= settings.coupling * (NEIGHBOURS @ cells[:, 2])
@@ -128,13 +128,13 @@ def solve(settings: Settings) -> Course:
     states, releases = [cells], []
     released: list[float] = []
     for end in sorted({*grid[1:].tolist(), *spikes.tolist()}):
-        before, cells = cells[0, 0], runge_kutta(rates, cells, end - now)
+        before, cells = cells[0, 0], runge_kutta(derivative, cells, end - now)
         u_S, x_S, Gamma_S, x_A = resting + (synapse - resting) * np.exp(-decay * (end - now))
         now = end
         if before <= p.C_Theta < cells[0, 0]:  # the astrocyte releases
             Gamma_S, x_A = 1 - (1 - Gamma_S) * math.exp(-J_S * p.U_A * x_A), x_A * (1 - p.U_A)
             releases.append(now)
-        if len(released) < len(spikes) and now == spikes[len(released)]:
+        if len(released) < len(spikes) and now == spikes[len(released)]:  # the synapse releases
             u_S += ((1 - Gamma_S) * p.U_0__star + p.alpha * Gamma_S) * (1 - u_S)
             released.append(u_S * x_S)
             x_S -= released[-1]

@@ -20,7 +20,7 @@ class Pairing(Protocol):
     lag: SignedTime = default(10 * ms)
 
     def pairs(self, n: int, seed: int) -> Spikes:
-        """Times of the pairs, as seen by the first spike of each."""
+        """Times of the pairs, as seen by the first spike of each; ``seed`` is that of Poisson or jittered timing."""
         raise NotImplementedError
 
     def pre(self, n: int, seed: int) -> Spikes:
@@ -41,7 +41,6 @@ class ContinuousPairing(Pairing):
     timing: str = "regular"
 
     def pairs(self, n: int, seed: int) -> Spikes:
-        """Pairs of ``n`` elements from 0 to ``length``; ``seed`` is that of Poisson or jittered timing."""
         return Poisson(rate=self.rate, length=self.length, timing=self.timing).pre(n, seed)
 
 
@@ -69,7 +68,6 @@ class CycledPairing(Pairing):
         return np.max(self.n_cycles * self.cycle)
 
     def pairs(self, n: int, seed: int) -> Spikes:
-        """Pairs of ``n`` elements, in the burst of each cycle; ``seed`` is that of Poisson or jittered timing."""
         rng = np.random.default_rng((seed, 0))
         rate, cycle, burst = spread(self.rate, n), spread(self.cycle, n), spread(self.burst, n)
         trains = []
@@ -90,7 +88,6 @@ class Tetanus(Pairing):
     length: TimeConstant = default(60 * second)
 
     def pairs(self, n: int, seed: int) -> Spikes:
-        """Pairs of ``n`` elements, train after train; nothing is drawn."""
         rate, interval = spread(self.rate, n), spread(self.interval, n)
         pulse, train = np.arange(self.n_pulses), np.arange(self.n_trains)[:, None]
         return ragged([(train * interval[i] + pulse / rate[i]).ravel() for i in range(n)])
@@ -125,7 +122,6 @@ class STDPWindow(Pairing):
 
     @property
     def n_elements(self) -> int:
-        """``repeats`` for each lag."""
         return len(self.lag)
 
     @property
@@ -133,7 +129,6 @@ class STDPWindow(Pairing):
         return np.max(self.n_pairs / self.rate)
 
     def pairs(self, n: int, seed: int) -> Spikes:
-        """Pairs of ``n`` elements, the same for every lag; nothing is drawn."""
         return ragged([np.arange(self.n_pairs) / rate for rate in spread(self.rate, n)])
 
 
@@ -169,7 +164,6 @@ class RetentionAfterInduction(Protocol):
         return self.induction.releases(n)
 
     def bias(self, n: int) -> Bias | None:
-        """IP3 pulse of the induction on ``n`` astrocytes; ValueError where it is periodic or outlasts that."""
         bias = self.induction.bias(n)
         if bias is not None and (bias.period is not None or bias.start + bias.width > self.induction.duration):
             raise ValueError(

@@ -79,7 +79,7 @@ class Protocol(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         for field in dataclasses.fields(self):
-            if field.type == "int":
+            if field.type in ("int", int):
                 check_count(f"{type(self).__name__}.{field.name}", getattr(self, field.name))
         timing = getattr(self, "timing", "regular")
         if timing not in TIMINGS:
@@ -95,7 +95,7 @@ class Protocol(Checked):
 
     @property
     def duration(self) -> b2.Quantity | None:
-        """Length of the protocol; ``None`` if it has no end."""
+        """Length of the protocol, by default the field ``length``; ``None`` if it has no end."""
         length = getattr(self, "length", None)
         return None if length is None else np.max(length)
 

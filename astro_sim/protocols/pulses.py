@@ -88,7 +88,6 @@ class BiasPulse(Protocol):
         return None
 
     def bias(self, n: int) -> Bias:
-        """The pulse on ``n`` astrocytes; ValueError for sources that are not among them."""
         for source in self.sources:
             if not 0 <= source < n:
                 raise ValueError(f"{type(self).__name__}.sources must be astrocyte indices below {n}, got {source}")

@@ -113,7 +113,6 @@ class RateSweep(Protocol):
 
     @property
     def n_elements(self) -> int:
-        """``repeats`` for each rate."""
         return np.size(self.rates) * self.repeats
 
     @property
