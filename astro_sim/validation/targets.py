@@ -80,13 +80,11 @@ class Check:
         target = self.target
         if target.kind == "range":
             value, tolerance = f"{target.value[0]:g} to {target.value[1]:g}", "range"
-            deviation = f"{self.deviation:.1g}"
-        elif target.kind == "relative":
-            value, tolerance = f"{target.value:.6g}", f"{target.tolerance:.4g} rel."
-            deviation = f"{self.deviation:.0e}" if 0 < abs(self.deviation) < 1e-3 else f"{self.deviation:.1%}"
         else:
-            value, tolerance = f"{target.value:.6g}", f"{target.tolerance:.4g} abs."
-            deviation = f"{self.deviation:.1g}"
+            value, tolerance = f"{target.value:.6g}", f"{target.tolerance:.4g} {target.kind[:3]}."
+        deviation = f"{self.deviation:.1g}"
+        if target.kind == "relative":
+            deviation = f"{self.deviation:.0e}" if 0 < abs(self.deviation) < 1e-3 else f"{self.deviation:.1%}"
         mark = "yes" if self.passed else "**NO**"
         return f"| {target.id} | {target.name} | {value} | {self.computed:.6g} | {deviation} | {tolerance} | {mark} |"
 
