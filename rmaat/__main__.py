@@ -2,16 +2,21 @@
 
 Add --debug to any command to see the traceback of an error."""
 
+import contextlib
+import io
 import json
+import os
+import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import Positional, arg
 
-from astro_sim.curves.console import deferred, parse, run_command
 from rmaat.experiments import bench
 from rmaat.experiments.arena import ExperimentConfig, run_experiments
 from rmaat.experiments.recall_grid import ProbeConfig, run_probe
@@ -175,6 +180,11 @@ def _say(line: str) -> int:
     return 0
 
 
+def _deferred(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:
+    """A function with the same options that returns the call instead of making it, so that parsing comes first."""
+    return wraps(function)(lambda *args, **options: partial(function, *args, **options))
+
+
 def _train(argv: Sequence[str]) -> int:
     """Train a model; the defaults are those of a recipe where `--recipe FILE.toml` is given."""
     from accelerate import PartialState
@@ -188,7 +198,7 @@ def _train(argv: Sequence[str]) -> int:
         "Train a model from curve files; an interrupted run is continued where it stopped.\n\n"
         "--recipe FILE.toml takes the defaults below from a recipe, such as those of benchmarks/lra/."
     )
-    config = parse(tyro.cli, TrainConfig, default=default, args=argv, prog="rmaat train", description=description)
+    config = _parse(tyro.cli, TrainConfig, default=default, args=argv, prog="rmaat train", description=description)
     run = train(config)
     if not PartialState().is_main_process:
         return 0
@@ -215,11 +225,11 @@ def _take_option(argv: list[str], name: str) -> tuple[list[str], str | None]:
 
 
 GROUPS: dict[str, dict[str, Callable]] = {
-    "data": {"make": deferred(make_data), "check": deferred(check_data), "list": deferred(list_data)},
+    "data": {"make": _deferred(make_data), "check": _deferred(check_data), "list": _deferred(list_data)},
     "bench": {"recall": Recall, "lra": LongRangeArena, "attention": Attention, "replay": Replay, "speed": Speed},
 }
 
-COMMANDS = {"eval": deferred(evaluate_run), "trace": deferred(trace_run), "report": deferred(report_run)}
+COMMANDS = {"eval": _deferred(evaluate_run), "trace": _deferred(trace_run), "report": _deferred(report_run)}
 
 OVERVIEW = f"""{__doc__}
 
@@ -233,10 +243,30 @@ commands:
 
 `rmaat COMMAND --help` describes a command."""
 
+EXPECTED = (ValueError, TypeError, OSError, RuntimeError, MemoryError)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors are one line, or a traceback with --debug."""
-    return run_command(_run, argv, interrupted="interrupted; the same command goes on where it stopped")
+    argv = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in argv
+    argv = [word for word in argv if word != "--debug"]
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # head, say, has read enough; what is left to write at exit must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as of a program that SIGPIPE ended
+    except EXPECTED as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -247,12 +277,26 @@ def _run(argv: Sequence[str]) -> int:
     if name == "train":
         return _train(rest)
     if name in GROUPS and rest and rest[0] in GROUPS[name]:
-        return parse(tyro.cli, GROUPS[name][rest[0]], prog=f"rmaat {name} {rest[0]}", args=rest[1:])()
+        return _parse(tyro.cli, GROUPS[name][rest[0]], prog=f"rmaat {name} {rest[0]}", args=rest[1:])()
     if name in GROUPS:
-        return parse(tyro.extras.subcommand_cli_from_dict, GROUPS[name], prog=f"rmaat {name}", args=rest)()
+        return _parse(tyro.extras.subcommand_cli_from_dict, GROUPS[name], prog=f"rmaat {name}", args=rest)()
     if name in COMMANDS:
-        return parse(tyro.cli, COMMANDS[name], prog=f"rmaat {name}", args=rest)()
+        return _parse(tyro.cli, COMMANDS[name], prog=f"rmaat {name}", args=rest)()
     raise ValueError(f"command must be one of train, {', '.join([*GROUPS, *COMMANDS])}, got {name!r}; see rmaat --help")
+
+
+def _parse(parse: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Call a parser of tyro; what it would draw as a box on standard error becomes the one line of a ValueError."""
+    drawn = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(drawn):
+            return parse(*args, **options)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        inside = drawn.getvalue().translate(dict.fromkeys(map(ord, "╭╮╰╯│"), " "))
+        parts = [" ".join(part.split()).rstrip(".") for part in re.split("[-─]{3,}", inside)]
+        raise ValueError("; ".join(filter(None, parts[1:]))) from None  # the first is the heading of the box
 
 
 if __name__ == "__main__":
