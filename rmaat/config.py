@@ -31,6 +31,9 @@ PAPER: dict[str, Any] = {  # what preset="paper" requires
 }
 
 
+MOST = 10**8  # of anything that is counted: more fits no machine
+
+
 def check_grid(grid: Any, name: str, size: int) -> tuple[int, int]:
     """Return `grid` as (rows, columns); ValueError unless they are positive integers whose product is `size`."""
     pair = (
@@ -48,6 +51,8 @@ def check_count(name: str, value: Any, least: int = 1) -> int:
     """Return `value` as an int; ValueError unless it is an integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if value > MOST:
+        raise ValueError(f"{name} must be at most {MOST}, got {value:g}")
     return int(value)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,13 @@ _MOVES = {
     "log": lambda v, step: v * math.exp(step),
     "logit": lambda v, step: 1 / (1 + (1 - v) / v * math.exp(-step)),
 }
+
+
+def check_name(name: str) -> str:
+    """Return the name of a curve, which is also that of its file: letters, digits, ``_``, ``-`` and inner dots."""
+    if not (isinstance(name, str) and re.fullmatch(r"\w([\w.-]{0,98}\w)?", name)):
+        raise ValueError(f"name must be letters, digits, '_', '-' and dots between them, at most 100, got {name!r:.60}")
+    return name
 
 
 def six(value: float) -> float:

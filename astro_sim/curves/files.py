@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,13 +15,7 @@ WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """The path of a temporary neighbour of `path`, which takes its place if all goes well and vanishes otherwise.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written, with the path and the reason in one sentence.
-    """
+    """The path of a temporary neighbour of `path`, which takes its place if all goes well and vanishes otherwise."""
     path, partial = Path(path), None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,19 +47,30 @@ def write_text(path: str | os.PathLike, text: str) -> Path:
     return Path(path)
 
 
-def read_json(path: Path, remedy: str = "write it again") -> dict[str, Any]:
-    """Read an object from a JSON file; `remedy` is what the user should do about a damaged one.
+def read_text(path: str | os.PathLike, kind: str, most: int = 1_000_000) -> str:
+    """The text of a regular file of at most `most` bytes; ValueError for a device, a pipe, a larger or another file.
 
-    Raises
-    ------
-    ValueError
-        If the file is missing, cut off, or holds anything else.
+    `kind` names the file in errors, such as "curve file".
     """
+    path = Path(path)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        found = path.stat()
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # to open a pipe would wait for its writer
+            raise ValueError(f"{path}: {kind} must be a regular file, got a pipe or a device; check the path")
+        if found.st_size > most:
+            raise ValueError(f"{path}: {kind} must have at most {most} bytes, got {found.st_size}")
+        return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise ValueError(f"{path} must be a readable JSON file, got {error.strerror}") from error
-    except ValueError as error:
+        raise ValueError(f"{path}: {kind} must be readable, got {error.strerror}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: {kind} must be UTF-8 text, got {error.reason}; write it again") from error
+
+
+def read_json(path: Path, remedy: str = "write it again") -> dict[str, Any]:
+    """Read an object from a JSON file; `remedy` is what the user should do about a damaged one."""
+    try:
+        value = json.loads(read_text(path, "JSON file", most=100_000_000))
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} must be a whole JSON file, got {error}; {remedy}") from error
     if not isinstance(value, dict):
         raise ValueError(f"{path} must hold a JSON object, got {value!r:.40}; {remedy}")
@@ -93,14 +99,8 @@ def record_seconds(folder: str | os.PathLike, stage: str, seconds: float) -> Pat
 def locked(path: Path, wait: bool = True) -> Iterator[None]:
     """Hold the lock file `path`, which is free again when this process ends, however it does.
 
-    Where the file system has no locks, as some that are shared between machines, nobody is kept out.
-
-    Raises
-    ------
-    BlockingIOError
-        Without `wait`, if another process holds it.
-    OSError
-        If the folder cannot be made or written, with its path and the reason in one sentence.
+    Where the file system has no locks, as some that are shared between machines, nobody is kept out. Without `wait`,
+    BlockingIOError is raised if another process holds it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,10 @@ Parameter covariance is (J^T S^-1 J)^-1, times max(1, chi2 / (n - k)) where S is
 quite fit is not given errors that are too small.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ from scipy.optimize import OptimizeResult, least_squares
 from scipy.special import expit, logit
 from scipy.stats import bootstrap, norm, t
 
-from astro_sim.curves.curve import Axis, Curve, six
+from astro_sim.curves.curve import Axis, Curve, check_name, six
 from astro_sim.curves.forms import FORMS, Form
 
 SIMPLER_WITHIN = 2.0  # BIC differences below 2 are "not worth more than a bare mention" (Kass & Raftery 1995)
@@ -38,8 +40,9 @@ MEMBERS_PER_POINT = 5  # members needed per point before their covariance matrix
 
 @dataclass(frozen=True)
 class Data:
-    """What is fitted: `x` ascending, `y` and `root`, the Cholesky factor of the covariance of `y` (lower triangular).
+    """What is fitted: `x` ascending, `y`, and `root`, a square root of the covariance of `y`.
 
+    `root` is the standard error of each point, ``(n,)``, or the lower Cholesky factor of correlated points, ``(n, n)``.
     `known` says whether that covariance is absolute or known up to a factor only.
     """
 
@@ -50,7 +53,12 @@ class Data:
 
     def whiten(self, residual: np.ndarray) -> np.ndarray:
         """Residuals as independent numbers of variance 1 (of equal variance where the scale is unknown)."""
-        return solve_triangular(self.root, residual, lower=True)
+        return residual / self.root if self.root.ndim == 1 else solve_triangular(self.root, residual, lower=True)
+
+    @property
+    def sem(self) -> np.ndarray:
+        """Standard error of each point, ``(n,)``."""
+        return self.root if self.root.ndim == 1 else np.sqrt(np.sum(self.root**2, axis=1))
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,7 @@ def prepare(x: object, y: object, sem: object = None, ensemble: object = None, c
     sigma = np.ones_like(y) if sem is None else _finite("sem", sem)
     if sigma.shape != y.shape or not np.all(sigma > 0):
         raise ValueError(f"sem must hold one positive value per x, got {np.array2string(sigma, threshold=6)}")
-    return Data(x[order], y[order], np.diag(sigma[order]), known=sem is not None)
+    return Data(x[order], y[order], sigma[order], known=sem is not None)
 
 
 def _prepare_ensemble(x: np.ndarray, ensemble: np.ndarray, correlated: bool) -> Data:
@@ -123,15 +131,19 @@ def _prepare_ensemble(x: np.ndarray, ensemble: np.ndarray, correlated: bool) -> 
     if correlated and n >= MEMBERS_PER_POINT * x.size:
         covariance = np.cov(ensemble, rowvar=False) / n
         covariance[np.diag_indices_from(covariance)] *= 1 + 1e-9  # keeps near-duplicates positive definite
+        root = cholesky(covariance, lower=True)
     else:
-        covariance = np.diag(ensemble.var(axis=0, ddof=1) / n)
-    return Data(x, ensemble.mean(axis=0), cholesky(covariance, lower=True), known=True)
+        root = np.sqrt(ensemble.var(axis=0, ddof=1) / n)
+    return Data(x, ensemble.mean(axis=0), root, known=True)
 
 
 def _finite(name: str, values: object) -> np.ndarray:
     array = np.atleast_1d(np.asarray(values, dtype=np.float64))
     if array.ndim != 1 or array.size == 0 or not np.all(np.isfinite(array)):
         raise ValueError(f"{name} must be a sequence of finite numbers, got {np.array2string(array, threshold=6)}")
+    size = np.abs(array[array != 0])
+    if size.size and not 1e-100 <= size.min() <= size.max() <= 1e100:  # squares would leave the range of numbers
+        raise ValueError(f"{name} must be 0 or from 1e-100 to 1e100 in size, got {size.min():g} to {size.max():g}")
     return array
 
 
@@ -148,13 +160,7 @@ def _transform(table: dict[str, Callable], form: Form, values: np.ndarray) -> np
 
 
 def fit_form(form: Form, data: Data) -> Fit:
-    """Fit one form; the best of several starting points.
-
-    Raises
-    ------
-    FitError
-        When too few points depend on the parameters or no start converges to finite values.
-    """
+    """Fit one form; the best of several starting points. FitError for too few points, or if nothing converges."""
     n, k = data.x.size, len(form.parameters)
     fixed = form.function(0.0, *np.ones(k)) == 0  # it starts at 0, whatever the parameters
     distinct = np.unique(data.x[data.x > 0] if fixed else data.x).size
@@ -338,18 +344,16 @@ def fit_curve(
         Why `form` or `among` was given, for the record.
     extrapolate : bool
         Mark the curve as usable beyond the observed range also where its form does not allow it.
+    provenance : dict, optional
+        Of the data: what stands in the curve file. By default a hash of the arrays.
     n_bootstrap : int
         Resamples over the members of `ensemble` (drawn with `seed`); 0 for none.
 
     Returns
     -------
     Curve
-
-    Raises
-    ------
-    ValueError
-        For data that cannot be fitted or an unknown form, with what to do.
     """
+    check_name(name)
     allowed = _candidates(form, among)
     data = prepare(x, y, sem, ensemble, correlated)
     fits, failures = fit_all(data)
@@ -369,8 +373,21 @@ def fit_curve(
         record["bootstrap"] = _bootstrap(chosen, x, ensemble, correlated, n_bootstrap, seed)
     return _curve(
         chosen, data, name=name, x=x_axis, y=y_axis, x_range=(six(np.min(x)), six(np.max(x))), fit=record,
-        provenance=provenance or {}, extrapolate=extrapolate,
+        provenance=provenance or _of_arrays(x, y, sem, ensemble), extrapolate=extrapolate,
     )  # fmt: skip
+
+
+def _of_arrays(*arrays: ArrayLike | None) -> dict[str, Any]:
+    """The provenance of data that come without one: a hash of the numbers."""
+    given = [np.ascontiguousarray(array, dtype=np.float64) for array in arrays if array is not None]
+    return {
+        "kind": "measurement",
+        "command": "astro_sim.curves.fit_curve(...)",
+        "source": "arrays given to fit_curve",
+        "data": ", ".join(f"{array.shape}" for array in given),
+        "data_sha256": hashlib.sha256(b"".join(array.tobytes() for array in given)).hexdigest(),
+        "versions": {package: version(package) for package in ("numpy", "scipy")},
+    }
 
 
 def _candidates(form: str, among: Iterable[str] | None) -> list[str]:
@@ -410,7 +427,7 @@ def _curve(best: Fit, data: Data, **rest: Any) -> Curve:
     thin = np.unique(np.linspace(0, data.x.size - 1, min(THINNED, data.x.size)).round().astype(int))
     samples = {"x": data.x[thin], "y": data.y[thin]}
     if data.known:
-        samples["sem"] = np.sqrt(np.sum(data.root**2, axis=1))[thin]
+        samples["sem"] = data.sem[thin]
     return Curve(
         form=best.form,
         parameters={key: six(value) for key, value in zip(keys, best.theta, strict=True)},

@@ -18,19 +18,25 @@ Examples
 120
 """
 
-import math
 import os
+import re
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from astro_sim.curves.curve import FORMAT, VERSION, Axis, Curve, CurveFileError
-from astro_sim.curves.files import write_text
+from astro_sim.curves.curve import FORMAT, VERSION, Axis, Curve, CurveFileError, check_name
+from astro_sim.curves.files import read_text, write_text
 from astro_sim.curves.forms import FORMS, Form
 
 CHECK_TOLERANCE = 1e-9
+
+DEEP_KEY = re.compile(r"""([\w-]+|"[^"\n]*"|'[^'\n]*')([ \t]*\.[ \t]*([\w-]+|"[^"\n]*"|'[^'\n]*')){20}""")
+
+LARGEST = sys.float_info.max
+
 REWRITE = "write the file again with `astro-sim curves` or `astro-sim fit`"
 
 REQUIRED = {
@@ -50,8 +56,13 @@ REQUIRED_OF_KIND = {
 
 
 def write_curve(curve: Curve, path: str | os.PathLike) -> Path:
-    """Write `curve` to `path`, all of it or nothing: a crash leaves the old file or none."""
-    return write_text(path, curve.to_toml())
+    """Write `curve` to `path`, all of it or nothing: a crash leaves the old file or none.
+
+    CurveFileError for a curve that could not be read back; then nothing is written.
+    """
+    text = curve.to_toml()
+    parse_curve(text, where=f"curve {curve.name!r}")
+    return write_text(path, text)
 
 
 def load_curves(folder: str | os.PathLike) -> dict[str, Curve]:
@@ -66,18 +77,20 @@ def load_curves(folder: str | os.PathLike) -> dict[str, Curve]:
 def load_curve(path: str | os.PathLike) -> Curve:
     """Read one curve file; CurveFileError for one that is damaged or does not reproduce its own ``[check]``."""
     try:
-        text = Path(path).read_bytes().decode()
-    except OSError as error:
-        raise CurveFileError(f"{path}: curve file must be readable, got {error.strerror}; check the path") from error
-    except UnicodeDecodeError as error:
-        raise CurveFileError(f"{path}: curve file must be UTF-8 text, got {error.reason}; {REWRITE}") from error
+        text = read_text(path, "curve file")
+    except ValueError as error:
+        raise CurveFileError(str(error)) from error
     return parse_curve(text, where=str(path))
 
 
 def parse_curve(text: str, *, where: str = "curve") -> Curve:
     """Read a curve from the text of its file; `where` names it in errors."""
+    if deep := DEEP_KEY.search(text):  # a parser needs hours for thousands of dots
+        raise CurveFileError(f"{where}: keys must have fewer than 20 dots, got {deep[0][:40]}...; {REWRITE}")
     try:
         return _curve(text, tomllib.loads(text))
+    except RecursionError:
+        raise CurveFileError(f"{where}: tables and lists must be a few levels deep, got thousands; {REWRITE}") from None
     except tomllib.TOMLDecodeError as error:
         raise CurveFileError(f"{where}: curve file must be complete TOML, got {error}; {REWRITE}") from error
     except CurveFileError as error:
@@ -108,10 +121,15 @@ def _curve(text: str, data: dict[str, Any]) -> Curve:
     _require(data["form"] in FORMS, f"form must be one of {', '.join(FORMS)}", repr(data["form"]))
     form = FORMS[data["form"]]
     _require(data["formula"] == form.formula, f"formula must be {form.formula!r}", repr(data["formula"]))
-    _require(isinstance(data["name"], str), "name must be text", repr(data["name"]))
+    check_name(data["name"])
     _require(isinstance(data["extrapolate"], bool), "extrapolate must be true or false", repr(data["extrapolate"]))
-    _require_finite(data)
+    _require_plain(data)
     parameters = _parameters(data["parameters"], form)
+    for name, entry in parameters.items():
+        unit = form.unit(name, data["x"]["unit"], data["y"]["unit"])
+        _require(
+            entry["unit"] == unit, f"parameters.{name}.unit must follow the units of x and y, {unit!r}", entry["unit"]
+        )
     covariance = _covariance(data["fit"]["covariance"], parameters)
     observed = data["x"]["range"]
     _require(
@@ -151,16 +169,19 @@ def _require_keys(data: dict[str, Any]) -> None:
         _require(key in data["provenance"], f"provenance.{key} must be given", "nothing")
 
 
-def _require_finite(value: Any, name: str = "") -> None:
-    """Refuse every NaN and infinity, wherever it stands."""
+def _require_plain(value: Any, name: str = "") -> None:
+    """Refuse NaN, infinity, integers beyond the range of floats and control characters, wherever they stand."""
     if isinstance(value, dict):
         for key, entry in value.items():
-            _require_finite(entry, f"{name}.{key}" if name else key)
+            _require_plain(key, "a key")
+            _require_plain(entry, f"{name}.{key}" if name else key)
     elif isinstance(value, list):
         for k, entry in enumerate(value):
-            _require_finite(entry, f"{name}[{k}]")
-    elif isinstance(value, float):
-        _require(math.isfinite(value), f"{name} must be finite", value)
+            _require_plain(entry, f"{name}[{k}]")
+    elif isinstance(value, str):
+        _require(value.isprintable(), f"{name} must be printable text", repr(value))
+    elif isinstance(value, int | float):
+        _require(abs(value) <= LARGEST, f"{name} must be finite", repr(value)[:40])
 
 
 def _parameters(table: Any, form: Form) -> dict[str, dict[str, Any]]:
@@ -200,6 +221,9 @@ def _require_check(data: dict[str, Any], form: Form, parameters: dict[str, dict[
     """The form with the stored parameters must give the stored values: a changed digit or formula is seen here."""
     x, y = (np.array(data["check"][axis], dtype=np.float64) for axis in "xy")
     _require(x.shape == y.shape == (5,), "check must hold five values of x and of y", f"{x.size} and {y.size}")
+    low, high = data["x"]["range"]
+    even = np.allclose(x, np.linspace(low, high, 5), rtol=0, atol=1e-5 * max(abs(low), abs(high)))
+    _require(even, "check.x must be five even steps of x.range", f"{x.tolist()} and [{low}, {high}]")
     got = form.function(x, *(entry["value"] for entry in parameters.values()))
     error = np.abs(got - y) / max(np.abs(y).max(), np.finfo(np.float64).tiny)
     _require(

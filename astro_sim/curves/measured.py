@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from astro_sim.curves.curve import Axis, Curve
+from astro_sim.curves.files import read_text
 from astro_sim.curves.fit import fit_curve
 from astro_sim.curves.forms import NOT_FALLING
 
@@ -55,12 +56,7 @@ def fit_csv(
     Returns
     -------
     Curve
-
-    Raises
-    ------
-    ValueError
-        Naming file and line, when a column is missing or a value is not a number; naming the file, when the response
-        is constant or ``auto`` finds no rise above the baseline.
+        ValueError is raised, with file and line, for a wrong table, and when the data do not determine the parameters.
     """
     path = Path(path)
     if time_unit not in SECONDS:
@@ -93,9 +89,20 @@ def fit_csv(
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    _require_determined(curve, path)
     if form == "auto":
         _require_rise(curve, path)
     return curve
+
+
+def _require_determined(curve: Curve, path: Path) -> None:
+    """No positive parameter may have a standard error above its own size: the data say nothing about it then."""
+    for name, value in curve.parameters.items():
+        if curve.form.scales[name] != "linear" and not curve.stderr[name] <= value:
+            raise ValueError(
+                f"{path}: data must determine the parameters of {curve.form.name}, got {name} = {value:.4g} +- "
+                f"{curve.stderr[name]:.2g}; add points where the response changes, or name another form"
+            )
 
 
 def _require_rise(curve: Curve, path: Path) -> None:
@@ -109,11 +116,7 @@ def _require_rise(curve: Curve, path: Path) -> None:
 
 def _columns(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """The columns as arrays; `sem` None where the file has no such column."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: data must be a readable UTF-8 text file, got {error}") from error
-    rows = _rows(lines)
+    rows = _rows(read_text(path, "data", most=100_000_000).splitlines(), path)
     number, header = next(rows, (1, []))
     header = [cell.lower() for cell in header]
     missing = [column for column in ("time", "response") if column not in header]
@@ -135,11 +138,14 @@ def _columns(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     return np.array(table["time"]), np.array(table["response"]), sem
 
 
-def _rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+def _rows(lines: Iterable[str], path: Path) -> Iterator[tuple[int, list[str]]]:
     """Cells of every line that holds data, with its number."""
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.lstrip().startswith("#"):
-            yield number, [cell.strip() for cell in next(csv.reader([line]))]
+            try:
+                yield number, [cell.strip() for cell in next(csv.reader([line]))]
+            except csv.Error as error:
+                raise ValueError(f"{path}, line {number}: row must be comma-separated, got {error}") from error
 
 
 def _number(cell: str, column: str, where: str) -> float:

@@ -99,7 +99,14 @@ def describe_cells(settings: Settings, values: Values, exogenous: bool) -> tuple
     model: Any = settings.model
     n, stochastic = settings.n_astrocytes, values.any("noise")
     initial: dict[str, Any] = astrocyte_state(model, n, settings.start, settings.protocol.bias(n))
-    units = {"C": "uM", "h": "1", "I": "uM", "J_r": "uM/s", "J_l": "uM/s", "J_p": "uM/s"}
+    units = {
+        "C": "uM",
+        "h": "1:h_clipped" if stochastic else "1",
+        "I": "uM",
+        "J_r": "uM/s",
+        "J_l": "uM/s",
+        "J_p": "uM/s",
+    }
     events: dict[str, Any] = {}
     regularly = None
     sensing, step = receptor(model)

@@ -42,38 +42,69 @@ FORMAT = "astro-recording"
 
 VERSION = 1
 
+SEAL = b"\nsha256 of all before: "  # netCDF readers pass over what stands behind the data
+
+
+# Where variables must stay: fractions, and concentrations
+RANGES = {
+    **dict.fromkeys(("h", "x_S", "u_S", "x_A", "Gamma_A", "Gamma_S"), (0.0, 1.0, "from 0 to 1")),
+    **dict.fromkeys(("C", "I", "Y_S", "G_A"), (0.0, np.inf, "finite and at least 0")),
+}
+
+ROUNDING = 1e-6  # by which a step may leave these ranges
+
 
 class RecordingFileError(ValueError):
     """A file that is not a recording; says what to do."""
 
 
+class SimulationError(ValueError):
+    """A simulation that left the range of its variables; names variable, element and time."""
+
+
 def save_recording(recording: Recording, path: str | os.PathLike[str]) -> None:
-    """Write a recording as netCDF 4; the file appears whole or not at all."""
+    """Write a recording as netCDF 4, a checksum behind it; the file appears whole or not at all."""
     compressed = {name: {"zlib": True, "complevel": 4} for name in recording.data_vars if recording[name].size}
     with replacing(path) as partial:
         recording.to_netcdf(partial, engine="h5netcdf", encoding=compressed)
+        with partial.open("r+b") as file:
+            file.write(SEAL + hashlib.sha256(file.read()).hexdigest().encode())
 
 
 def load_recording(path: str | os.PathLike[str]) -> Recording:
-    """Read a recording into memory.
-
-    Raises
-    ------
-    RecordingFileError
-        If the file is missing, unreadable, or not a recording of a known version.
-    """
+    """Read a recording into memory; RecordingFileError for any other file, or one that was changed or damaged."""
     if not Path(path).is_file():
         raise RecordingFileError(f"path must be a recording, got {str(path)!r}, which does not exist")
     try:
+        content, seal, digest = Path(path).read_bytes().rpartition(SEAL)
+        if seal and digest.decode("latin1") != hashlib.sha256(content).hexdigest():
+            raise ValueError("it was changed or damaged after it was written")
         with xr.open_dataset(path, engine="h5netcdf") as dataset:
             recording = dataset.load()
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of a damaged file the libraries below raise whatever they meet
         raise RecordingFileError(f"path must be a recording, got {str(path)!r}: {error}") from error
     if recording.attrs.get("format") != FORMAT or recording.attrs.get("version") != VERSION:
         raise RecordingFileError(
             f"path must be a recording of format {FORMAT!r} version {VERSION}, got {str(path)!r}; "
             "write it with save_recording"
         )
+    return recording
+
+
+def require_in_range(recording: Recording) -> Recording:
+    """Return the recording if all values are finite and where they can be; else SimulationError."""
+    for name, variable in recording.data_vars.items():
+        low, high, rule = RANGES.get(str(name), (-np.inf, np.inf, "finite"))
+        values = variable.values
+        wrong = ~(np.isfinite(values) & (values >= low - ROUNDING) & (values <= high + ROUNDING))
+        if wrong.any():
+            first = {dim: index[wrong][0] for dim, index in zip(variable.dims, np.indices(values.shape), strict=True)}
+            when = f" at {recording['time'].values[first.pop('time')]:g} s" if "time" in first else ""
+            where = ", ".join(f"{dim} {index}" for dim, index in first.items())
+            raise SimulationError(
+                f"{name} must stay {rule}, got {values[wrong][0]:g} {variable.attrs['units']} in {where}{when}; "
+                "take a smaller dt, less noise or other parameters"
+            )
     return recording
 
 
@@ -148,4 +179,4 @@ def collect(settings: Any, network: Any, target: str) -> Recording:
             monitor = network.parts[f"{event}_monitor"]
             variables[f"{event}_time"] = (event, np.asarray(monitor.t_), {"units": "s"})
             variables[f"{event}_{owner}"] = (event, np.asarray(monitor.i), {"units": "1"})
-    return xr.Dataset(variables, coordinates, provenance(settings, network, target))
+    return require_in_range(xr.Dataset(variables, coordinates, provenance(settings, network, target)))

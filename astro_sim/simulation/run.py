@@ -127,10 +127,8 @@ def simulate(
         ``2 * record_every`` and so on up to ``duration``, whose state is the last sample only where ``record_every``
         divides it; with gliotransmission also ``release_time`` and ``release_astrocyte``.
 
-    Raises
-    ------
-    ValueError, TypeError
-        With one sentence, before anything is compiled.
+    Wrong arguments raise ValueError or TypeError before anything is compiled; SimulationError names the variable,
+    element and time where a simulation left the range of its variables.
     """
     settings = check_settings(model, protocol, duration, seed, dt, astrocyte_dt, record_every, initial)
     target = choose_target(target)

@@ -1,13 +1,15 @@
 """A trained model as a folder: weights, configuration with provenance, and its curve files; nothing is pickled."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from textwrap import shorten
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 
 from astro_sim.curves.curve import Curve, CurveFileError
 from astro_sim.curves.files import read_json, replacing, write_text
@@ -18,38 +20,39 @@ Model = TypeVar("Model", bound=Any)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Any]) -> Path:
-    """Write tensors by name as safetensors and return the path; those that share memory are each written."""
-    from safetensors.torch import save  # curve files are written without PyTorch
-
+    """Write tensors by name as safetensors, with a checksum, and return the path; shared memory is written twice."""
+    whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     with replacing(path) as partial:
-        partial.write_bytes(save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}))
+        partial.write_bytes(save(whole, {"sha256": _checksum(whole)}))
     return path
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
-    """Read tensors by name from a safetensors file.
-
-    Raises
-    ------
-    ValueError
-        If the file is missing, cut off, or of another format.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+    """Read tensors by name from a safetensors file; ValueError for one that is missing, damaged or changed."""
     try:
-        return load_file(path)
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            expected = (file.metadata() or {}).get("sha256")
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path} must be a whole safetensors file, got {error}; write it again") from error
+    if expected not in (None, _checksum(tensors)):
+        raise ValueError(f"{path} must be an unchanged safetensors file, got another checksum; write it again")
+    return tensors
+
+
+def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def save_model(model: Any, folder: str | Path) -> Path:
     """Write ``model.safetensors``, ``config.json`` (configuration and provenance) and ``curves/*.toml``.
 
-    Raises
-    ------
-    ValueError
-        If a curve was changed after it was read: its file would say something else than the model has.
+    ValueError for a curve that was changed after it was read: its file would say something else than the model has.
     """
     folder = Path(folder)
     curves = model.constants.curves
@@ -77,11 +80,7 @@ def load_model(kind: type[Model], folder: str | Path) -> Model:
     kind : class
         RMAAT, which stands for the class of the package that was saved, or the caller's own subclass.
 
-    Raises
-    ------
-    ValueError
-        If the folder holds no model, a damaged one, or one of another class or of parts that do not fit. A
-        CurveFileError if its curve files are missing or damaged.
+    A folder without a model, with a damaged one or with parts that do not fit is a ValueError.
     """
     path = Path(folder) / "config.json"
     if not path.is_file():
@@ -101,13 +100,30 @@ def load_model(kind: type[Model], folder: str | Path) -> Model:
         raise
     except (AttributeError, TypeError, ValueError, LookupError) as error:
         raise ValueError(f"{path} must be of this version of rmaat, got {error}; save the model again") from error
-    with torch.device("cpu"), torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
-        try:
+    weights = path.with_name("model.safetensors")
+    tensors = read_tensors(weights)
+    if config.n_layers > len(tensors):  # before memory is taken for what a wrong number asks for
+        raise ValueError(f"{path} must be the configuration of {weights.name}, got n_layers={config.n_layers:g}")
+    try:
+        with torch.device("meta"):
+            _require_shapes(found(config, curves | drawn), tensors, weights)
+        with torch.device("cpu"), torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
             model = found(config, curves | drawn)
-        except CurveFileError as error:
-            rule = f"{folder} must carry the curve files that it was trained from in curves/"
-            raise CurveFileError(f"{rule}, got: {error}") from error
-    return load_weights(model, path.with_name("model.safetensors"))
+    except CurveFileError as error:
+        rule = f"{folder} must carry the curve files that it was trained from in curves/"
+        raise CurveFileError(f"{rule}, got: {error}") from error
+    return load_weights(model, weights)
+
+
+def _require_shapes(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """ValueError unless the file holds just the tensors of the model, of the same shapes and finite."""
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    for name in sorted(shapes.keys() | tensors.keys()):
+        got, expected = tuple(tensors[name].shape) if name in tensors else "none", shapes.get(name, "none")
+        if got != expected:
+            raise ValueError(f"{path} must hold the weights of this model, got {name} of shape {got}, not {expected}")
+        if not torch.isfinite(tensors[name]).all():
+            raise ValueError(f"{path} must hold finite weights, got NaN or infinity in {name}; take an earlier one")
 
 
 def load_weights(model: Model, path: Path) -> Model:
@@ -116,14 +132,10 @@ def load_weights(model: Model, path: Path) -> Model:
     ValueError for a damaged file, or one of another model.
     """
     tensors = read_tensors(path)
+    _require_shapes(model, tensors, path)
     for name, tensor in model.state_dict(keep_vars=True).items():
-        if name in tensors:
-            tensor.data = tensor.data.to(tensors[name].dtype)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        reason = shorten(str(error).split(":", 1)[-1], 200)
-        raise ValueError(f"{path} must hold the weights of this model, got {reason}") from error
+        tensor.data = tensor.data.to(tensors[name].dtype)
+    model.load_state_dict(tensors)
     return model.eval()
 
 

@@ -68,9 +68,9 @@ def planted(name, form, low, high, symbol="t", unit="s", **values) -> Curve:
     x = [low + k * (high - low) / 4 for k in range(5)]
     function, n = FORMS[form].function, len(values)
     errors = [abs(value) / 100 for value in values.values()]
-    line = '{} = {{ value = {!r}, stderr = {!r}, ci95 = [{!r}, {!r}], unit = "1" }}'
+    line = '{} = {{ value = {!r}, stderr = {!r}, ci95 = [{!r}, {!r}], unit = "{}" }}'
     parameters = "\n".join(
-        line.format(key, value, error, value - 2 * error, value + 2 * error)
+        line.format(key, value, error, value - 2 * error, value + 2 * error, FORMS[form].unit(key, unit, "1"))
         for (key, value), error in zip(values.items(), errors, strict=True)
     )
     text = TEMPLATE.format(

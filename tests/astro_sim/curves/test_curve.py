@@ -73,8 +73,12 @@ def power_law(exponent: float = 0.4) -> str:
     text = LTP.replace("saturating_exponential", "power_law")
     text = text.replace("amplitude * (1 - exp(-x / tau))", "amplitude * x**exponent")
     text = text.replace("tau = { value = 120.0, stderr = 6.0", f"exponent = {{ value = {exponent}, stderr = 6.0")
-    x = (100.0, 200.0, 400.0, 600.0, 800.0)
-    text = text.replace("range = [0.0", "range = [100.0").replace("x = [0.0, 200", "x = [100.0, 200")
+    text = text.replace('133.0], unit = "s"', '133.0], unit = "1"')
+    text = text.replace('0.52], unit = "1"', '0.52], unit = "1/(s)**exponent"')
+    x = (100.0, 275.0, 450.0, 625.0, 800.0)
+    text = text.replace("range = [0.0", "range = [100.0").replace(
+        "x = [0.0, 200.0, 400.0, 600.0", "x = [100.0, 275.0, 450.0, 625.0"
+    )
     head, _, tail = text.partition("[check]\n")
     lines = tail.split("\n")
     lines[1] = f"y = {[0.5 * v**exponent for v in x]}"

@@ -4,13 +4,19 @@ import json
 
 import numpy as np
 import pytest
-from brian2 import ms, second
+from brian2 import ms, second, umolar
 
 from astro_sim.models.astrocytes import ChI, LiRinzel
 from astro_sim.models.synapses import TripartiteSynapses
 from astro_sim.parameters.presets import AM
 from astro_sim.protocols.pairing import CycledPairing
-from astro_sim.simulation.recording import RecordingFileError, load_recording, save_recording
+from astro_sim.simulation.recording import (
+    RecordingFileError,
+    SimulationError,
+    load_recording,
+    require_in_range,
+    save_recording,
+)
 from astro_sim.simulation.run import simulate
 
 
@@ -59,3 +65,49 @@ def test_provenance_holds_every_parameter_with_its_unit():
     assert len(attrs["equations_sha256"]) == 64
     other = run(TripartiteSynapses(n_synapses=2, gliotransmission=None), CycledPairing(), duration=10 * ms)
     assert other.attrs["equations_sha256"] != attrs["equations_sha256"]
+
+
+def test_a_damaged_file_is_a_sentence_or_the_same_recording(tmp_path):
+    recording = run(ChI(astrocyte=AM), duration=1 * second)
+    save_recording(recording, tmp_path / "whole.nc")
+    whole, rng = (tmp_path / "whole.nc").read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+        (tmp_path / "damaged.nc").write_bytes(damaged[: rng.integers(len(whole))] if rng.random() < 0.2 else damaged)
+        try:
+            assert load_recording(tmp_path / "damaged.nc").identical(recording)
+        except RecordingFileError as error:
+            assert "path must be a" in str(error)
+            refused += 1
+    assert refused > 10
+
+
+def test_every_flipped_bit_is_seen_and_a_file_of_another_writer_is_read(tmp_path):
+    recording = run(LiRinzel(), duration=1 * second)
+    save_recording(recording, tmp_path / "recording.nc")
+    content = (tmp_path / "recording.nc").read_bytes()
+    for place in range(0, len(content) - 100, 997):
+        (tmp_path / "flipped.nc").write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        with pytest.raises(RecordingFileError, match=r"must be a recording, got .*: it was changed or damaged after"):
+            load_recording(tmp_path / "flipped.nc")
+    recording.to_netcdf(tmp_path / "plain.nc", engine="h5netcdf")
+    assert load_recording(tmp_path / "plain.nc").identical(recording)
+
+
+def test_channel_noise_of_any_strength_keeps_the_gate_a_fraction():
+    recording = run(LiRinzel(I=0.55 * umolar, n_astrocytes=20, noise=10.0), duration=5 * second, record=["h", "C"])
+    assert 0 <= recording["h"].min() and recording["h"].max() <= 1 and np.ptp(recording["h"].values) > 0.1
+
+
+def test_a_variable_that_leaves_its_range_is_named():
+    recording = run(LiRinzel(n_astrocytes=3), duration=1 * second, record=["h", "J_r"])
+    recording["h"][40, 2] = 1.5
+    with pytest.raises(
+        SimulationError, match=r"h must stay from 0 to 1, got 1.5 1 in astrocyte 2 at 0.04 s; take a smal"
+    ):
+        require_in_range(recording)
+    recording["h"][40, 2], recording["J_r"][7, 0] = 1.0, np.nan
+    with pytest.raises(SimulationError, match=r"J_r must stay finite, got nan uM/s in astrocyte 0 at 0.007 s"):
+        require_in_range(recording)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from rmaat import RMAAT, ModelConfig, load_curves, retention_factors
@@ -383,7 +384,18 @@ def test_a_subclass_of_ones_own_is_loaded_by_itself(curves, tmp_path):
         ({"class": ["RMAAT"]}, r"config.json must be of a class of rmaat, got \['RMAAT'\]"),
         ({"curve_draws": []}, r"config.json must be of this version of rmaat, got 'list' object"),
         ({"curve_draws": {"nothing": [0, 0]}}, r"config.json must be of this version of rmaat, got 'nothing'; sav"),
-        ({"config": {**SMALL, "d_ff": 40}}, r"model.safetensors must hold the weights of this model, got size mis"),
+        (
+            {"config": {**SMALL, "n_layers": 10**7}},
+            r"config.json must be the configuration of model.safetensors, got n_",
+        ),
+        (
+            {"config": {**SMALL, "d_model": 10**30}},
+            r"hold the weights of this model|must be of this version of rmaat, got",
+        ),
+        (
+            {"config": {**SMALL, "d_ff": 40}},
+            r"hold the weights of this model, got blocks.* of shape \(20,\), not \(40,\)",
+        ),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_named(curves, tmp_path, changes, message):
@@ -616,4 +628,22 @@ def test_a_damaged_checkpoint_is_named(build, tmp_path):
         RMAAT.from_pretrained(tmp_path)
     config.write_text('{"class')
     with pytest.raises(ValueError, match=r"config.json must be a whole JSON file, got .*; write it again"):
+        RMAAT.from_pretrained(tmp_path)
+
+
+def test_changed_and_infinite_weights_are_named(build, tmp_path):
+    build().save_pretrained(tmp_path)
+    weights, tensors = tmp_path / "model.safetensors", load_file(tmp_path / "model.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-7] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"model.safetensors must be an unchanged safetensors file, got another checks"
+    ):
+        RMAAT.from_pretrained(tmp_path)
+    save_file(tensors, weights)  # by another program: no checksum
+    RMAAT.from_pretrained(tmp_path)
+    tensors["embedding.weight"][3] = torch.nan
+    save_file(tensors, weights)
+    with pytest.raises(ValueError, match=r"must hold finite weights, got NaN or infinity in embedding.weight; take an"):
         RMAAT.from_pretrained(tmp_path)
