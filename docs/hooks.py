@@ -61,7 +61,9 @@ PACKAGES = {  # rooms in the order of the pipeline; a room's modules follow in t
     },
 }
 CONSTANTS = ("astro_sim.models.equations", "astro_sim.parameters.presets")  # what one looks for are their values
-SHOW_ALL = '    options:\n      show_if_no_docstring: true\n      filters: ["!^_", "!Parameters$", "!^variant$"]\n'
+SHOW_ALL = (
+    '    options:\n      show_if_no_docstring: true\n      filters: ["!^_", "!Parameters$", "!^(tables|variant)$"]\n'
+)
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
 WORD = re.compile(r"_\{(eff|pre|post|thr|th|SIC|gjc|lin|ex)\}")  # subscripts that are words: upright, in one piece
 TABLE = re.compile(r"<table>.*?</table>", re.S)

@@ -1,7 +1,6 @@
 """The experiments that curves are derived from: frozen dataclasses of plain values that can be run.
 
-An experiment is stored whole in the curve file, so that the file can be verified by running it again. What is derived
-from the recordings, and by which equations, stands in :mod:`astro_sim.derivations.stp`.
+An experiment is stored whole in the curve file, so that the file can be verified by running it again.
 """
 
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ import numpy as np
 from astro_sim.curves.curve import Axis
 from astro_sim.parameters.variants import vary
 from astro_sim.simulation.recording import Recording
+from astro_sim.simulation.run import simulate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,13 @@ class Experiment:
         """Parameter tables with overrides."""
         return vary(self.published(), self.overrides)
 
+    def arguments(self) -> dict[str, Any]:
+        """What `astro_sim.simulation.run.simulate` is called with, besides seed and target."""
+        raise NotImplementedError
+
     def simulate(self, target: str = "auto") -> Recording:
         """Run the experiment on a Brian2 target."""
-        raise NotImplementedError
+        return simulate(**self.arguments(), seed=self.seed, target=target)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,4 +69,4 @@ class Rates:
         return np.geomspace(self.low_hz, self.high_hz, self.n_rates)
 
 
-TIME, RATE, CALCIUM = Axis("t", "s"), Axis("nu", "Hz"), Axis("C", "uM")
+TIME, RATE = Axis("t", "s"), Axis("nu", "Hz")

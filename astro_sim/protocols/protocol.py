@@ -116,14 +116,15 @@ class Protocol(Checked):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Joined(Protocol):
-    """The spikes that each condition would see alone, one after the other; all else is that of ``whole``."""
+    """The spikes that each of ``parts`` would see alone, one after the other; all else is that of ``whole``."""
 
     whole: Protocol
     parts: tuple[Protocol, ...]
 
     @property
     def n_elements(self) -> int | None:
-        return self.whole.n_elements
+        each = [part.n_elements for part in self.parts if part.n_elements is not None]
+        return sum(each) if len(each) == len(self.parts) else self.whole.n_elements
 
     @property
     def duration(self) -> b2.Quantity | None:

@@ -12,11 +12,8 @@ from typing import Any
 import brian2 as b2
 import numpy as np
 
-from astro_sim.parameters.units import Dimension
+from astro_sim.parameters.units import UNITS, Dimension
 from astro_sim.protocols.protocol import Spikes
-
-# Unit in which Brian2 declares a per-element constant, by the label of its dimension.
-UNITS = {"M": "mmolar", "M/s": "mmolar/second", "1/s": "Hz", "1/(M s)": "Hz/mmolar", "s": "second", "1": "1"}
 
 # Brian2 reads names that end in _pre or _post as variables of the groups at either end of a synapse.
 RENAMED = {"C_pre": "Cpre", "C_post": "Cpost"}
@@ -45,7 +42,7 @@ class Values:
             elif len(value) != self.n:
                 raise ValueError(f"{symbol} must have one value for each of {self.n} {self.owner}, got {len(value)}")
             else:
-                self.arrays[name], self.units[name] = value, UNITS[kinds[symbol].label]
+                self.arrays[name], self.units[name] = value, UNITS[kinds[symbol].label][1]
 
     def add_table(self, table: Any, only: Collection[str] | None = None, without: str = "") -> None:
         """Add the constants of a table: those in ``only``, all by default, and not ``without``."""
