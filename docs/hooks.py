@@ -41,7 +41,7 @@ PACKAGES = {  # rooms in the order of the pipeline; a room's modules follow in t
         "dynamics": "vector_fields fixed_points limit_cycles bifurcations closed_forms",
         "simulation": "arguments initial description astrocytes synapses network run recording",
         "rate_networks": "macro naam",
-        "curves": "forms curve format fit measured plotting files",
+        "curves": "forms curve format fit measured plotting files console",
         "derivations": "experiment ltp stp standard provenance verify network_constants sensitivity",
         "sweeps": "sweep conditions run folder",
         "validation": "targets calcium release gliotransmission plasticity astrocytes",

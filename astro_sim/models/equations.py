@@ -1,4 +1,4 @@
-"""The models as Brian2 equations: one block per mechanism, named fluxes, no numbers.
+"""The models as Brian2 equations: one block per mechanism, in symbols without numbers.
 
 Blocks add up: ``CALCIUM + ip3(receptor=True) + RECEPTOR``. Symbols are those of the papers; every constant is a field
 of a table in `astro_sim.parameters.tables`. Where a mechanism has a closed form between events, the block that serves
@@ -20,10 +20,6 @@ import re
 from collections.abc import Iterable
 
 import brian2 as b2
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Astrocyte
-# ---------------------------------------------------------------------------------------------------------------------
 
 # M1, Li-Rinzel core [LR94; S19]
 _FLUXES = """
@@ -187,9 +183,6 @@ NEURON_RESET = "v = V_r"
 
 ON_IP3 = "I_post += delta_IP3*w_IP3"
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Synapse
-# ---------------------------------------------------------------------------------------------------------------------
 
 # M4, release [TM; S19]. u_S, x_S and Y_S hold the values of the last event; *_now brings them to the present.
 RELEASE = b2.Equations("""
@@ -320,9 +313,6 @@ ON_PRE_CALCIUM_ALONE = "c += Cpre\n"
 ON_POST_CALCIUM = "c += Cpost\n"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Tools
-# ---------------------------------------------------------------------------------------------------------------------
 def suffixed(code: str, names: Iterable[str], suffix: str) -> str:
     """``code`` with every name in ``names`` followed by ``suffix``, such as ``_pre``."""
     names = [re.escape(name) for name in sorted(names)]

@@ -1,4 +1,4 @@
-"""The simulator against published and closed-form numbers, target by target.
+"""Validation: the simulator against published and closed-form numbers.
 
 Imports `simulation`, `dynamics` and the rooms below them.
 """
