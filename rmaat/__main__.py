@@ -95,9 +95,10 @@ def evaluate_run(
     for result in (own, *baselines):
         print(f"{result['model']:<14} {result['accuracy']:>16.1%}")
     print(f"{'majority class':<14} {own['majority_rate']:>16.1%}   {own['model']} gains {gain:+.1f} percentage points")
-    if split == "test" and "test_accuracy" in read_if_there(run_directory / "metrics.json"):
-        accuracies = {result["model"]: result["accuracy"] for result in baselines}
-        add_metrics(run_directory, {"test_accuracy": own["accuracy"], "baselines": accuracies})
+    if not all(result["same_data"] for result in (own, *baselines)):
+        print("These are not the data of the training; metrics.json stays as it is.")
+    elif baselines and split == "test" and "test_accuracy" in read_if_there(run_directory / "metrics.json"):
+        add_metrics(run_directory, {"baselines": {result["model"]: result["accuracy"] for result in baselines}})
     if require_gain is not None and gain < require_gain:
         print(f"error: gain must be at least {require_gain:g} percentage points, got {gain:.1f}", file=sys.stderr)
         return 1

@@ -89,7 +89,7 @@ def _figure(path: Path) -> dict:
     """The picture as a data URI; its caption is the ``Description`` that the PNG beside it carries."""
     caption, wide, png = "", False, path.with_suffix(".png")
     if png.exists():
-        with Image.open(png) as image:
+        with Image.open(png, formats=["PNG"]) as image:
             caption, wide = image.info.get("Description", ""), image.width > 2 * image.height
     kind, encoded = path.suffix[1:].replace("svg", "svg+xml"), base64.b64encode(path.read_bytes()).decode()
     source = f"data:image/{kind};base64,{encoded}"
@@ -117,4 +117,6 @@ def _read_metrics(path: Path) -> dict:
     needed = ("model", "task", "majority_rate", "parameters", "steps", "seconds")
     if "test_accuracy" in metrics and (missing := [name for name in needed if name not in metrics]):
         raise ValueError(f"{path} must hold {missing[0]} of a finished run, got none; go on with `rmaat train`")
+    if "test_accuracy" in metrics and "train" not in metrics["seconds"]:
+        raise ValueError(f"{path} must hold seconds.train of a finished run, got none; go on with `rmaat train`")
     return metrics

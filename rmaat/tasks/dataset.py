@@ -26,10 +26,15 @@ class TaskError(ValueError):
     """A task's data are missing, damaged, or asked for in a way that cannot be served."""
 
 
+MOST = 10**7  # samples of a split or tokens of a sequence: more fits no memory
+
+
 def check_sizes(**sizes: int) -> None:
     """Raise TaskError, with the name of the smallest of these, if it is below 1."""
     if sizes[smallest := min(sizes, key=sizes.__getitem__)] < 1:
         raise TaskError(f"{smallest} must be at least 1, got {sizes[smallest]}")
+    if sizes[largest := max(sizes, key=sizes.__getitem__)] > MOST:
+        raise TaskError(f"{largest} must be at most {MOST}, got {sizes[largest]:g}")
 
 
 @dataclass(frozen=True, kw_only=True)

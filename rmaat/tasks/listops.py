@@ -168,6 +168,9 @@ def generate(
         raise TaskError(f"min_length must be >= 0 and below max_length - 1, got {min_length} and {max_length}")
     if max_depth < 2 or max_args < 2:
         raise TaskError(f"max_depth and max_args must be at least 2, got {max_depth} and {max_args}")
+    if max_depth > 100 or max_args > 1000 or max_length > 100_000:  # ten times the LRA's; drawing takes no longer then
+        got = f"{max_depth:g}, {max_args:g} and {max_length:g}"
+        raise TaskError(f"max_depth, max_args and max_length must be at most 100, 1000 and 100000, got {got}")
     rng = np.random.default_rng(seed)
     block, max_draws = 1000, 4_000_000
     tokens, lengths = np.empty(block * max_length, np.uint8), np.empty(block, np.int64)

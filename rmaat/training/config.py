@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from astro_sim.curves.files import read_text
 from rmaat.config import ModelConfig, _check_types, _choices, check_number
 
 
@@ -110,8 +111,15 @@ class TrainConfig:
             raise ValueError(f"warmup must be 0 to steps = {self.steps}, got {self.warmup}")
         if not 0 <= self.final_lr <= 1:
             raise ValueError(f"final_lr must be a share between 0 and 1, got {self.final_lr}")
-        if self.weight_decay < 0 or self.clip < 0:
-            raise ValueError(f"weight_decay and clip must not be negative, got {self.weight_decay} and {self.clip}")
+        for name in ("weight_decay", "clip"):
+            check_number(name, getattr(self, name), zero=True)
+        for key, factor in self.lr_scale.items():
+            check_number(f"lr_scale of {key!r}", factor, zero=True)
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be at least 0 and below 1, got {self.betas}")
+        for name in ("seed", "task_seed", "curve_seed"):
+            if not 0 <= (value := getattr(self, name)) < 2**63:
+                raise ValueError(f"{name} must be from 0 to 2**63 - 1, got {value:g}")
         if self.curve_draw is not None and self.curve_draw < 0:
             raise ValueError(f"curve_draw must be at least 0, got {self.curve_draw}")
         for name in ("schedule", "precision", "device"):
@@ -128,10 +136,8 @@ def load_recipe(path: str | Path, **changes: Any) -> TrainConfig:
     """Read a recipe; `changes` replace its fields; ``network={...}`` and ``task_options={...}`` replace some."""
     path = Path(path)
     try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"recipe must be a readable TOML file, got {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        recipe = tomllib.loads(read_text(path, "recipe", most=100_000))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"recipe must be TOML, got {path}: {error}") from error
     for section in ("network", "task_options"):
         if not isinstance(table := recipe.get(section, {}), dict):

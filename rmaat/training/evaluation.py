@@ -93,7 +93,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Accuracy and loss of a run's best model on one split of its task, beside the split's majority-class rate.
 
-    `data_dir` is where the task's data lie now, by default where they lay in training.
+    `data_dir` is where the task's data lie now, by default where they lay in training; ``same_data`` says whether they
+    are the same.
     """
     require_device(device)
     model, record = load_run(run)
@@ -109,4 +110,5 @@ def evaluate(
         "loss": loss / n,
         "majority_rate": samples.majority_rate,
         "n": int(n),
+        "same_data": task.card["content_sha256"] == record.get("task", {}).get("content_sha256"),
     }

@@ -5,7 +5,10 @@ replaced last, so that a run that is killed while saving still has its previous 
 """
 
 import errno
+import hashlib
 import json
+import logging
+import math
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from astro_sim.curves.curve import Curve
 from astro_sim.curves.files import cannot_write, locked, read_json, write_text
-from rmaat.models.pretrained import write_tensors
+from rmaat.models.pretrained import read_tensors, require_tensors, write_tensors
+
+logger = logging.getLogger(__name__)
 
 HALF_WRITTEN = (".*.json.*", ".*.jsonl.*", ".*.safetensors.*", ".*.toml.*")
 
@@ -43,6 +46,16 @@ class Loop:
     checks_without_gain: int = 0
     finished: bool = False
     scaler: dict[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """ValueError unless every number has its type and range."""
+        for name in ("step", "epoch", "batch", "best_step", "checks_without_gain"):
+            value = getattr(self, name)
+            if type(value) is not int or not 0 <= value < 2**53:
+                raise ValueError(f"{name} = {value!r:.40}, which is no number of steps")
+        known = self.best_accuracy == -1 or 0 <= self.best_accuracy <= 1
+        if not (known and 0 <= self.seconds < math.inf and self.best_step <= self.step and type(self.finished) is bool):
+            raise ValueError(f"numbers that no run has, {self!r:.200}")
 
 
 class OtherRunError(ValueError):
@@ -66,6 +79,10 @@ class RunFolder:
         path = self.path / "config.json"
         if path.exists():
             self._compare(read_json(path), json.loads(text), ignore)
+            self._require_curves(record["curves"])
+        elif begun := [name for name in ("last", "model", "metrics.json") if (self.path / name).exists()]:
+            rule = f"{self.path} must hold the config.json of the run that wrote {begun[0]}"
+            raise OtherRunError(f"{rule}, got none; choose another run folder or delete this one")
         if not self.writes:
             return
         for place, pattern in product(("", "curves", "last", "model", "model/curves"), HALF_WRITTEN):
@@ -98,6 +115,14 @@ class RunFolder:
             if name not in there:
                 write_text(folder / f"{name}.toml", text)
 
+    def _require_curves(self, hashes: Mapping[str, str]) -> None:
+        for name, expected in hashes.items():
+            path = self.path / "curves" / f"{name}.toml"
+            if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+                raise OtherRunError(
+                    f"{path} must be the curve that the run was begun with, got none or another; restore it"
+                )
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Lock the folder; ValueError if another process trains in it."""
@@ -114,12 +139,18 @@ class RunFolder:
         """Load the last checkpoint into model, optimiser and scaler; None if there is none. ValueError if damaged."""
         path = self.path / "last" / "loop.json"
         if not path.exists():
+            if list(path.parent.glob("*.safetensors")):
+                logger.warning("%s holds weights but no loop.json: training starts from step 0 again", path.parent)
             return None
         try:
-            record = json.loads(path.read_text())
-            tensors = load_file(path.parent / record.pop("tensors"))
+            record = read_json(path)
+            tensors = read_tensors(path.parent / Path(record.pop("tensors")).name)
+            n_tensors = record.pop("n_tensors", len(tensors))
             loop = Loop(**record)
-        except (OSError, json.JSONDecodeError, KeyError, TypeError, SafetensorError) as error:
+            loop.check()
+            if len(tensors) != n_tensors:
+                raise ValueError(f"{len(tensors)} tensors in place of {n_tensors}")
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path.parent} must hold a whole checkpoint, got {error}; delete {self.path}") from error
         weights: dict[str, torch.Tensor] = {}
         moments: dict[int, dict[str, torch.Tensor]] = {}
@@ -130,6 +161,12 @@ class RunFolder:
             else:
                 index, _, moment = name.partition("/")
                 moments.setdefault(int(index), {})[moment] = tensor
+        require_tensors(model, weights, path.parent)
+        whole = {"step", "exp_avg", "exp_avg_sq"}
+        if loop.step and not (moments and all(whole <= state.keys() for state in moments.values())):
+            raise ValueError(
+                f"{path.parent} must hold step, exp_avg and exp_avg_sq of the optimiser, got not all of them"
+            )
         model.load_state_dict(weights)
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
         if scaler is not None:
@@ -146,7 +183,8 @@ class RunFolder:
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{moment}": value for moment, value in state.items()}
         write_tensors(folder / name, tensors)
-        write_text(folder / "loop.json", json.dumps({"tensors": name, **asdict(loop)}, indent=2) + "\n")
+        record = {"tensors": name, "n_tensors": len(tensors), **asdict(loop)}
+        write_text(folder / "loop.json", json.dumps(record, indent=2) + "\n")
         for old in folder.glob("step-*.safetensors"):
             if old.name != name:
                 old.unlink()

@@ -111,8 +111,13 @@ class _Leg:
         return self.loop.seconds + time.perf_counter() - self.started
 
     def run(self) -> None:
-        self.loop = self.folder.load(self.bare, self.optimizer, self.accelerator.scaler) or Loop()
-        if self.loop.finished:
+        self.loop = loop = self.folder.load(self.bare, self.optimizer, self.accelerator.scaler) or Loop()
+        per_epoch = -(-len(self.plan.lengths) // self.plan.batch_size)
+        if loop.batch > per_epoch or loop.epoch * per_epoch + loop.batch != loop.step or loop.step > self.config.steps:
+            got = f"step {loop.step:g}, epoch {loop.epoch:g}, batch {loop.batch:g}"
+            rule = f"{self.folder.path / 'last'} must be at a step of this run, of {per_epoch} batches an epoch"
+            raise ValueError(f"{rule}, got {got}; delete {self.folder.path}")
+        if loop.finished:
             return
         if self.config.compile:
             self.bare.compile()
@@ -218,6 +223,7 @@ class _Leg:
         loop = self.loop
         loss, accuracy = self._evaluate("validation")
         self._finite("validation loss", loss)
+        self._require_finite_weights()
         self.folder.log(loop.step, validation_loss=loss, validation_accuracy=accuracy)
         self.shown["validation"] = f"{accuracy:.3f}"
         self.bar.set_postfix(self.shown)
@@ -234,7 +240,8 @@ class _Leg:
     def _finite(self, name: str, loss: float) -> float:
         if not math.isfinite(loss):
             step = self.loop.step
-            raise ValueError(f"{name} must stay finite, got {loss} at step {step}; lower lr or raise warmup")
+            rule = f"{name} must stay finite, got {loss} at step {step}"
+            raise ValueError(f"{rule}; lower lr or raise warmup; the last checkpoint is as it was")
         return loss
 
     def _evaluate(self, split: str) -> tuple[float, float]:
@@ -245,7 +252,14 @@ class _Leg:
         loss, correct, n = self.accelerator.reduce(totals.to(self.accelerator.device)).tolist()
         return loss / n, correct / n
 
+    def _require_finite_weights(self) -> None:
+        """Before weights take the place of earlier ones: nothing good is replaced by NaN."""
+        for name, tensor in self.bare.state_dict().items():
+            if not torch.isfinite(tensor).all():
+                self._finite(f"weights of {name}", math.nan)
+
     def _save(self) -> None:
+        self._require_finite_weights()
         loop = replace(self.loop, seconds=self.seconds)
         self.folder.save(self.bare, self.optimizer, loop, self.accelerator.scaler)
 

@@ -1,6 +1,7 @@
 """Readers of the Long Range Arena's own ListOps and Pathfinder files, exactly as lra_release has them."""
 
 import hashlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,7 +128,10 @@ def read_metadata(folder: Path) -> Iterator[tuple[Path, int]]:
             if len(fields) < 4 or fields[3] not in ("0", "1"):
                 got = " ".join(fields)[:60]
                 raise TaskError(f"{path}:{number} must be imgs/<k> sample_<i>.png <i> <label 0 or 1> ..., got {got!r}")
-            yield folder / fields[0] / fields[1], int(fields[3])
+            picture = folder / fields[0] / fields[1]
+            if not picture.resolve().is_relative_to(folder.resolve()):
+                raise TaskError(f"{path}:{number} must name a file in {folder}, got {fields[0]} {fields[1]}"[:300])
+            yield picture, int(fields[3])
 
 
 def _metadata_fields(path: Path) -> list[list[str]]:
@@ -159,12 +163,12 @@ def _read_images(rows: list[tuple[Path, int, int]], size: int, progress: bool) -
         if n_bytes == 0:
             continue
         try:
-            with Image.open(path) as image:
+            with warnings.catch_warnings(action="ignore"), Image.open(path, formats=["PNG"]) as image:
+                if image.size != (size, size):  # before anything is unpacked
+                    raise TaskError(f"{path} must be {size} x {size} pixels, got {image.width} x {image.height}")
                 pixels = np.asarray(image.convert("L"))
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise TaskError(f"{path} must be a PNG image, got {error}") from error
-        if pixels.shape != (size, size):
-            raise TaskError(f"{path} must be {size} x {size} pixels, got {pixels.shape[1]} x {pixels.shape[0]}")
         images[n], labels[n] = pixels, label
         n += 1
     return images[:n], labels[:n], len(rows) - n

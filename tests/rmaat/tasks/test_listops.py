@@ -248,3 +248,19 @@ def test_full_disk_leaves_nothing(tmp_path):
     done = subprocess.run([sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, timeout=120)
     assert ".npz must be writable, on a disk with room, got File too large; nothing was kept of it" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_train": 100_000_000_000}, r"n_train must be at most 10000000, got 1e\+11"),
+        (
+            {"max_depth": 100_000},
+            "max_depth, max_args and max_length must be at most 100, 1000 and 100000, got 100000, 10",
+        ),
+        ({"max_length": 10**12}, "must be at most 100, 1000 and 100000, got 10, 10 and 1e"),
+    ],
+)
+def test_absurd_sizes_are_refused_before_anything_is_drawn(options, message):
+    with pytest.raises(TaskError, match=message):
+        load_task("listops", **options)
