@@ -73,6 +73,24 @@ class Block(nn.Module):
         return y if self.pre_norm else norm(y)
 
 
+class SynapticBlock(Block):
+    """A block whose attention keeps the state of its synapses: :class:`~rmaat.layers.synapses.SynapticAttention`."""
+
+    def forward(  # type: ignore[override]  # takes and returns the state
+        self, x: Tensor, mask: Tensor | None, phi_r: Tensor | None, n_read: int | None, state: tuple[Tensor, ...]
+    ) -> tuple[Float[Tensor, "batch read d_model"], tuple[Tensor, ...]]:
+        """Outputs as of a :class:`Block`, and the state after the segment."""
+        after: tuple[Tensor, ...] = ()
+
+        def attend(z: Tensor) -> Tensor:
+            nonlocal after
+            read, after = self.attention(z, mask, phi_r, n_read, state)
+            return read
+
+        x = self.residual(x, self.norm_attention, attend)
+        return self.residual(x, self.norm_feed_forward, self.feed_forward), after
+
+
 def start_small(last: nn.Linear) -> None:
     """Scale the initial weights of a residual branch's last matrix by `BRANCH_INIT`."""
     with torch.no_grad():

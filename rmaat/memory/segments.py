@@ -131,6 +131,8 @@ class State:
         T, for memory_update="scale".
     cache : tuple of tensors
         Earlier memories, with cached_memories.
+    synapses : tuple of tensors
+        State of the layers' synapses, layer by layer (:class:`rmaat.layers.synapses.SynapticAttention`).
     """
 
     memory: Tensor
@@ -140,6 +142,7 @@ class State:
     steps: int = 0
     n_segments: int | None = None
     cache: tuple[Tensor, ...] = ()
+    synapses: tuple[Tensor, ...] = ()
 
 
 def check_state(state: State, batch: int, sizes: tuple[int, int], dtype: torch.dtype) -> None:

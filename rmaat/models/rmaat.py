@@ -36,8 +36,9 @@ from torch.nn import functional as F
 from astro_sim.curves.curve import Curve
 from rmaat.config import ModelConfig, check_count
 from rmaat.layers.attention import AstromorphicAttention
-from rmaat.layers.block import Block, Dropout, masked_mean
+from rmaat.layers.block import Block, Dropout, SynapticBlock, masked_mean
 from rmaat.layers.softmax import SoftmaxAttention
+from rmaat.layers.synapses import SynapticAttention
 from rmaat.memory.replay import replay, run_segments
 from rmaat.memory.segments import Segments, State, check_state, check_tokens
 from rmaat.memory.update import AttendUpdate, CachedRead, GatedUpdate, update
@@ -93,7 +94,13 @@ class RMAAT(nn.Module):
 
     def build_layers(self) -> None:
         """Make the layers; baselines with another backbone override this, `encode` and `shared_tensors`."""
-        self.blocks = nn.ModuleList(Block(self.config, self.build_attention()) for _ in range(self.config.n_layers))
+        block = SynapticBlock if self.is_synaptic else Block
+        self.blocks = nn.ModuleList(block(self.config, self.build_attention()) for _ in range(self.config.n_layers))
+
+    @property
+    def is_synaptic(self) -> bool:
+        """Whether layers hand something on to the next segment beside the memory tokens."""
+        return self.config.synapses != "none" or self.config.conv_len > 1
 
     def build_attention(self) -> nn.Module:
         """Make one layer's attention."""
@@ -101,24 +108,17 @@ class RMAAT(nn.Module):
         if c.attention == "softmax":
             return SoftmaxAttention(c.d_model, c.n_heads, causal=causal)
         memory_tokens: dict[str, Any] = {"n_memory": c.n_memory, "n_write": c.n_memory if causal else 0}
-        if c.attention == "linear":
-            linear: dict[str, Any] = {"alpha": 1.0, "position": "none", "m_scale": 1.0}
-            return AstromorphicAttention(c.d_model, c.n_heads, c.segment_len, causal=causal, **linear, **memory_tokens)
-        return AstromorphicAttention(
-            c.d_model,
-            c.n_heads,
-            c.segment_len,
-            self.constants.alpha,
-            self.constants.position_scale,
-            c.position,
-            c.feedback,
-            c.m_scale,
-            neuron=c.neuron,
-            causal=causal,
-            memory_position=c.memory_position,
-            grid=c.grid,
-            **memory_tokens,
-        )
+        options: dict[str, Any] = {"alpha": 1.0, "position": "none", "m_scale": 1.0}
+        if c.attention == "astromorphic":
+            options = {"alpha": self.constants.alpha, "position_scale": self.constants.position_scale}
+            options |= {name: getattr(c, name) for name in ("position", "feedback", "m_scale", "neuron", "grid")}
+            options["memory_position"] = c.memory_position
+        options |= {"causal": causal, **memory_tokens}
+        if not self.is_synaptic:
+            return AstromorphicAttention(c.d_model, c.n_heads, c.segment_len, **options)
+        options |= {"rule": c.synapses, "conv_len": c.conv_len, "learned": c.synaptic_rates == "learned"}
+        options["rates"] = self.constants.synaptic_rates
+        return SynapticAttention(c.d_model, c.n_heads, c.segment_len, **options)
 
     def build_updater(self) -> nn.Module | None:
         """Make the learned memory update, if the rule is a learned one."""
@@ -162,7 +162,7 @@ class RMAAT(nn.Module):
             raise ValueError("state must be None with carry_state=False in ModelConfig, got one; stream with step()")
         start, segments = self._cut(tokens, lengths, state, torch.compiler.is_compiling())
         n_segments = self._n_run(segments)
-        carry, outputs = self._run(segments, n_segments, (start.memory, start.summary, *start.cache))
+        carry, outputs = self._run(segments, n_segments, _carried(start))
         count = start.count + segments.mask.sum((1, 2))
         logits = self._logits(carry, outputs, count)
         if n_segments == 1:  # a memory that nobody reads: DDP wants a gradient for all that wrote it
@@ -173,9 +173,18 @@ class RMAAT(nn.Module):
             logits = logits[:, : tokens.shape[-1]]
         if not self.config.carry_state:
             return logits
-        memory, summary, *cache = (tensor.detach() for tensor in carry)
         seen, steps = start.seen + segments.valid.sum(1), start.steps + segments.valid.shape[1]
-        return logits, State(memory, summary, count, seen, steps, cache=tuple(cache))
+        return logits, self._state(tuple(tensor.detach() for tensor in carry), count, seen, steps)
+
+    def _state(self, carry: tuple[Tensor, ...], count: Tensor, seen: Tensor, steps: int, n: int | None = None) -> State:
+        memory, summary, *rest = carry
+        synapses = tuple(rest[: self._n_synapses])
+        return State(memory, summary, count, seen, steps, n, tuple(rest[len(synapses) :]), synapses)
+
+    @property
+    def _n_synapses(self) -> int:
+        """Tensors that the layers' synapses add to the carry."""
+        return sum(len(block.attention.initial(1)) for block in self.blocks) if self.is_synaptic else 0
 
     @torch.compiler.disable
     def _cut(
@@ -266,13 +275,17 @@ class RMAAT(nn.Module):
 
     def _segment(self, tokens, mask, valid, keep, take, carry, shared, reads_tokens):
         """One segment: ``(carry, output)`` from the tensors of :meth:`Segments.at`, without side effects."""
-        memory, summary, *cache = carry
+        memory, summary, *rest = carry
+        old, cache = tuple(rest[: self._n_synapses]), rest[self._n_synapses :]
         x = self.dropout(self.embedding(tokens) + self.sinusoids[: tokens.shape[1]])
         read = memory
         if self.cached_read is not None:
             asking = (memory, None) if self.config.task == "lm" else (x, mask)
             read = self.cached_read(*asking, memory, tuple(cache))
-        tokens_out, new = self.encode(x, mask, read, shared, reads_tokens)
+        tokens_out, new, synapses = self.encode(x, mask, read, shared, reads_tokens, old)
+        if valid is not None:
+            wide = [valid.view(-1, *[1] * (before.ndim - 1)) for before in old]
+            synapses = tuple(map(torch.where, wide, synapses, old))
         if memory.shape[1]:
             learned = self.updater is not None
             new = self.updater(memory, new).to(memory.dtype) if learned else update(memory, new, keep, take)
@@ -287,7 +300,7 @@ class RMAAT(nn.Module):
             summary = mean if valid is None else torch.where(valid[:, None], mean, summary)
         elif pooling == "mean":
             summary = summary + (tokens_out if mask is None else torch.where(mask[..., None], tokens_out, 0)).sum(1)
-        return (new, summary, *cache, *([memory] if self.cached_read is not None else [])), output
+        return (new, summary, *synapses, *cache, *([memory] if self.cached_read is not None else [])), output
 
     def encode(
         self,
@@ -296,8 +309,9 @@ class RMAAT(nn.Module):
         memory: Float[Tensor, "batch n_memory d_model"],
         shared: tuple[Tensor, ...],
         reads_tokens: bool,
-    ) -> tuple[Float[Tensor, "batch read d_model"], Float[Tensor, "batch n_memory d_model"]]:
-        """Pass memory and tokens through the blocks; return the tokens and what stands at the memory positions.
+        synapses: tuple[Tensor, ...] = (),
+    ) -> tuple[Float[Tensor, "batch read d_model"], Float[Tensor, "batch n_memory d_model"], tuple[Tensor, ...]]:
+        """Pass memory and tokens through the blocks; return tokens, what stands at the memory positions, and synapses.
 
         Without `reads_tokens` the tokens may be left out of the last layer's output.
         """
@@ -306,10 +320,18 @@ class RMAAT(nn.Module):
         x = torch.cat([memory, x, memory] if behind else [memory, x], dim=1)
         mask = None if mask is None else F.pad(mask, (n_memory, behind), value=True)
         n_read = [None] * (len(self.blocks) - 1) + [None if reads_tokens else n_memory]
-        for block, phi_r, n in zip(self.blocks, shared or (None,) * len(self.blocks), n_read, strict=True):
-            x = block(x, mask, phi_r, n)
+        after: tuple[Tensor, ...] = ()
+        each = len(synapses) // len(self.blocks)
+        for i, (block, phi_r, n) in enumerate(
+            zip(self.blocks, shared or (None,) * len(self.blocks), n_read, strict=True)
+        ):
+            if synapses:
+                x, own = block(x, mask, phi_r, n, synapses[i * each : (i + 1) * each])
+                after += own
+            else:
+                x = block(x, mask, phi_r, n)
         x = self.norm(x)
-        return x[:, n_memory : x.shape[1] - behind], x[:, -behind:] if behind else x[:, :n_memory]
+        return x[:, n_memory : x.shape[1] - behind], x[:, -behind:] if behind else x[:, :n_memory], after
 
     def _features(self, memory: Tensor, summary: Tensor) -> Tensor:
         if self.config.pooling == "memory":
@@ -337,7 +359,11 @@ class RMAAT(nn.Module):
         weight, d_model = self.embedding.weight, self.config.d_model
         memory = weight.new_zeros(1, 0, d_model) if self.memory is None else self.memory[None]
         counts = torch.zeros(batch, dtype=torch.long, device=weight.device)
-        return State(memory.repeat(batch, 1, 1), weight.new_zeros(batch, d_model), counts, counts, 0, n_segments)
+        synapses = (
+            [state for block in self.blocks for state in block.attention.initial(batch)] if self.is_synaptic else []
+        )
+        summary = weight.new_zeros(batch, d_model)
+        return State(memory.repeat(batch, 1, 1), summary, counts, counts, 0, n_segments, (), tuple(synapses))
 
     def step(
         self, segment: Int[Tensor, "batch *pair tokens"], state: State, lengths: Tensor | None = None
@@ -357,7 +383,7 @@ class RMAAT(nn.Module):
         cut = self._segments(segment, state)
         if cut.tokens.shape[1] != 1:
             raise ValueError(f"segment must have at most {self.config.segment_len} tokens, got {segment.shape[1]}")
-        carry = (state.memory, state.summary, *state.cache)
+        carry = _carried(state)
         segment_step: Callable = self._compiled or type(self)._segment
         carry, output = segment_step(self, *cut.at(0), carry, self.shared_tensors(), True)
         count = state.count + cut.mask.sum((1, 2))
@@ -366,8 +392,8 @@ class RMAAT(nn.Module):
             logits = logits[:, : segment.shape[1]]
         elif self.config.pooling == "each":
             logits = logits[:, 0]
-        seen, cache = state.seen + cut.valid[:, 0], carry[2:]
-        return logits, State(carry[0], carry[1], count, seen, state.steps + 1, state.n_segments, cache)
+        seen = state.seen + cut.valid[:, 0]
+        return logits, self._state(carry, count, seen, state.steps + 1, state.n_segments)
 
     def _check_schedule(self, state: State) -> None:
         scaled = self.config.memory_update == "scale" and self.config.n_memory > 0
@@ -419,6 +445,10 @@ class RMAAT(nn.Module):
     def from_pretrained(cls, folder: str | Path) -> "RMAAT":
         """Read what :meth:`save_pretrained` wrote: :func:`rmaat.models.pretrained.load_model`."""
         return load_model(cls, folder)
+
+
+def _carried(state: State) -> tuple[Tensor, ...]:
+    return state.memory, state.summary, *state.synapses, *state.cache
 
 
 def _unit_normal(*shape: int) -> nn.Parameter:
