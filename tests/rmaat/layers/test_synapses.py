@@ -155,7 +155,10 @@ def test_rates_and_where_they_come_from(build, rates):
         "single": [0.4, 0.4],
         "none": [0.0, 0.0],
         "loguniform": [0.01, 2.0],
-        "retnet": [-6 * torch.log1p(torch.tensor(-(2.0**-5))).item(), -6 * torch.log1p(torch.tensor(-(2.0**-6))).item()],
+        "retnet": [
+            -6 * torch.log1p(torch.tensor(-(2.0**-5))).item(),
+            -6 * torch.log1p(torch.tensor(-(2.0**-6))).item(),
+        ],
         "learned": [50 * 0.07 * 0.01, 50 * 0.07],
     }[rates]
     assert found["synaptic_rates"] == pytest.approx(expected)
