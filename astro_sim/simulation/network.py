@@ -45,10 +45,7 @@ class Network:
 def build(parts: Iterable[Part], settings: Settings, record: str | Iterable[str] | None) -> Network:
     """Make all Brian2 objects of a run on the active device.
 
-    Raises
-    ------
-    ValueError
-        For a variable in `record` or in `settings.initial` that no part has, before anything is made.
+    A variable in `record` or `settings.initial` that no part has is a ValueError, before anything is made.
     """
     parts = tuple(parts)
     recorded = choose_recorded(parts, record)

@@ -31,13 +31,7 @@ ADVANCE_PERIOD = 1 * second  # efficacy is brought to the present at least this 
 
 
 def describe(settings: Settings) -> tuple[Part, ...]:
-    """All parts of a model under a protocol; a pathway comes after its source and target.
-
-    Raises
-    ------
-    ValueError
-        For input that has no effect on the model, and for constants that do not fit each other.
-    """
+    """All parts of a model under a protocol; a pathway comes after its source and target."""
     model = settings.model
     imposed = check_input(settings)
     if not isinstance(model, TripartiteSynapses):

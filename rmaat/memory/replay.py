@@ -47,7 +47,7 @@ def replay(
     shared: Carry = (),
     parameters: Sequence[Tensor] = (),
     offload: bool = False,
-    circumstances: Callable[[], object] = lambda: None,
+    fingerprint: Callable[[], object] = lambda: None,
 ) -> tuple[Carry, list[Tensor | None]]:
     """Run `n_segments` segments so that the backward pass replays them one by one.
 
@@ -65,7 +65,7 @@ def replay(
         Every leaf that `step` uses besides `carry` and `shared` and that requires a gradient.
     offload : bool
         Keep the carries at the borders in host memory.
-    circumstances : callable
+    fingerprint : callable
         What else `step` depends on, such as the modules' modes; must be equal in forward and backward.
 
     Returns
@@ -74,11 +74,8 @@ def replay(
         After the last segment.
     outputs : list of length n_segments
 
-    Raises
-    ------
-    RuntimeError
-        Under a transform of torch.func; in backward, if a parameter or the circumstances have changed, or a second
-        derivative is asked for.
+    In the backward pass a changed parameter or fingerprint and a second derivative are RuntimeErrors, and so is a
+    transform of torch.func.
     """
     parameters = tuple(parameter for parameter in parameters if parameter.requires_grad)
     needs_grad = any(tensor.requires_grad for tensor in (*carry, *shared, *parameters))
@@ -86,8 +83,8 @@ def replay(
         return run_segments(step, n_segments, carry, shared)
     if torch._C._are_functorch_transforms_active():
         raise RuntimeError("replay must run outside the transforms of torch.func, got one; use backprop='bptt'")
-    found = (_versions(parameters), circumstances())
-    plan = _Plan(step, n_segments - 1, len(carry), len(shared), parameters, offload, [], circumstances, found)
+    found = (_versions(parameters), fingerprint())
+    plan = _Plan(step, n_segments - 1, len(carry), len(shared), parameters, offload, [], fingerprint, found)
     results = _Replay.apply(plan, *carry, *shared, *parameters)
     n_carry = len(results) - plan.n_segments
     carry, outputs = results[:n_carry], list(results[n_carry:])
@@ -105,7 +102,7 @@ class _Plan(NamedTuple):
     parameters: Carry
     offload: bool
     rng: list
-    circumstances: Callable[[], object]
+    fingerprint: Callable[[], object]
     found: tuple[list[int], object]
 
 
@@ -139,7 +136,7 @@ class _Replay(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise RuntimeError("create_graph must be False with replay, got True; use backprop='bptt'")
         plan = ctx.plan
-        if (_versions(plan.parameters), plan.circumstances()) != plan.found:
+        if (_versions(plan.parameters), plan.fingerprint()) != plan.found:
             raise RuntimeError(
                 "parameters, buffers and modes must be the same in forward and backward with replay, got others; call "
                 "optimizer.step(), eval() or requires_grad_() after backward(), and use backprop='bptt' where modules "

@@ -84,10 +84,7 @@ class Segments:
 def check_tokens(tokens: Tensor, lengths: Tensor | None, vocab_size: int, ndim: int = 2) -> Tensor:
     """Return `tokens` with 0 (padding) from each sequence's length on.
 
-    Raises
-    ------
-    ValueError
-        Unless they are valid ids in (batch, length), or (batch, 2, length) for ``ndim = 3``, up to there.
+    ValueError unless they are valid ids in (batch, length), or (batch, 2, length) for ``ndim = 3``, up to there.
     """
     for name, value in (("tokens", tokens), ("lengths", lengths)):
         kind = value.dtype if isinstance(value, Tensor) else f"{type(value).__name__}, which is no torch tensor"

@@ -254,9 +254,9 @@ class RMAAT(nn.Module):
         if self.config.backprop == "bptt":
             return run_segments(step, n_segments, carry, shared)
         parameters = tuple(self.parameters())
-        return replay(step, n_segments, carry, shared, parameters, self.config.offload, self._circumstances)
+        return replay(step, n_segments, carry, shared, parameters, self.config.offload, self._fingerprint)
 
-    def _circumstances(self) -> list[tuple]:
+    def _fingerprint(self) -> list[tuple]:
         """What a replayed segment must find as it was: parameters, buffers, the modules' modes and dropout rates."""
         found: list[tuple] = [(id(parameter), parameter.requires_grad) for parameter in self.parameters()]
         found += [(id(buffer), buffer._version) for buffer in self.buffers()]
@@ -370,12 +370,8 @@ class RMAAT(nn.Module):
     ) -> tuple[Tensor, State]:
         """One segment of a stream: logits so far, and the next state.
 
-        Equals :meth:`forward` on everything given so far when all segments but the last are full.
-
-        Raises
-        ------
-        ValueError
-            If `segment` is longer than `segment_len`, or memory_update="scale" and T is unknown or exceeded.
+        Equals :meth:`forward` on everything given so far when all segments but the last are full. With
+        memory_update="scale" the state must know T.
         """
         segment = self._checked(segment, lengths)
         self._check_state(state, len(segment))

@@ -22,13 +22,7 @@ UNSEGMENTED = ("linear", "softmax", "at", "ssm")
 
 
 def build_model(name: str, config: ModelConfig, curves: Mapping[str, Curve] | None = None) -> RMAAT:
-    """Build the model called `name` at the sizes of `config`.
-
-    Raises
-    ------
-    ValueError
-        For a name that is not one of `NAMES`.
-    """
+    """Build the model called `name`, one of `NAMES`, at the sizes of `config`."""
     classes = {"memformer": Memformer, "tlb": TemporalLatentBottleneck, "ssm": StateSpaceModel}
     return classes.get(name, RMAAT)(model_config(name, config), curves)
 
@@ -85,11 +79,6 @@ def match_parameters(
     -------
     dict of name to ModelConfig
         For :func:`build_model`; d_model and n_layers stay as they are.
-
-    Raises
-    ------
-    ValueError
-        For no names, and for those that :func:`build_model` does not know.
     """
 
     def size(name: str, d_ff: int) -> int:
