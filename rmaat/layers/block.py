@@ -1,4 +1,4 @@
-"""One layer of the model, and the read of cached memories.
+"""One layer of the model: attention and feed-forward network, each with residual and LayerNorm.
 
 Post-norm, as published (arXiv:2601.00426, fig. 2; AT, arXiv:2312.10925, eqs. 2-3, 17-18), or pre-norm::
 

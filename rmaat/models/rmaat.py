@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from astro_sim.curves.curve import Curve
-from rmaat.config import ModelConfig, check_count
+from rmaat.config import ModelConfig, check_count, check_number
 from rmaat.layers.attention import AstromorphicAttention
 from rmaat.layers.block import Block, Dropout, SynapticBlock, masked_mean
 from rmaat.layers.softmax import SoftmaxAttention
@@ -198,6 +198,9 @@ class RMAAT(nn.Module):
         if start is None:
             start = self.initial_state(len(tokens) // (2 if self.config.task == "match" else 1))
         self._check_state(start, len(tokens))
+        if start.pending is not None:
+            rule = "state must stand between two segments for forward"
+            raise ValueError(f"{rule}, got one with {start.pending.shape[1]} tokens of a segment; go on with step()")
         if self.config.memory_update == "scale":  # its schedule is that of one rollout
             start = replace(start, seen=torch.zeros_like(start.seen), steps=0, n_segments=None)
         whole = self.config.n_memory == 0 and (self.config.max_len or math.inf) <= self.config.segment_len
@@ -368,17 +371,31 @@ class RMAAT(nn.Module):
     def step(
         self, segment: Int[Tensor, "batch *pair tokens"], state: State, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """One segment of a stream: logits so far, and the next state.
+        """The next tokens of a stream: logits so far (a language model's: of these tokens), and the next state.
 
-        Equals :meth:`forward` on everything given so far when all segments but the last are full. With
-        memory_update="scale" the state must know T.
+        A language model takes any number of tokens and equals :meth:`forward` on everything given so far. The other
+        tasks take one segment, and are equal when all segments but the last are full. With memory_update="scale" the
+        state must know T.
         """
         segment = self._checked(segment, lengths)
         self._check_state(state, len(segment))
+        if self.config.task != "lm":
+            if segment.shape[1] > self.config.segment_len:
+                rule = f"segment must have at most {self.config.segment_len} tokens"
+                raise ValueError(f"{rule}, got {segment.shape[1]}")
+            return self._step(segment, state)
+        begun = segment[:, :0] if state.pending is None else state.pending
+        logits = []
+        for part in torch.cat([begun, segment], dim=1).split(self.config.segment_len, dim=1):
+            outputs, after = self._step(part, state)
+            logits.append(outputs)
+            full = part.shape[1] == self.config.segment_len
+            state = after if full else replace(state, pending=part)  # the rest of the segment is still to come
+        return torch.cat(logits, dim=1)[:, begun.shape[1] :], state
+
+    def _step(self, segment: Tensor, state: State) -> tuple[Tensor, State]:
         self._check_schedule(state)
         cut = self._segments(segment, state)
-        if cut.tokens.shape[1] != 1:
-            raise ValueError(f"segment must have at most {self.config.segment_len} tokens, got {segment.shape[1]}")
         carry = _carried(state)
         segment_step: Callable = self._compiled or type(self)._segment
         carry, output = segment_step(self, *cut.at(0), carry, self.shared_tensors(), True)
@@ -390,6 +407,52 @@ class RMAAT(nn.Module):
             logits = logits[:, 0]
         seen = state.seen + cut.valid[:, 0]
         return logits, self._state(carry, count, seen, state.steps + 1, state.n_segments)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompt: Int[Tensor, "batch tokens"],
+        n_tokens: int,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Int[Tensor, "batch more"]:
+        """The prompt and `n_tokens` that a language model adds, drawn one after the other.
+
+        Time and memory per token are bounded by one segment, however long the text becomes: the carry stands for all
+        earlier segments. Draws as in training mode if the model is in it; call ``eval()`` first.
+
+        Parameters
+        ----------
+        temperature : float
+            Divides the logits; 0 takes the likeliest token.
+        top_k : int, optional
+            Draw among the so many likeliest tokens.
+        generator : torch.Generator, optional
+            Of the draws.
+        """
+        if self.config.task != "lm":
+            raise ValueError(f"task must be 'lm' to generate, got {self.config.task!r}")
+        check_count("n_tokens", n_tokens)
+        check_number("temperature", temperature, zero=True)
+        if top_k is not None:
+            check_count("top_k", top_k)
+        tokens, state, new = prompt, self.initial_state(len(prompt)), prompt
+        for _ in range(n_tokens):
+            logits, state = self.step(new, state)
+            last = (
+                logits[:, -1].float().index_fill(-1, torch.zeros(1, dtype=torch.long, device=logits.device), -math.inf)
+            )
+            if top_k is not None:
+                least = last.topk(min(top_k, last.shape[-1] - 1)).values[:, -1:]
+                last = last.masked_fill(last < least, -math.inf)
+            if temperature == 0:
+                new = last.argmax(-1, keepdim=True)
+            else:
+                new = torch.multinomial((last / temperature).softmax(-1), 1, generator=generator)
+            tokens = torch.cat([tokens, new.to(tokens.dtype)], dim=1)
+        return tokens
 
     def _check_schedule(self, state: State) -> None:
         scaled = self.config.memory_update == "scale" and self.config.n_memory > 0
