@@ -50,11 +50,11 @@ PACKAGES = {  # rooms in the order of the pipeline; a room's modules follow in t
     "rmaat": {
         "config": "",
         "data": "",
-        "layers": "attention softmax state_space scans block",
+        "layers": "projection attention synapses softmax state_space scans block",
         "memory": "retention update segments replay",
         "models": "constants rmaat baselines zoo pretrained minimal",
-        "tasks": "dataset batching recall listops images text lra.release lra.downloads lra.check pathfinder.task"
-        " pathfinder.contours pathfinder.dashes",
+        "tasks": "dataset batching recall association listops images text lra.release lra.downloads lra.check"
+        " pathfinder.task pathfinder.contours pathfinder.dashes",
         "training": "config optimiser run_folder evaluation machine train",
         "report": "trace figures plots page",
         "experiments": "arena variants results recall recall_grid runner bench timing markdown",
