@@ -93,6 +93,7 @@ class SpatialExperiment(Experiment):
     """Largest distance from the source, in cells, that is fitted."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 3 <= self.farthest <= (self.n_cells - 1) // 2:
             raise ValueError(f"farthest must be from 3 to half of n_cells = {self.n_cells}, got {self.farthest}")
 

@@ -82,22 +82,30 @@ def parse_quantity(text: str) -> b2.Quantity:
 
     def value(node: ast.AST) -> Any:
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-            return node.value
+            return float(node.value)
         if isinstance(node, ast.Name) and node.id in WRITTEN:
             return WRITTEN[node.id]
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             return -value(node.operand)
         if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
-            return OPERATORS[type(node.op)](value(node.left), value(node.right))
+            left, right = value(node.left), value(node.right)
+            if isinstance(node.op, ast.Pow) and abs(right) not in range(11):  # a whole power of a unit
+                raise ValueError
+            return OPERATORS[type(node.op)](left, right)
         raise ValueError
 
     try:
+        if len(str(text)) > 100:
+            raise ValueError
         product = re.sub(r"^(\s*[-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*(?=[A-Za-z])", r"\1*", str(text))
-        return b2.Quantity(value(ast.parse(product.strip(), mode="eval").body))
-    except (ValueError, SyntaxError, TypeError, ZeroDivisionError, b2.DimensionMismatchError):
-        raise ValueError(
-            f"value must be a number and units ({', '.join(WRITTEN)}) joined by * / **, got {text!r}"
-        ) from None
+        with np.errstate(all="ignore"):
+            found = b2.Quantity(value(ast.parse(product.strip(), mode="eval").body))
+        if not np.isfinite(found):
+            raise ValueError
+        return found
+    except (ValueError, SyntaxError, TypeError, ArithmeticError, b2.DimensionMismatchError):
+        rule = f"value must be a finite number and units ({', '.join(WRITTEN)}) joined by * / **"
+        raise ValueError(f"{rule}, got {text!r:.60}") from None
 
 
 def check_quantity(name: str, value: Any, kind: Dimension) -> b2.Quantity:

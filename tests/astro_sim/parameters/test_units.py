@@ -30,3 +30,15 @@ def test_quantities_are_read(text, value):
 def test_what_is_no_quantity_is_refused(text):
     with pytest.raises(ValueError, match=re.escape(f"joined by * / **, got {text!r}")):
         parse_quantity(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("9**9**9**9", "2**1000000000", "1e400 uM/s", "1e308 uM/s*1e308", "uM/0", "(-1)**0.5*uM/s", "10.0**400"),
+        *("-" * 5000 + "1", "(" * 90 + "1", "1" + "0" * 90 + "**10", "uM**uM", "2**0.5"),
+    ],
+)
+def test_what_is_no_finite_number_is_refused_at_once(text):
+    with pytest.raises(ValueError, match=r"value must be a finite number and units"):
+        parse_quantity(text)
