@@ -149,14 +149,14 @@ def largest_growth(I, C_star, h_star, p) -> float:
 def fold_of_cycles(I_hopf: float, I_end: float, rest, p) -> float | None:
     """IP3 level (uM) of the fold that ends the pair of cycles born at a subcritical Hopf point.
 
+    None where the cycles outlive the stretch of fixed points.
+
     Parameters
     ----------
     I_hopf, I_end : float
         The Hopf point, and the other end of the stable stretch of fixed points (uM).
     rest : callable
         ``rest(I) -> (C, h)`` of the fixed point.
-
-    Returns None where the cycles outlive the stretch.
     """
 
     def excess(I):

@@ -89,6 +89,9 @@ def simulate(
 ) -> Recording:
     """Run a model under a protocol.
 
+    Wrong arguments raise ValueError or TypeError before anything is compiled; SimulationError names the variable,
+    element and time where a simulation left the range of its variables.
+
     Parameters
     ----------
     model : Astrocytes
@@ -126,9 +129,6 @@ def simulate(
         Variables with dimensions ``("time", "synapse")`` or ``("time", "astrocyte")``, sampled at 0, ``record_every``,
         ``2 * record_every`` and so on up to ``duration``, whose state is the last sample only where ``record_every``
         divides it; with gliotransmission also ``release_time`` and ``release_astrocyte``.
-
-    Wrong arguments raise ValueError or TypeError before anything is compiled; SimulationError names the variable,
-    element and time where a simulation left the range of its variables.
     """
     settings = check_settings(model, protocol, duration, seed, dt, astrocyte_dt, record_every, initial)
     target = choose_target(target)

@@ -51,6 +51,9 @@ def replay(
 ) -> tuple[Carry, list[Tensor | None]]:
     """Run `n_segments` segments so that the backward pass replays them one by one.
 
+    In the backward pass a changed parameter or fingerprint and a second derivative are RuntimeErrors, and so is a
+    transform of torch.func.
+
     Parameters
     ----------
     step : callable
@@ -73,9 +76,6 @@ def replay(
     carry : tuple of tensors
         After the last segment.
     outputs : list of length n_segments
-
-    In the backward pass a changed parameter or fingerprint and a second derivative are RuntimeErrors, and so is a
-    transform of torch.func.
     """
     parameters = tuple(parameter for parameter in parameters if parameter.requires_grad)
     needs_grad = any(tensor.requires_grad for tensor in (*carry, *shared, *parameters))

@@ -75,12 +75,12 @@ def save_model(model: Any, folder: str | Path) -> Path:
 def load_model(kind: type[Model], folder: str | Path) -> Model:
     """Read what :func:`save_model` wrote: the same logits, bit for bit. In evaluation mode, on the CPU.
 
+    A folder without a model, with a damaged one or with parts that do not fit is a ValueError.
+
     Parameters
     ----------
     kind : class
         RMAAT, which stands for the class of the package that was saved, or the caller's own subclass.
-
-    A folder without a model, with a damaged one or with parts that do not fit is a ValueError.
     """
     path = Path(folder) / "config.json"
     if not path.is_file():
