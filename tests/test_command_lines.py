@@ -216,3 +216,13 @@ def test_data_make_prints_the_card(capsys, tmp_path):
     assert status == 0
     card = json.loads(out)
     assert card["samples"] == {"train": 20, "validation": 4, "test": 4} and card["options"]["twins"] is True
+
+
+def test_sigterm_ends_a_command_with_its_sentence(tmp_path):
+    words = ["-m", "astro_sim", "curves", "--out", str(tmp_path / "run"), "--jobs", "1", "--only", "ltp"]
+    process = subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True)
+    assert "simulate and fit" in process.stderr.readline(200)  # the bar is there, so the command is at work
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err
+    assert not list(tmp_path.glob("run/curves/*"))

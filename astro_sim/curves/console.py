@@ -4,9 +4,11 @@ import contextlib
 import io
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, wraps
 from typing import Any
 
@@ -20,7 +22,8 @@ def run_command(
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         try:
-            return command([word for word in argv if word != "--debug"])
+            with _sigterm_interrupts():
+                return command([word for word in argv if word != "--debug"])
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # head, say, has read enough; what is left to write at exit must not fail again
@@ -34,6 +37,19 @@ def run_command(
     except KeyboardInterrupt:
         sys.stderr.write(f"{interrupted}\n")
         return 130
+
+
+@contextlib.contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: with its sentence, and with everything written or nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def deferred(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:

@@ -13,9 +13,11 @@ finished, metrics.json.
 """
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -102,6 +104,7 @@ class _Leg:
         )
         self.n_targets = task.train.n_targets
         self.since_log = {"seconds": 0.0, "samples": 0, "tokens": 0}
+        self.terminated = False
         self.loss = torch.zeros((), device=accelerator.device)  # this process's share of the last step's loss
         self.shown: dict[str, str] = {}
 
@@ -129,7 +132,7 @@ class _Leg:
         hidden = not (self.config.progress and self.accelerator.is_main_process)
         bar = {"total": self.config.steps, "initial": self.loop.step, "desc": self.config.model, "unit": "step"}
         try:
-            with tqdm(**bar, disable=hidden) as self.bar:
+            with tqdm(**bar, disable=hidden) as self.bar, self._ended_by_sigterm():
                 while not self._run_is_over() and not self._leg_is_over():
                     self._take_step()
             self._last_loss()
@@ -138,6 +141,22 @@ class _Leg:
             self._save()
         finally:
             self.folder.close_logs()
+
+    @contextmanager
+    def _ended_by_sigterm(self) -> Iterator[None]:
+        """SIGTERM, as a cluster sends it, ends the leg after the present step, with a checkpoint."""
+        if self.accelerator.num_processes > 1 or threading.current_thread() is not threading.main_thread():
+            yield  # several processes must end at the same step
+            return
+
+        def terminate(*_: object) -> None:
+            self.terminated = True
+
+        before = signal.signal(signal.SIGTERM, terminate)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     def _run_is_over(self) -> bool:
         patience = self.config.patience
@@ -148,7 +167,7 @@ class _Leg:
     def _leg_is_over(self) -> bool:
         limit = self.config.max_steps
         reached = limit is not None and self.loop.step - self.first_step >= limit
-        return reached or self._is_late(self.config.time_budget_s, 0.0)
+        return reached or self.terminated or self._is_late(self.config.time_budget_s, 0.0)
 
     def _is_late(self, limit: float | None, before: float) -> bool:
         """Whether the limit has passed on any process; all of them get the same answer."""

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import shutil
+import signal
 from dataclasses import replace
 
 import pytest
@@ -165,3 +167,23 @@ def test_a_report_of_damaged_metrics_is_one_sentence(config, capsys):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": {}}))
     assert main(["report", str(config.run)]) == 2
     assert "metrics.json must hold seconds.train of a finished run, got none" in capsys.readouterr().err
+
+
+def test_sigterm_ends_the_leg_after_a_step_with_a_checkpoint(config, tmp_path, monkeypatch):
+    from rmaat.training import train as module
+
+    whole, original, steps = train(replace(config, run=tmp_path / "whole")), module.optimizer_step, []
+
+    def terminated(*arguments):
+        steps.append(1)
+        if len(steps) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments)
+
+    monkeypatch.setattr(module, "optimizer_step", terminated)
+    train(config)
+    assert len(steps) == 5 and json.loads((config.run / "last" / "loop.json").read_text())["step"] == 5
+    train(config)
+    assert len(steps) == 24
+    weights = [load_file(run / "model" / "model.safetensors") for run in (whole, config.run)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
