@@ -218,10 +218,13 @@ def test_data_make_prints_the_card(capsys, tmp_path):
     assert card["samples"] == {"train": 20, "validation": 4, "test": 4} and card["options"]["twins"] is True
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_command_with_its_sentence(tmp_path):
     words = ["-m", "astro_sim", "curves", "--out", str(tmp_path / "run"), "--jobs", "1", "--only", "ltp"]
     process = subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True)
-    assert "simulate and fit" in process.stderr.readline(200)  # the bar is there, so the command is at work
+    seen = ""
+    while "simulate and fit" not in seen:  # the bar is there, so the command is at work
+        seen += process.stderr.read(1) or pytest.fail(seen)
     process.terminate()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err
