@@ -7,7 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rmaat.layers.projection import check_mask, check_n_read, check_sizes, project
+from rmaat.config import check_heads
+from rmaat.layers.projection import check_input, project
 
 
 class SoftmaxAttention(nn.Module):
@@ -15,7 +16,7 @@ class SoftmaxAttention(nn.Module):
 
     def __init__(self, d_model: int, n_heads: int, *, causal: bool = False):
         super().__init__()
-        check_sizes(d_model, n_heads, 1, None)
+        check_heads(d_model, n_heads)
         self.d_model, self.n_heads, self.d_head, self.causal = d_model, n_heads, d_model // n_heads, causal
         self.qkv = nn.Linear(d_model, 3 * d_model, bias=False)
         self.out = nn.Linear(d_model, d_model, bias=False)
@@ -33,8 +34,7 @@ class SoftmaxAttention(nn.Module):
         n_read: int | None = None,
     ) -> Float[Tensor, "batch read d_model"]:
         """Softmax attention over the valid tokens, with torch's fused kernel."""
-        check_mask(mask, x)
-        check_n_read(n_read, x.shape[1], self.causal)
+        check_input(x, mask, n_read, self.causal)
         q, k, v = project(self.qkv, x, self.n_heads, n_read)
         allowed = None
         if mask is not None:

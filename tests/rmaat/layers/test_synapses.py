@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from plain_attention import delta_reference
 
 from rmaat import RMAAT, ModelConfig
 from rmaat.layers.attention import AstromorphicAttention
-from rmaat.layers.synapses import ShortConvolution, SynapticAttention, delta_product, delta_reference
+from rmaat.layers.synapses import ShortConvolution, SynapticAttention, delta_product
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from plain_attention import position_kernel
 from torch.nn import functional as F
 
 from rmaat import RMAAT, ModelConfig
-from rmaat.layers.scans import position_kernel
 from rmaat.models.minimal import MinimalRMAAT, distance_filter, replay_backward
 
 pytestmark = pytest.mark.usefixtures("float64")
