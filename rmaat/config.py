@@ -14,8 +14,6 @@ Rule = Literal["scale", "consolidate", "relax", "replace", "gated", "attend"]
 Timescales = Literal["single", "population"]
 Norm = Literal["post", "pre"]
 Pooling = Literal["last", "memory", "mean", "each"]
-Synapses = Literal["none", "hebbian", "delta"]
-SynapticRates = Literal["population", "single", "none", "loguniform", "retnet", "learned"]
 
 PAPER: dict[str, Any] = {  # what preset="paper" requires
     "attention": "astromorphic",
@@ -138,10 +136,10 @@ class ModelConfig:
     """False drops P = 1 / C."""
     neuron: bool = True
     """False drops H_neuron."""
-    synapses: Synapses = "none"
+    synapses: Literal["none", "hebbian", "delta"] = "none"
     """Synaptic memory: how H, which then persists from segment to segment, is written. Hebbian is the paper's write;
     delta corrects what the key recalls and has neither R nor g."""
-    synaptic_rates: SynapticRates = "population"
+    synaptic_rates: Literal["population", "single", "none", "loguniform", "retnet", "learned"] = "population"
     """Relaxation of H per segment, by head: of the curve ltp_population; of ltp, the same for all; none; evenly spaced
     in the logarithm from 0.01 to 2; RetNet's; or learned, from those of the population on."""
     conv_len: Count = 1

@@ -56,13 +56,11 @@ class AstromorphicAttention(nn.Module):
         Decay of P_pos per token of distance.
     position : {"tied", "free", "none"}
         Construction of R (module docstring); "none" drops H_astro.
-    feedback : bool
-        False drops P: the read-out is then phi(q) H. Its size grows with N, so this is for ablation.
+    feedback, neuron : bool
+        False drops P (the read-out is then phi(q) H, whose size grows with N: for ablation), or H_neuron.
     m_scale : float, optional
         The scale m. By default n^(1 - alpha), n = valid tokens seen by the query, which makes the gain that of
         alpha = 1 (with m = 1 it is n^(1 - alpha) times larger).
-    neuron : bool
-        False drops H_neuron.
     causal : bool
         Each token reads only what was written up to itself; then n, H and g are running sums. R depends on positions
         and parameters but on no token's content, so phi(r_j) v_j is simply written at step j.

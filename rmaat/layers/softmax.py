@@ -24,7 +24,7 @@ class SoftmaxAttention(nn.Module):
             nn.init.normal_(linear.weight, std=d_model**-0.5)
 
     def positions(self) -> None:
-        """No positional term."""
+        return None
 
     def forward(
         self,
@@ -50,15 +50,14 @@ class SoftmaxAttention(nn.Module):
 class CrossAttention(nn.Module):
     """Softmax attention of one set of tokens over another."""
 
-    def __init__(self, d_model: int, n_heads: int):
+    def __init__(self, d_model: int, n_heads: int, bias: bool = False):
         super().__init__()
         self.n_heads = n_heads
-        self.query = nn.Linear(d_model, d_model, bias=False)
-        self.key_value = nn.Linear(d_model, 2 * d_model, bias=False)
-        self.out = nn.Linear(d_model, d_model, bias=False)
+        self.query = nn.Linear(d_model, d_model, bias)
+        self.key_value = nn.Linear(d_model, 2 * d_model, bias)
+        self.out = nn.Linear(d_model, d_model, bias)
 
     def heads(self, x: Tensor) -> Float[Tensor, "batch n_heads tokens d_head"]:
-        """Split the channels into heads."""
         return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
 
     def forward(
@@ -70,9 +69,8 @@ class CrossAttention(nn.Module):
         """What each token of `x` reads from the valid tokens of `context`."""
         key, value = self.key_value(context).chunk(2, dim=-1)
         allowed = None if mask is None else (mask | ~mask.any(1, keepdim=True))[:, None, None, :]
-        read = F.scaled_dot_product_attention(
-            self.heads(self.query(x)), self.heads(key), self.heads(value), attn_mask=allowed
-        )
+        q, k, v = (self.heads(part) for part in (self.query(x), key, value))
+        read = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
         return self.out(read.transpose(1, 2).flatten(2))
 
 

@@ -134,23 +134,22 @@ class SynapticAttention(AstromorphicAttention):
         q, k, v = z.unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         q = q if n_read is None else q[:, :, :n_read].contiguous()
         rates = self.rates if self.log_rates is None else self.log_rates.exp()
-        kept = tuple(torch.exp(-rates)[:, None, None] * past for past in (state if tail is None else state[:-1]))
-        after: Synapses | None
+        kept: Any = tuple(torch.exp(-rates)[:, None, None] * past for past in state[: len(state) - len(tail)])
         if self.rule == "delta":
-            read, after = self._correct(q, k, v, x, mask, kept[0])
+            read, after = self._correct(q, k, v, x, mask, *kept)
         else:
-            read, after = self.associate(q, k, v, mask, phi_r, kept or None)  # type: ignore[arg-type]
-        return self.out(read.transpose(1, 2).flatten(2)), (*(after or ()), *(() if tail is None else (tail,)))
+            read, after = self.associate(q, k, v, mask, phi_r, kept or None)
+        return self.out(read.transpose(1, 2).flatten(2)), (*(after or ()), *tail)
 
-    def _mix(self, z: Tensor, mask: Tensor | None, state: Synapses) -> tuple[Tensor, Tensor | None]:
+    def _mix(self, z: Tensor, mask: Tensor | None, state: Synapses) -> tuple[Tensor, Synapses]:
         """The short convolution on the segment's own tokens, which stand between the memory tokens."""
         if self.conv is None:
-            return z, None
+            return z, ()
         own = slice(self.n_memory, z.shape[1] - self.n_write)
         mixed, tail = self.conv(z[:, own], None if mask is None else mask[:, own], state[-1])
-        return torch.cat([z[:, : own.start], mixed, z[:, own.stop :]], dim=1), tail
+        return torch.cat([z[:, : own.start], mixed, z[:, own.stop :]], dim=1), (tail,)
 
-    def _correct(self, q: Tensor, k: Tensor, v: Tensor, x: Tensor, mask: Tensor | None, H: Tensor):
+    def _correct(self, q: Tensor, k: Tensor, v: Tensor, x: Tensor, mask: Tensor | None, H: Tensor) -> Any:
         q, k = (F.normalize(F.silu(part), dim=-1) for part in (q, k))
         beta = torch.sigmoid(self.beta(x)).transpose(1, 2)[..., None]
         beta = beta if mask is None else beta * mask[:, None, :, None]

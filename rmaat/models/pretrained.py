@@ -58,10 +58,8 @@ def save_model(model: Any, folder: str | Path) -> Path:
     curves = model.constants.curves
     for name, curve in curves.items():
         file = _drawn(parse_curve(curve.text), curve.draw, curve.draw_seed)
-        if any(
-            getattr(file, field) != getattr(curve, field)
-            for field in ("form", "parameters", "x", "x_range", "extrapolate")
-        ):
+        fields = ("form", "parameters", "x", "x_range", "extrapolate")
+        if any(getattr(file, field) != getattr(curve, field) for field in fields):
             raise ValueError(f"curve {name!r} must be as in its file to be saved, got other values; write a new file")
         curve.save(folder / "curves" / f"{name}.toml")
     draws = {name: [curve.draw, curve.draw_seed] for name, curve in curves.items() if curve.draw is not None}
@@ -75,12 +73,8 @@ def save_model(model: Any, folder: str | Path) -> Path:
 def load_model(kind: type[Model], folder: str | Path) -> Model:
     """Read what :func:`save_model` wrote: the same logits, bit for bit. In evaluation mode, on the CPU.
 
-    Parameters
-    ----------
-    kind : class
-        RMAAT, which stands for the class of the package that was saved, or the caller's own subclass.
-
-    A folder without a model, with a damaged one or with parts that do not fit is a ValueError.
+    `kind` is RMAAT, which stands for the class of the package that was saved, or the caller's own subclass. A folder
+    without a model, with a damaged one or with parts that do not fit is a ValueError.
     """
     path = Path(folder) / "config.json"
     if not path.is_file():

@@ -41,7 +41,7 @@ from rmaat.layers.softmax import SoftmaxAttention
 from rmaat.layers.synapses import SynapticAttention
 from rmaat.memory.replay import replay, run_segments
 from rmaat.memory.segments import Segments, State, check_state, check_tokens
-from rmaat.memory.update import AttendUpdate, CachedRead, GatedUpdate, update
+from rmaat.memory.update import AttendUpdate, CachedRead, GatedUpdate
 from rmaat.models.constants import Constants
 from rmaat.models.pretrained import load_model, save_model
 
@@ -53,7 +53,6 @@ class RMAAT(nn.Module):
 
     Parameters
     ----------
-    config : ModelConfig
     curves : dict of str to Curve, optional
         By default the packaged ones (:func:`rmaat.load_curves`). Used: ``stp_calcium`` (alpha), ``stp_spatial`` (R),
         ``ltp`` or ``ltp_population`` (retention), each only if the configuration needs it.
@@ -108,7 +107,6 @@ class RMAAT(nn.Module):
         return self.config.synapses != "none" or self.config.conv_len > 1
 
     def build_attention(self) -> nn.Module:
-        """Make one layer's attention."""
         c, causal = self.config, self.config.task == "lm"
         if c.attention == "softmax":
             return SoftmaxAttention(c.d_model, c.n_heads, causal=causal)
@@ -282,7 +280,7 @@ class RMAAT(nn.Module):
             synapses = tuple(map(torch.where, wide, synapses, old))
         if memory.shape[1]:
             learned = self.updater is not None
-            new = self.updater(memory, new).to(memory.dtype) if learned else update(memory, new, keep, take)
+            new = self.updater(memory, new).to(memory.dtype) if learned else keep * memory + take * new
             new = new if valid is None else torch.where(valid[:, None, None], new, memory)
         pooling, output = self.config.pooling, None
         if self.config.task == "lm":
@@ -415,16 +413,8 @@ class RMAAT(nn.Module):
         """The prompt and `n_tokens` that a language model adds, drawn one after the other.
 
         Time and memory per token are bounded by one segment, however long the text becomes: the carry stands for all
-        earlier segments. Draws as in training mode if the model is in it; call ``eval()`` first.
-
-        Parameters
-        ----------
-        temperature : float
-            Divides the logits; 0 takes the likeliest token.
-        top_k : int, optional
-            Draw among the so many likeliest tokens.
-        generator : torch.Generator, optional
-            Of the draws.
+        earlier segments. Draws as in training mode if the model is in it; call ``eval()`` first. `temperature` divides
+        the logits, and 0 takes the likeliest token; `top_k` draws among so many likeliest ones.
         """
         if self.config.task != "lm":
             raise ValueError(f"task must be 'lm' to generate, got {self.config.task!r}")
