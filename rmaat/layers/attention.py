@@ -213,8 +213,8 @@ class AstromorphicAttention(nn.Module):
         if valid is not None:
             phi_k, written = phi_k * valid, written * valid
         v = v / self.n_tokens
-        H = None if past is None else past[0] + written.mT @ v
-        if past is None or H is None:
+        H: Any = None if past is None else past[0] + written.mT @ v
+        if past is None:
             read = causal_product(phi_q, written, v) if self.causal else phi_q @ (written.mT @ v)
         elif self.causal:
             read = causal_product(phi_q, written, v) + phi_q @ past[0].to(phi_q.dtype)
@@ -222,7 +222,7 @@ class AstromorphicAttention(nn.Module):
             read = phi_q @ H.to(phi_q.dtype)
         gain, keys, n = self._gain(phi_q, phi_k, valid, past)
         read = read * (gain if isinstance(gain, float) else gain.to(read.dtype))
-        return read, None if H is None else (H, keys[..., -1:, :], n[..., -1:, :])
+        return read, None if past is None else (H, keys[..., -1:, :], n[..., -1:, :])
 
     def _gain(
         self, phi_q: Tensor, phi_k: Tensor, valid: Tensor | None, past: Past | None

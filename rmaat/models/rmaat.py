@@ -226,8 +226,7 @@ class RMAAT(nn.Module):
         segment_len = self.config.segment_len
         if self.config.n_memory == 0:  # a single short segment needs no padding: nothing is read behind it
             segment_len = min(segment_len, tokens.shape[1])
-        known = (state.seen, state.steps, state.n_segments)
-        segments = Segments.cut(tokens, segment_len, retention, dtype, *known)
+        segments = Segments.cut(tokens, segment_len, retention, dtype, state.seen, state.steps, state.n_segments)
         if self._compiled is None:
             return segments
         return replace(segments, full=(False,) * len(segments.full))  # one compiled step for padded and full ones
