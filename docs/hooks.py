@@ -50,7 +50,7 @@ PACKAGES = {  # rooms in the order of the pipeline; a room's modules follow in t
     "rmaat": {
         "config": "",
         "data": "",
-        "layers": "projection attention synapses softmax state_space scans block",
+        "layers": "projection reference attention synapses softmax state_space scans block",
         "memory": "retention update segments replay",
         "models": "constants rmaat baselines zoo pretrained minimal",
         "tasks": "dataset batching recall association listops images text lra.release lra.downloads lra.check"

@@ -10,18 +10,10 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 Attention = Literal["astromorphic", "linear", "softmax"]
-
 Rule = Literal["scale", "consolidate", "relax", "replace", "gated", "attend"]
-
 Timescales = Literal["single", "population"]
-
 Norm = Literal["post", "pre"]
-
 Pooling = Literal["last", "memory", "mean", "each"]
-
-Synapses = Literal["none", "hebbian", "delta"]
-
-SynapticRates = Literal["population", "single", "none", "loguniform", "retnet", "learned"]
 
 PAPER: dict[str, Any] = {  # what preset="paper" requires
     "attention": "astromorphic",
@@ -42,22 +34,26 @@ MOST = 10**8  # of anything that is counted: more fits no machine
 
 def check_grid(grid: Any, name: str, size: int) -> tuple[int, int]:
     """Return `grid` as (rows, columns); ValueError unless they are positive integers whose product is `size`."""
-    pair = (
-        isinstance(grid, tuple | list)
-        and len(grid) == 2
-        and all(isinstance(n, Integral) and not isinstance(n, bool) for n in grid)
-    )
-    rows, columns = map(int, grid) if pair else (0, 0)
-    if min(rows, columns) < 1 or rows * columns != size:
+    try:
+        rows, columns = (check_count("grid", n) for n in grid)
+    except (TypeError, ValueError):
+        rows = columns = 0
+    if not isinstance(grid, tuple | list) or rows == 0 or rows * columns != size:
         raise ValueError(f"grid must be (rows, columns) with rows * columns = {name} = {size}, got {grid}")
     return rows, columns
 
 
+def check_heads(d_model: int, n_heads: int) -> None:
+    """ValueError unless both are positive integers and the heads divide the width."""
+    if check_count("d_model", d_model) % check_count("n_heads", n_heads):
+        raise ValueError(f"n_heads must divide d_model, got n_heads={n_heads} and d_model={d_model}")
+
+
 def check_count(name: str, value: Any, least: int = 1) -> int:
     """Return `value` as an int; ValueError unless it is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-    if value > MOST:
+    if int(value) > MOST:
         raise ValueError(f"{name} must be at most {MOST}, got {value:g}")
     return int(value)
 
@@ -71,13 +67,9 @@ def check_number(name: str, value: Any, *, zero: bool = False) -> float:
 
 
 Count = Annotated[int, check_count]
-
 CountFromTwo = Annotated[int, partial(check_count, least=2)]
-
 CountFromZero = Annotated[int, partial(check_count, least=0)]
-
 Positive = Annotated[float, check_number]
-
 NotNegative = Annotated[float, partial(check_number, zero=True)]
 
 
@@ -144,10 +136,10 @@ class ModelConfig:
     """False drops P = 1 / C."""
     neuron: bool = True
     """False drops H_neuron."""
-    synapses: Synapses = "none"
+    synapses: Literal["none", "hebbian", "delta"] = "none"
     """Synaptic memory: how H, which then persists from segment to segment, is written. Hebbian is the paper's write;
     delta corrects what the key recalls and has neither R nor g."""
-    synaptic_rates: SynapticRates = "population"
+    synaptic_rates: Literal["population", "single", "none", "loguniform", "retnet", "learned"] = "population"
     """Relaxation of H per segment, by head: of the curve ltp_population; of ltp, the same for all; none; evenly spaced
     in the logarithm from 0.01 to 2; RetNet's; or learned, from those of the population on."""
     conv_len: Count = 1
@@ -166,11 +158,11 @@ class ModelConfig:
     """Longest input in tokens, where it is known: marks curves used beyond their range; sizes unsegmented baselines."""
 
     def __post_init__(self) -> None:
-        self._convert_numbers()
-        _check_types(self)
+        if self.grid is not None:
+            object.__setattr__(self, "grid", check_grid(self.grid, "segment_len", self.segment_len))
+        check_fields(self)
         if self.memory_update is None:
             object.__setattr__(self, "memory_update", PAPER["memory_update"] if self.preset == "paper" else "relax")
-        self._check_choices()
         self._check_combinations()
 
     @property
@@ -185,28 +177,10 @@ class ModelConfig:
         """Width of a head."""
         return self.d_model // self.n_heads
 
-    def _check_choices(self) -> None:
-        for item in dataclasses.fields(self):
-            choices = _choices(item.type)
-            value = getattr(self, item.name)
-            if choices and value not in choices:
-                listed = ", ".join(repr(choice) for choice in choices if choice is not None)
-                raise ValueError(f"{item.name} must be one of {listed}, got {value!r}")
-
-    def _convert_numbers(self) -> None:
-        """Apply the check in each field's annotation; it returns a Python number, also for a NumPy one."""
-        for name, hint in get_type_hints(type(self), include_extras=True).items():
-            kinds = [part for part in (hint, *get_args(hint)) if get_origin(part) is Annotated]
-            if kinds and (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, kinds[0].__metadata__[0](name, value))
-        if self.grid is not None:
-            object.__setattr__(self, "grid", check_grid(self.grid, "segment_len", self.segment_len))
-
     def _check_combinations(self) -> None:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}")
-        if self.d_model % self.n_heads:
-            raise ValueError(f"n_heads must divide d_model, got n_heads={self.n_heads} and d_model={self.d_model}")
+        check_heads(self.d_model, self.n_heads)
         if self.retention == "population" and self.memory_update not in ("relax", "consolidate"):
             raise ValueError(
                 f"retention must be 'single' with memory_update={self.memory_update!r}, got 'population'; "
@@ -237,12 +211,18 @@ class ModelConfig:
 TYPES = {bool: "True or False", int: "an integer", float: "a number", Path: "a path", dict: "a table"}
 
 
-def _check_types(config: Any) -> None:
-    hints = get_type_hints(type(config))
-    for item in dataclasses.fields(config):
-        value, hint = getattr(config, item.name), hints[item.name]
-        if not fits(value, hint):
-            raise ValueError(f"{item.name} must be {described(hint)}, got {value!r}")
+def check_fields(config: Any) -> None:
+    """Hold each field of a dataclass against its annotation; ValueError for a value that does not fit.
+
+    A check in the annotation replaces the value by what it returns: a Python number, also for a NumPy one.
+    """
+    for name, hint in get_type_hints(type(config), include_extras=True).items():
+        value = getattr(config, name)
+        checks = [part.__metadata__[0] for part in (hint, *get_args(hint)) if get_origin(part) is Annotated]
+        if checks and not (value is None and type(None) in get_args(hint)):
+            object.__setattr__(config, name, checks[0](name, value))
+        elif not checks and not fits(value, hint):
+            raise ValueError(f"{name} must be {described(hint)}, got {value!r}")
 
 
 def fits(value: object, hint: Any) -> bool:
@@ -251,7 +231,7 @@ def fits(value: object, hint: Any) -> bool:
     if origin in (UnionType, Union):
         return any(fits(value, part) for part in parts)
     if origin is Literal:
-        return True  # _choices
+        return value in parts
     if origin is tuple:
         return isinstance(value, tuple | list) and len(value) == len(parts) and all(map(fits, value, parts))
     if hint in (int, float):
@@ -264,17 +244,8 @@ def described(hint: Any) -> str:
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (UnionType, Union):
         return " or ".join(described(part) for part in parts)
+    if origin is Literal:
+        return f"one of {', '.join(map(repr, parts))}"
     if origin is tuple:
         return f"{len(parts)} values, each {described(parts[0])}"
     return TYPES.get(origin or hint) or ("None" if hint is type(None) else f"a {hint.__name__}")
-
-
-def _choices(annotation: object) -> tuple:
-    """The values that a Literal, or an optional Literal, allows; () for other types."""
-    allowed: list = []
-    for part in (annotation, *getattr(annotation, "__args__", ())):
-        if getattr(part, "__origin__", None) is Literal:
-            allowed.extend(part.__args__)
-    if allowed and type(None) in getattr(annotation, "__args__", ()):
-        allowed.append(None)
-    return tuple(allowed)

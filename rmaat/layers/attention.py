@@ -20,24 +20,21 @@ Mia, Bal, Sengupta, "RMAAT", arXiv:2601.00426; "Delving Deeper Into Astromorphic
 """
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rmaat.config import check_count, check_number
-from rmaat.layers.projection import check_mask, check_n_read, check_sizes, project
-from rmaat.layers.scans import causal_product, distance_filter, position_kernel
+from rmaat.config import check_count, check_grid, check_heads, check_number
+from rmaat.layers.projection import check_input, project
+from rmaat.layers.reference import phi, reference
+from rmaat.layers.scans import causal_product, distance_filter
 
 R_RMS = 0.1  # of R at the start
 
 Past = tuple[Tensor, Tensor, Tensor]
-
-
-def phi(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Positive feature map elu(x) + 1 (Katharopoulos 2020; AT eq. 4)."""
-    return F.elu(x) + 1
 
 
 class AstromorphicAttention(nn.Module):
@@ -55,13 +52,11 @@ class AstromorphicAttention(nn.Module):
         Decay of P_pos per token of distance.
     position : {"tied", "free", "none"}
         Construction of R (module docstring); "none" drops H_astro.
-    feedback : bool
-        False drops P: the read-out is then phi(q) H. Its size grows with N, so this is for ablation.
+    feedback, neuron : bool
+        False drops P (the read-out is then phi(q) H, whose size grows with N: for ablation), or H_neuron.
     m_scale : float, optional
         The scale m. By default n^(1 - alpha), n = valid tokens seen by the query, which makes the gain that of
         alpha = 1 (with m = 1 it is n^(1 - alpha) times larger).
-    neuron : bool
-        False drops H_neuron.
     causal : bool
         Each token reads only what was written up to itself; then n, H and g are running sums. R depends on positions
         and parameters but on no token's content, so phi(r_j) v_j is simply written at step j.
@@ -107,18 +102,21 @@ class AstromorphicAttention(nn.Module):
         output: bool = True,
     ):
         super().__init__()
-        check_sizes(d_model, n_heads, n_tokens, grid)
-        check_count("n_memory", n_memory, 0)
-        check_count("n_write", n_write, 0)
-        check_number("alpha", alpha, zero=True)
-        check_number("position_scale", position_scale, zero=True)
+        check_heads(d_model, n_heads)
+        check_count("n_tokens", n_tokens)
+        if grid is not None:
+            check_grid(grid, "n_tokens", n_tokens)
+        for name, count in (("n_memory", n_memory), ("n_write", n_write)):
+            check_count(name, count, 0)
+        for name, number in (("alpha", alpha), ("position_scale", position_scale)):
+            check_number(name, number, zero=True)
         if m_scale is not None:
             check_number("m_scale", m_scale)
         if position not in ("tied", "free", "none"):
             raise ValueError(f"position must be 'tied', 'free' or 'none', got {position!r}")
         if memory_position not in ("none", "learned"):
             raise ValueError(f"memory_position must be 'none' or 'learned', got {memory_position!r}")
-        if not (neuron or position != "none"):
+        if not neuron and position == "none":
             raise ValueError("position must not be 'none' when neuron=False, got both: nothing would be written to H")
         self.d_model, self.n_heads, self.n_tokens, self.d_head = d_model, n_heads, n_tokens, d_model // n_heads
         self.alpha, self.position_scale, self.position, self.m_scale = alpha, position_scale, position, m_scale
@@ -160,19 +158,16 @@ class AstromorphicAttention(nn.Module):
             filtered = self._filtered(self.projection)
             if self.position == "tied":
                 filtered = self.projection @ (self.projection.transpose(1, 2) @ filtered)
-        return self._with_memory_rows(phi(filtered))
-
-    def _with_memory_rows(self, phi_r: Tensor) -> Tensor:
         if self.memory_rows is None:
-            return F.pad(phi_r, (0, 0, self.n_memory, self.n_write))
-        rows = phi(self.memory_rows)
-        return torch.cat([rows[:, : self.n_memory], phi_r, rows[:, self.n_memory :]], dim=1)
+            return F.pad(phi(filtered), (0, 0, self.n_memory, self.n_write))
+        before, behind = phi(self.memory_rows).tensor_split([self.n_memory], dim=1)
+        return torch.cat([before, phi(filtered), behind], dim=1)
 
-    def _check_input(self, x: Tensor, mask: Tensor | None) -> None:
+    def _check_input(self, x: Tensor, mask: Tensor | None, n_read: int | None) -> None:
         longest = self.n_memory + self.n_tokens + self.n_write
         if x.ndim != 3 or x.shape[-1] != self.d_model or x.shape[1] > longest:
             raise ValueError(f"x must be (batch, at most {longest} tokens, {self.d_model}), got {tuple(x.shape)}")
-        check_mask(mask, x)
+        check_input(x, mask, n_read, self.causal)
 
     def forward(
         self,
@@ -192,8 +187,7 @@ class AstromorphicAttention(nn.Module):
         n_read : int, optional
             All tokens write, but only the first `n_read` read: the result is (batch, n_read, d_model). Not when causal.
         """
-        self._check_input(x, mask)
-        check_n_read(n_read, x.shape[1], self.causal)
+        self._check_input(x, mask, n_read)
         q, k, v = project(self.qkv, x, self.n_heads, n_read)
         read, _ = self.associate(q, k, v, mask, phi_r)
         return self.out(read.transpose(1, 2).flatten(2))
@@ -215,99 +209,49 @@ class AstromorphicAttention(nn.Module):
         if valid is not None:
             phi_k, written = phi_k * valid, written * valid
         v = v / self.n_tokens
-        H_own = None if self.causal and past is None else written.transpose(-1, -2) @ v
-        if self.causal:
-            read = causal_product(phi_q, written, v)
-            if past is not None:
-                read = read + phi_q @ past[0].to(phi_q.dtype)
+        H: Any = None if past is None else past[0] + written.mT @ v
+        if past is None:
+            read = causal_product(phi_q, written, v) if self.causal else phi_q @ (written.mT @ v)
+        elif self.causal:
+            read = causal_product(phi_q, written, v) + phi_q @ past[0].to(phi_q.dtype)
         else:
-            read = phi_q @ (H_own if past is None else (past[0] + H_own).to(phi_q.dtype))
+            read = phi_q @ H.to(phi_q.dtype)
         gain, keys, n = self._gain(phi_q, phi_k, valid, past)
         read = read * (gain if isinstance(gain, float) else gain.to(read.dtype))
-        return read, None if past is None else (past[0] + H_own, keys, n)
+        return read, None if past is None else (H, keys[..., -1:, :], n[..., -1:, :])
+
+    def reference(self, x: Tensor, mask: Tensor | None = None, metric: str = "manhattan") -> Tensor:
+        """The same token by token, slow and plain: :mod:`rmaat.layers.reference`."""
+        return reference(self, x, mask, metric)
 
     def _gain(
         self, phi_q: Tensor, phi_k: Tensor, valid: Tensor | None, past: Past | None
-    ) -> tuple[Tensor | float, Tensor, Tensor | float]:
-        """n_tokens / (m C), turning the mean-scaled read-out into phi(q) H P; summed keys and tokens after all writes.
+    ) -> tuple[Tensor | float, Tensor, Any]:
+        """n_tokens / (m C), turning the mean-scaled read-out into phi(q) H P; summed keys and number of valid tokens.
 
         The first, (batch, heads, tokens, 1) or less, is 0 where no token is valid and H = 0: a large number would be
-        infinite in float16, and 0 times that NaN.
+        infinite in float16, and 0 times that NaN. The others are what each query sees; n is a float where no token is
+        masked and all see the same.
         """
         exact = torch.promote_types(phi_k.dtype, torch.float32)
-        n = self._counted(phi_k, valid, exact)
-        keys = phi_k.cumsum(-2, dtype=exact) if self.causal else phi_k.sum(-2, True, dtype=exact)
+
+        def seen(x: Tensor) -> Tensor:
+            return x.cumsum(-2, dtype=exact) if self.causal else x.sum(-2, True, dtype=exact)
+
+        keys, n_tokens = seen(phi_k), phi_k.shape[-2]
+        n: Any = float(n_tokens)
+        if valid is not None:
+            n = seen(valid)
+        elif self.causal:
+            n = torch.arange(1, n_tokens + 1, dtype=exact, device=phi_k.device)[:, None]
         if past is not None:
             keys, n = keys + past[1], n + past[2]
-        return self._response(phi_q, keys, n, exact), keys[..., -1:, :], n[..., -1:, :] if isinstance(n, Tensor) else n
-
-    def _response(self, phi_q: Tensor, keys: Tensor, n: Tensor | float, exact: torch.dtype) -> Tensor | float:
-        if self.m_scale is not None:
-            m: Tensor | float = float(self.m_scale)
-        else:
+        m: Any = self.m_scale
+        if m is None:
             m = (n.clamp_min(1) if isinstance(n, Tensor) else n) ** (1 - self.alpha)
         if not self.feedback:
-            return self.n_tokens / m
+            return self.n_tokens / m, keys, n
         floor = torch.finfo(exact).tiny ** 0.5  # reached only where phi underflows or no token is valid
         g = torch.exp(self.alpha * torch.log(keys.clamp_min(floor)))
         response = (phi_q.to(exact) * g).sum(-1, keepdim=True).clamp_min(floor)
-        return self.n_tokens / (m * response.masked_fill(~keys.any(-1, keepdim=True), math.inf))
-
-    def _counted(self, phi_k: Tensor, valid: Tensor | None, exact: torch.dtype) -> Tensor | float:
-        """The number of valid tokens that a query sees."""
-        n_tokens = phi_k.shape[-2]
-        if valid is not None:
-            return valid.cumsum(-2, dtype=exact) if self.causal else valid.sum(-2, True, dtype=exact)
-        if self.causal:
-            return torch.arange(1, n_tokens + 1, dtype=exact, device=phi_k.device)[:, None]
-        return float(n_tokens)
-
-    def reference(
-        self,
-        x: Float[Tensor, "batch tokens d_model"],
-        mask: Bool[Tensor, "batch tokens"] | None = None,
-        metric: str = "manhattan",
-    ) -> Float[Tensor, "batch tokens d_model"]:
-        """The equations of the module docstring, sample by sample, head by head, token by token; slow and plain."""
-        self._check_input(x, mask)
-        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
-        phi_r = self._reference_positions(metric)
-        samples = []
-        for b in range(x.shape[0]):
-            heads = []
-            for h in range(self.n_heads):
-                rows = slice(h * self.d_head, (h + 1) * self.d_head)
-                w_q, w_k, w_v = (self.qkv.weight[i * self.d_model : (i + 1) * self.d_model][rows] for i in range(3))
-                r = None if phi_r is None else phi_r[h]
-                heads.append(self._reference_head(x[b] @ w_q.T, x[b] @ w_k.T, x[b] @ w_v.T, r, mask[b]))
-            samples.append(torch.cat(heads, dim=-1))
-        return self.out(torch.stack(samples))
-
-    def _reference_positions(self, metric: str) -> Tensor | None:
-        if self.projection is None:
-            return None
-        p_pos = position_kernel(self.n_tokens, self.position_scale, self.grid, metric).to(self.projection)
-        if self.position == "free":
-            return self._with_memory_rows(phi(p_pos @ self.projection))
-        m_proj = self.projection.transpose(1, 2)
-        d = m_proj @ p_pos @ m_proj.transpose(1, 2)
-        return self._with_memory_rows(phi(m_proj.transpose(1, 2) @ d))
-
-    def _reference_head(self, q: Tensor, k: Tensor, v: Tensor, phi_r: Tensor | None, mask: Tensor) -> Tensor:
-        h, total, n, written = torch.zeros_like(torch.outer(k[0], v[0])), torch.zeros_like(k[0]), 0, []
-        for t in range(q.shape[0]):  # write
-            if mask[t]:
-                h = h + torch.outer(phi(k[t]) if self.neuron else 0 * k[t], v[t])
-                h = h if phi_r is None else h + torch.outer(phi_r[t], v[t])
-                total, n = total + phi(k[t]), n + 1
-            written.append((h, total, n))
-        read_out = []
-        for t in range(q.shape[0]):  # read
-            h, total, n = written[t if self.causal else -1]
-            if n == 0:
-                read_out.append(torch.zeros_like(v[t]))
-                continue
-            m = self.m_scale if self.m_scale is not None else n ** (1 - self.alpha)
-            c = phi(q[t]) @ total**self.alpha
-            read_out.append(phi(q[t]) @ (h / m) / (c if self.feedback else 1))
-        return torch.stack(read_out)
+        return self.n_tokens / (m * response.masked_fill(~keys.any(-1, keepdim=True), math.inf)), keys, n

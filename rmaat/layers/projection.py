@@ -1,10 +1,8 @@
-"""The query, key and value projection shared by the attention layers, and the checks of their inputs."""
+"""The query, key and value projection shared by the attention layers, and the check of their inputs."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from rmaat.config import check_count, check_grid
 
 
 def project(qkv: nn.Linear, x: Tensor, n_heads: int, n_read: int | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -17,31 +15,13 @@ def project(qkv: nn.Linear, x: Tensor, n_heads: int, n_read: int | None) -> tupl
     return q.contiguous(), k, v  # of a dense transposed q, torch.compile expects other strides of elu(q) than it gets
 
 
-def check_mask(mask: Tensor | None, x: Tensor) -> None:
-    """Raise ValueError unless `mask` is None or a bool tensor (batch, tokens) for the tokens `x`."""
-    if mask is None:
-        return
-    if mask.dtype != torch.bool:
+def check_input(x: Tensor, mask: Tensor | None, n_read: int | None, causal: bool) -> None:
+    """ValueError unless `mask` is a bool tensor (batch, tokens) like `x`, and its first `n_read` tokens can be read."""
+    if mask is not None and mask.dtype != torch.bool:
         raise ValueError(f"mask must be a bool tensor, True at valid tokens, got {mask.dtype}")
-    if mask.shape != x.shape[:2]:
+    if mask is not None and mask.shape != x.shape[:2]:
         raise ValueError(f"mask must be {tuple(x.shape[:2])} like the tokens, got {tuple(mask.shape)}")
-
-
-def check_n_read(n_read: int | None, n_tokens: int, causal: bool) -> None:
-    """Raise ValueError unless the first `n_read` of `n_tokens` can be read; None reads all."""
-    if n_read is None:
-        return
-    if causal:
+    if n_read is not None and causal:
         raise ValueError(f"n_read must be None in causal attention, got {n_read}; cut the result instead")
-    if not 0 <= n_read <= n_tokens:
-        raise ValueError(f"n_read must be 0 to {n_tokens}, the number of tokens, got {n_read}")
-
-
-def check_sizes(d_model: int, n_heads: int, n_tokens: int, grid: tuple[int, int] | None) -> None:
-    """Raise ValueError unless heads divide the width and the grid, if any, holds all tokens."""
-    for name, value in (("d_model", d_model), ("n_heads", n_heads), ("n_tokens", n_tokens)):
-        check_count(name, value)
-    if d_model % n_heads:
-        raise ValueError(f"n_heads must divide d_model, got n_heads={n_heads} and d_model={d_model}")
-    if grid is not None:
-        check_grid(grid, "n_tokens", n_tokens)
+    if n_read is not None and not 0 <= n_read <= x.shape[1]:
+        raise ValueError(f"n_read must be 0 to {x.shape[1]}, the number of tokens, got {n_read}")

@@ -35,28 +35,6 @@ def distance_filter(z: Float[Tensor, "*batch n c"], scale: float) -> Float[Tenso
     return decay_scan(z, scale) + decay_scan(z.flip(-2), scale).flip(-2) - z
 
 
-def position_kernel(
-    n_tokens: int, scale: float, grid: tuple[int, int] | None = None, metric: str = "manhattan"
-) -> Float[Tensor, "n_tokens n_tokens"]:
-    """The dense N x N kernel P_pos in float64: the plain form that :func:`distance_filter` is tested against.
-
-    Parameters
-    ----------
-    grid : (rows, columns), optional
-        Tokens are the pixels of an image in row-major order; distances are then taken in the plane.
-    metric : {"manhattan", "euclidean"}
-        Only Manhattan distance factorises into a row scan times a column scan; Euclidean exists here alone.
-    """
-    if metric not in ("manhattan", "euclidean"):
-        raise ValueError(f"metric must be 'manhattan' or 'euclidean', got {metric!r}")
-    index = torch.arange(n_tokens, dtype=torch.float64)
-    columns = grid[1] if grid else n_tokens
-    row, column = index // columns, index % columns
-    d_row, d_column = (row[:, None] - row).abs(), (column[:, None] - column).abs()
-    distance = d_row + d_column if metric == "manhattan" else torch.hypot(d_row, d_column)
-    return torch.exp(-scale * distance)
-
-
 def causal_product(
     q: Float[Tensor, "*batch n m"], w: Float[Tensor, "*batch n m"], v: Float[Tensor, "*batch n d"]
 ) -> Float[Tensor, "*batch n d"]:

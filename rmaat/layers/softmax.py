@@ -7,7 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rmaat.layers.projection import check_mask, check_n_read, check_sizes, project
+from rmaat.config import check_heads
+from rmaat.layers.projection import check_input, project
 
 
 class SoftmaxAttention(nn.Module):
@@ -15,7 +16,7 @@ class SoftmaxAttention(nn.Module):
 
     def __init__(self, d_model: int, n_heads: int, *, causal: bool = False):
         super().__init__()
-        check_sizes(d_model, n_heads, 1, None)
+        check_heads(d_model, n_heads)
         self.d_model, self.n_heads, self.d_head, self.causal = d_model, n_heads, d_model // n_heads, causal
         self.qkv = nn.Linear(d_model, 3 * d_model, bias=False)
         self.out = nn.Linear(d_model, d_model, bias=False)
@@ -23,7 +24,7 @@ class SoftmaxAttention(nn.Module):
             nn.init.normal_(linear.weight, std=d_model**-0.5)
 
     def positions(self) -> None:
-        """No positional term."""
+        return None
 
     def forward(
         self,
@@ -33,8 +34,7 @@ class SoftmaxAttention(nn.Module):
         n_read: int | None = None,
     ) -> Float[Tensor, "batch read d_model"]:
         """Softmax attention over the valid tokens, with torch's fused kernel."""
-        check_mask(mask, x)
-        check_n_read(n_read, x.shape[1], self.causal)
+        check_input(x, mask, n_read, self.causal)
         q, k, v = project(self.qkv, x, self.n_heads, n_read)
         allowed = None
         if mask is not None:
@@ -50,15 +50,14 @@ class SoftmaxAttention(nn.Module):
 class CrossAttention(nn.Module):
     """Softmax attention of one set of tokens over another."""
 
-    def __init__(self, d_model: int, n_heads: int):
+    def __init__(self, d_model: int, n_heads: int, bias: bool = False):
         super().__init__()
         self.n_heads = n_heads
-        self.query = nn.Linear(d_model, d_model, bias=False)
-        self.key_value = nn.Linear(d_model, 2 * d_model, bias=False)
-        self.out = nn.Linear(d_model, d_model, bias=False)
+        self.query = nn.Linear(d_model, d_model, bias)
+        self.key_value = nn.Linear(d_model, 2 * d_model, bias)
+        self.out = nn.Linear(d_model, d_model, bias)
 
     def heads(self, x: Tensor) -> Float[Tensor, "batch n_heads tokens d_head"]:
-        """Split the channels into heads."""
         return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
 
     def forward(
@@ -70,9 +69,8 @@ class CrossAttention(nn.Module):
         """What each token of `x` reads from the valid tokens of `context`."""
         key, value = self.key_value(context).chunk(2, dim=-1)
         allowed = None if mask is None else (mask | ~mask.any(1, keepdim=True))[:, None, None, :]
-        read = F.scaled_dot_product_attention(
-            self.heads(self.query(x)), self.heads(key), self.heads(value), attn_mask=allowed
-        )
+        q, k, v = (self.heads(part) for part in (self.query(x), key, value))
+        read = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
         return self.out(read.transpose(1, 2).flatten(2))
 
 

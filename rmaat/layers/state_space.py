@@ -42,7 +42,7 @@ class StateSpaceLayer(nn.Module):
         return 2 * torch.einsum("kdn,dnl->kdl", c, modes).real
 
     def positions(self) -> None:
-        """No positional term."""
+        return None
 
     def forward(
         self,

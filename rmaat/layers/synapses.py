@@ -17,13 +17,14 @@ parallel form) and arXiv:2412.06464 (gated, with the short convolution); Arora e
 attention without a convolution fails at associative recall).
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rmaat.layers.attention import AstromorphicAttention
-from rmaat.layers.projection import check_n_read
 
 Synapses = tuple[Tensor, ...]
 
@@ -78,17 +79,6 @@ def delta_product(
     return torch.cat(reads, dim=-2) if causal else q @ H, H
 
 
-def delta_reference(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, H: Tensor, causal: bool) -> tuple[Tensor, Tensor]:
-    """What :func:`delta_product` computes, token by token."""
-    reads = []
-    for t in range(k.shape[-2]):
-        k_t, v_t, beta_t = k[..., t, :], v[..., t, :], beta[..., t, :]
-        recalled = torch.einsum("...d,...de->...e", k_t, H)
-        H = H + k_t[..., :, None] * (beta_t * (v_t - recalled))[..., None, :]
-        reads.append(torch.einsum("...d,...de->...e", q[..., t, :], H))
-    return torch.stack(reads, dim=-2) if causal else q @ H, H
-
-
 class SynapticAttention(AstromorphicAttention):
     """Attention whose hidden weights H persist from segment to segment, with an optional short convolution.
 
@@ -105,6 +95,9 @@ class SynapticAttention(AstromorphicAttention):
     sizes, options
         Of :class:`~rmaat.layers.attention.AstromorphicAttention`; `delta` has neither R nor g.
     """
+
+    rates: Tensor
+    beta: Any  # an nn.Linear, or None without rule="delta"
 
     def __init__(self, *sizes, rule: str, rates: Tensor, conv_len: int = 1, learned: bool = False, **options):
         if rule == "delta":
@@ -135,33 +128,32 @@ class SynapticAttention(AstromorphicAttention):
         state: Synapses | None = None,
     ) -> tuple[Float[Tensor, "batch read d_model"], Synapses]:
         """The attention's output, and the state after the segment; `state` is that before it."""
-        self._check_input(x, mask)
-        check_n_read(n_read, x.shape[1], self.causal)
+        self._check_input(x, mask, n_read)
         state = self.initial(len(x)) if state is None else state
         z, tail = self._mix(self.qkv(x), mask, state)
         q, k, v = z.unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         q = q if n_read is None else q[:, :, :n_read].contiguous()
         rates = self.rates if self.log_rates is None else self.log_rates.exp()
-        kept = tuple(torch.exp(-rates)[:, None, None] * past for past in (state if tail is None else state[:-1]))
-        after: Synapses | None
+        kept: Any = tuple(torch.exp(-rates)[:, None, None] * past for past in state[: len(state) - len(tail)])
         if self.rule == "delta":
-            read, after = self._correct(q, k, v, x, mask, kept[0])
+            read, after = self._correct(q, k, v, x, mask, *kept)
         else:
-            read, after = self.associate(q, k, v, mask, phi_r, kept or None)  # type: ignore[arg-type]
-        return self.out(read.transpose(1, 2).flatten(2)), (*(after or ()), *(() if tail is None else (tail,)))
+            read, after = self.associate(q, k, v, mask, phi_r, kept or None)
+        return self.out(read.transpose(1, 2).flatten(2)), (*(after or ()), *tail)
 
-    def _mix(self, z: Tensor, mask: Tensor | None, state: Synapses) -> tuple[Tensor, Tensor | None]:
+    def _mix(self, z: Tensor, mask: Tensor | None, state: Synapses) -> tuple[Tensor, Synapses]:
         """The short convolution on the segment's own tokens, which stand between the memory tokens."""
         if self.conv is None:
-            return z, None
+            return z, ()
         own = slice(self.n_memory, z.shape[1] - self.n_write)
         mixed, tail = self.conv(z[:, own], None if mask is None else mask[:, own], state[-1])
-        return torch.cat([z[:, : own.start], mixed, z[:, own.stop :]], dim=1), tail
+        return torch.cat([z[:, : own.start], mixed, z[:, own.stop :]], dim=1), (tail,)
 
-    def _correct(self, q: Tensor, k: Tensor, v: Tensor, x: Tensor, mask: Tensor | None, H: Tensor):
+    def _correct(self, q: Tensor, k: Tensor, v: Tensor, x: Tensor, mask: Tensor | None, H: Tensor) -> Any:
         q, k = (F.normalize(F.silu(part), dim=-1) for part in (q, k))
         beta = torch.sigmoid(self.beta(x)).transpose(1, 2)[..., None]
         beta = beta if mask is None else beta * mask[:, None, :, None]
         with torch.autocast(x.device.type, enabled=False):
-            read, H = delta_product(*(part.to(H.dtype) for part in (q, k, v, beta)), H, self.causal)
+            q, k, v, beta = (part.to(H.dtype) for part in (q, k, v, beta))
+            read, H = delta_product(q, k, v, beta, H, self.causal)
         return read.to(x.dtype), (H,)

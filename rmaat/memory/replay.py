@@ -147,7 +147,8 @@ class _Replay(torch.autograd.Function):
         there: dict[int, Tensor] = {}
         into_carry, into_outputs = grads[: ctx.n_results], grads[ctx.n_results :]
         totals: list[Tensor | None] = [None] * (len(shared) + len(plan.parameters))
-        with _restored_rng(ctx.device):
+        devices = [] if ctx.device.type == "cpu" else [ctx.device]
+        with torch.random.fork_rng(devices, device_type=ctx.device.type):
             for t in reversed(range(plan.n_segments)):
                 border = borders[ctx.places[t]]
                 there = _moved_once(border, lambda x: _to_device(x, ctx.device), there)
@@ -243,12 +244,3 @@ def _set_rng_state(device: torch.device, state: tuple[Tensor, Tensor | None]) ->
     torch.set_rng_state(state[0])
     if state[1] is not None:
         torch.get_device_module(device).set_rng_state(state[1], device)
-
-
-@contextmanager
-def _restored_rng(device: torch.device):
-    state = _rng_state(device)
-    try:
-        yield
-    finally:
-        _set_rng_state(device, state)

@@ -54,9 +54,9 @@ def retention_factors(curve: Curve, n_segments: int, seconds_per_segment: float 
 
     Parameters
     ----------
-    curve : Curve
+    curve
         Long-term efficacy against time in seconds.
-    n_segments : int
+    n_segments
         T. Beyond the observed range a form with a plateau is served, one without raises (see :class:`Curve`).
     seconds_per_segment : float
         How long a segment lasts in the simulated tissue; the paper's cycle is 50 s.
@@ -99,8 +99,7 @@ def relaxation_rate(curve: Curve, seconds_per_segment: float = 50.0) -> float:
     if curve.form.name not in LOG_SURVIVALS:
         raise ValueError(
             f"curve {curve.name!r} must rise from 0 to a plateau to have a relaxation time, got form "
-            f"{curve.form.name!r}; "
-            f"fit one of {', '.join(LOG_SURVIVALS)}"
+            f"{curve.form.name!r}; fit one of {', '.join(LOG_SURVIVALS)}"
         )
     _require_course(curve)
     if curve.form.name == "saturating_exponential":
@@ -190,9 +189,8 @@ class Retention:
             return self.after(seen)
         rises = self.rise(seen, seen + 1)
         if flat := int((~(rises > 0)).sum()):
-            course = (
-                f"curve {self.curve.name!r}" if self.curve is not None else f"relaxation_rate {self._rates().max():g}"
-            )
+            curve = self.curve
+            course = f"relaxation_rate {self._rates().max():g}" if curve is None else f"curve {curve.name!r}"
             raise ValueError(
                 f"{course} must rise in each of {n_segments} segments, got {flat} without a rise; use fewer segments, "
                 "a shorter seconds_per_segment or a smaller relaxation_rate"
@@ -211,16 +209,10 @@ class Retention:
     def weights(
         self, seen: Int[Tensor, "batch segments"], total: Int[Tensor, "batch"], n_segments: int
     ) -> tuple[Float[Tensor, "batch segments n 1"], Float[Tensor, "batch segments n 1"]]:
-        """keep and take of every segment of every sample.
+        """keep and take of every segment of every sample, whose memory took in `seen` segments before this one.
 
-        Parameters
-        ----------
-        seen : tensor
-            Segments that the sample's memory took in before this one.
-        total : tensor
-            T of each sample; only "scale" uses it.
-        n_segments : int
-            An upper bound of `total` and of ``seen + 1``, known without asking the device; only "scale" uses it.
+        Only "scale" uses `total`, which is T of each sample, and `n_segments`, an upper bound of `total` and of
+        ``seen + 1`` that is known without asking the device.
         """
         if self.rule != "scale":
             keep, take = (weight.to(seen.device) for weight in self.after(seen))

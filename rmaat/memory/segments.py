@@ -16,7 +16,6 @@ class Segments:
 
     Attributes
     ----------
-    tokens : tensor (batch, segments, segment_len), int64
     mask : tensor (batch, segments, segment_len), bool
         True at valid tokens, which are not 0.
     valid : tensor (batch, segments), bool
@@ -51,12 +50,8 @@ class Segments:
     ) -> "Segments":
         """Pad, cut and mask `tokens` (batch, length).
 
-        Parameters
-        ----------
-        seen, steps : tensor (batch,), int
-            Segments taken in before these, for a stream; `steps` is an upper bound.
-        n_segments : int, optional
-            T of a stream; by default each sample's own number of valid segments.
+        In a stream `seen` (batch,) segments were taken in before these, `steps` at most, and T is `n_segments`; without
+        it T is each sample's own number of valid segments.
         """
         mask = tokens != 0
         pad = -tokens.shape[1] % segment_len
@@ -90,9 +85,8 @@ def check_tokens(tokens: Tensor, lengths: Tensor | None, vocab_size: int, ndim: 
         kind = value.dtype if isinstance(value, Tensor) else f"{type(value).__name__}, which is no torch tensor"
         if (name == "tokens" or value is not None) and kind not in (torch.int64, torch.int32):
             raise ValueError(f"{name} must be a tensor of type int64, got {kind}")
-    shape = "(batch, length)" if ndim == 2 else "(batch, 2, length)"
-    good = tokens.ndim == ndim and tokens.numel() > 0 and (ndim == 2 or tokens.shape[1] == 2)
-    if not good:
+    if tokens.ndim != ndim or tokens.numel() == 0 or (ndim == 3 and tokens.shape[1] != 2):
+        shape = "(batch, length)" if ndim == 2 else "(batch, 2, length)"
         raise ValueError(f"tokens must be {shape} and not empty, got {tuple(tokens.shape)}")
     if lengths is not None:
         if lengths.shape != tokens.shape[:-1]:
@@ -115,9 +109,8 @@ class State:
 
     Attributes
     ----------
-    memory : tensor (batch, n_memory, d_model)
-    summary : tensor (batch, d_model)
-        What the head's pooling has gathered.
+    memory, summary : tensor (batch, n_memory, d_model), (batch, d_model)
+        `summary` is what the head's pooling has gathered.
     count : tensor (batch,)
         Valid tokens so far.
     seen : tensor (batch,), int64

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rmaat.layers.block import masked_mean
+from rmaat.layers.softmax import CrossAttention
 
 
 class CachedRead(nn.Module):
@@ -34,16 +35,6 @@ class CachedRead(nn.Module):
         return memory + torch.tanh(self.gamma) * read
 
 
-def update(
-    memory: Float[Tensor, "batch n_memory d_model"],
-    new: Float[Tensor, "batch n_memory d_model"],
-    keep: Float[Tensor, "batch #n_memory 1"],
-    take: Float[Tensor, "batch #n_memory 1"],
-) -> Float[Tensor, "batch n_memory d_model"]:
-    """Return keep * memory + take * new."""
-    return keep * memory + take * new
-
-
 class GatedUpdate(nn.Module):
     """Learned gate per memory token and channel: z = sigmoid(W [memory, new] + b), z memory + (1 - z) new."""
 
@@ -54,28 +45,15 @@ class GatedUpdate(nn.Module):
     def forward(
         self, memory: Float[Tensor, "batch n_memory d_model"], new: Float[Tensor, "batch n_memory d_model"]
     ) -> Float[Tensor, "batch n_memory d_model"]:
-        """The next memory."""
         return torch.lerp(new, memory, torch.sigmoid(self.gate(torch.cat([memory, new], dim=-1))).to(memory.dtype))
 
 
-class AttendUpdate(nn.Module):
+class AttendUpdate(CrossAttention):
     """RATE's retention valve: softmax attention with the old memory as query and relu(new) as key and value."""
 
     def __init__(self, d_model: int, n_heads: int):
-        super().__init__()
-        self.n_heads = n_heads
-        self.query = nn.Linear(d_model, d_model)
-        self.key_value = nn.Linear(d_model, 2 * d_model)
-        self.out = nn.Linear(d_model, d_model)
+        super().__init__(d_model, n_heads, bias=True)
 
-    def forward(
-        self, memory: Float[Tensor, "batch n_memory d_model"], new: Float[Tensor, "batch n_memory d_model"]
-    ) -> Float[Tensor, "batch n_memory d_model"]:
-        """The next memory."""
-
-        def split(x: Tensor) -> Tensor:
-            return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
-
-        key, value = self.key_value(F.relu(new)).chunk(2, dim=-1)
-        read = F.scaled_dot_product_attention(split(self.query(memory)), split(key), split(value))
-        return self.out(read.transpose(1, 2).flatten(2))
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The next memory from `x`, the old one, and `context`, the new one (batch, n_memory, d_model)."""
+        return super().forward(x, F.relu(context), mask)

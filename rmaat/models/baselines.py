@@ -31,7 +31,6 @@ class Memformer(RMAAT):
     """
 
     def build_layers(self) -> None:
-        """Make the reading blocks and the slot attention."""
         _require_memory(self.config, "memformer")
         d_model = self.config.d_model
         self.blocks = nn.ModuleList(ReadingBlock(self.config) for _ in range(self.config.n_layers))
@@ -55,7 +54,6 @@ class TemporalLatentBottleneck(RMAAT):
     """A fast stream reads the slow states while it works on a segment; then the slow states read the fast stream."""
 
     def build_layers(self) -> None:
-        """Make the fast stream's reading blocks and the slow stream's layer."""
         _require_memory(self.config, "tlb")
         self.blocks = nn.ModuleList(ReadingBlock(self.config) for _ in range(self.config.n_layers))
         self.slow = Block(self.config, CrossAttention(self.config.d_model, self.config.n_heads))
@@ -75,7 +73,6 @@ class StateSpaceModel(RMAAT):
     """The same blocks with state-space layers in the place of attention."""
 
     def build_attention(self) -> nn.Module:
-        """Make one state-space layer."""
         return StateSpaceLayer(self.config.d_model, causal=self.config.task == "lm")
 
 

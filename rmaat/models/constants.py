@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from astro_sim.curves.curve import Curve, CurveFileError
-from rmaat.config import ModelConfig
+from rmaat.config import ModelConfig, Timescales
 from rmaat.data import load_curves
 from rmaat.memory.retention import Retention, population_rates, relaxation_rate
 
@@ -28,9 +28,9 @@ class Constants:
         None with a learned rule or without memory.
     synaptic_rates : tensor (n_heads,)
         Relaxation of H per segment, 0 where it does not relax.
-    origins : dict of str to str
+    origins
         Where each comes from, in words.
-    curves : dict of str to Curve
+    curves
         The curves that were used; no others.
     """
 
@@ -45,12 +45,9 @@ class Constants:
     def resolve(cls, config: ModelConfig, curves: Mapping[str, Curve] | None) -> "Constants":
         """Look up what `config` needs in `curves` (None: the packaged ones, read only if something is needed)."""
         shelf = _Shelf(curves)
-        origins: dict[str, str] = {}
-        alpha = _alpha(config, shelf, origins)
-        position_scale = _position_scale(config, shelf, origins)
-        retention = _retention(config, shelf, origins)
-        synaptic_rates = _synaptic_rates(config, shelf, origins)
-        return cls(alpha, position_scale, retention, synaptic_rates, origins, shelf.used)
+        alpha, position_scale = _alpha(config, shelf), _position_scale(config, shelf)
+        retention, synaptic_rates = _retention(config, shelf), _synaptic_rates(config, shelf)
+        return cls(alpha, position_scale, retention, synaptic_rates, shelf.origins, shelf.used)
 
     def extrapolated(self, n_segments: int) -> bool:
         """True when T = `n_segments` reads a curve beyond its observed range."""
@@ -75,7 +72,7 @@ class Constants:
 
 
 class _Shelf:
-    """Curves by name, noting which were taken."""
+    """Curves by name, noting which were taken and where each constant comes from."""
 
     def __init__(self, curves: Mapping[str, Curve] | None):
         if curves is not None and not isinstance(curves, Mapping):
@@ -83,9 +80,11 @@ class _Shelf:
             raise ValueError(f"curves must be a dict of names to curves, got {got}; load_curves(folder) makes one")
         self.curves = curves
         self.used: dict[str, Curve] = {}
+        self.origins: dict[str, str] = {}
 
-    def take(self, name: str, constant: str, form: str | None = None) -> Curve:
+    def take(self, name: str, constant: str, origin: str, form: str | None = None) -> Curve:
         """The curve that gives `constant`; ValueError for none, what is no curve, or one of another form."""
+        self.origins[constant] = origin
         if self.curves is None:
             self.curves = load_curves()
         if name not in self.curves:
@@ -101,63 +100,63 @@ class _Shelf:
         self.used[name] = curve
         return curve
 
+    def rates(self, timescales: Timescales, constant: str, n: int, seconds: float, start: str = "") -> Tensor:
+        """`n` relaxation rates of the population, or the one of `ltp`; on the CPU whatever the default device."""
+        if timescales == "population":
+            origin = f"{start}curve ltp_population: 1 / tau_eff at log-spaced burst rates"
+            return population_rates(self.take("ltp_population", constant, origin), n, seconds)
+        curve = self.take("ltp", constant, "curve ltp: seconds_per_segment / tau_eff")
+        return _one_rate(relaxation_rate(curve, seconds))
 
-def _alpha(config: ModelConfig, shelf: _Shelf, origins: dict[str, str]) -> float:
+
+def _alpha(config: ModelConfig, shelf: _Shelf) -> float:
     if config.attention != "astromorphic":
         return 1.0
     if config.alpha is not None:
-        origins["alpha"] = "override: alpha"
+        shelf.origins["alpha"] = "override: alpha"
         return config.alpha
-    origins["alpha"] = "curve stp_calcium: exponent"
-    return shelf.take("stp_calcium", "alpha", "power_law").parameters["exponent"]
+    curve = shelf.take("stp_calcium", "alpha", "curve stp_calcium: exponent", "power_law")
+    return curve.parameters["exponent"]
 
 
-def _position_scale(config: ModelConfig, shelf: _Shelf, origins: dict[str, str]) -> float:
+def _position_scale(config: ModelConfig, shelf: _Shelf) -> float:
     if config.attention != "astromorphic" or config.position == "none":
         return 0.0
     if config.position_scale is not None:
-        origins["position_scale"] = "override: position_scale"
+        shelf.origins["position_scale"] = "override: position_scale"
         return config.position_scale
-    origins["position_scale"] = f"curve stp_spatial: cells_per_token ({config.cells_per_token:g}) / length"
-    curve = shelf.take("stp_spatial", "position_scale", "exponential_decay")
+    origin = f"curve stp_spatial: cells_per_token ({config.cells_per_token:g}) / length"
+    curve = shelf.take("stp_spatial", "position_scale", origin, "exponential_decay")
     return config.cells_per_token / curve.parameters["length"]
 
 
-def _retention(config: ModelConfig, shelf: _Shelf, origins: dict[str, str]) -> Retention | None:
+def _retention(config: ModelConfig, shelf: _Shelf) -> Retention | None:
     rule, seconds = str(config.memory_update), config.seconds_per_segment
     if config.n_memory == 0 or rule in ("gated", "attend"):
         return None
     if rule == "replace":
         return Retention(rule)
     if config.relaxation_rate is not None:
-        origins["retention"] = "override: relaxation_rate"
+        shelf.origins["retention"] = "override: relaxation_rate"
         return Retention(rule, rates=_one_rate(config.relaxation_rate))
-    if config.timescales == "population":
-        origins["retention"] = "curve ltp_population: 1 / tau_eff at log-spaced burst rates"
-        curve = shelf.take("ltp_population", "retention")
-        return Retention(rule, rates=population_rates(curve, config.n_memory, seconds))
-    curve = shelf.take("ltp", "retention")
-    if rule == "relax":
-        origins["retention"] = "curve ltp: seconds_per_segment / tau_eff"
-        return Retention(rule, rates=_one_rate(relaxation_rate(curve, seconds)))
-    origins["retention"] = "curve ltp: increments per segment"
+    if config.timescales == "population" or rule == "relax":
+        return Retention(rule, rates=shelf.rates(config.timescales, "retention", config.n_memory, seconds))
+    curve = shelf.take("ltp", "retention", "curve ltp: increments per segment")
     return Retention(rule, curve=curve, seconds_per_segment=seconds)
 
 
-def _synaptic_rates(config: ModelConfig, shelf: _Shelf, origins: dict[str, str]) -> Tensor:
+def _synaptic_rates(config: ModelConfig, shelf: _Shelf) -> Tensor:
     """a_h of each head; RetNet's (arXiv:2307.08621) are those of gamma_h = 1 - 2^(-5 - h) a token."""
     n, chosen, seconds = config.n_heads, config.synaptic_rates, config.seconds_per_segment
     with torch.device("cpu"):
         if config.synapses == "none" or chosen == "none":
             return torch.zeros(n, dtype=torch.float64)
+        if chosen == "single":
+            return shelf.rates("single", "synapses", n, seconds).repeat(n)
         if chosen in ("population", "learned"):
             start = "start of " if chosen == "learned" else ""
-            origins["synapses"] = f"{start}curve ltp_population: 1 / tau_eff at log-spaced burst rates"
-            return population_rates(shelf.take("ltp_population", "synapses"), n, seconds)
-        if chosen == "single":
-            origins["synapses"] = "curve ltp: seconds_per_segment / tau_eff"
-            return _one_rate(relaxation_rate(shelf.take("ltp", "synapses"), seconds)).repeat(n)
-        origins["synapses"] = f"override: synaptic_rates = {chosen}"
+            return shelf.rates("population", "synapses", n, seconds, start)
+        shelf.origins["synapses"] = f"override: synaptic_rates = {chosen}"
         if chosen == "loguniform":
             return torch.logspace(math.log10(0.01), math.log10(2), n, dtype=torch.float64)
         return -config.segment_len * torch.log1p(-(2.0 ** (-5 - torch.arange(n, dtype=torch.float64))))

@@ -45,7 +45,7 @@ def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -58,10 +58,8 @@ def save_model(model: Any, folder: str | Path) -> Path:
     curves = model.constants.curves
     for name, curve in curves.items():
         file = _drawn(parse_curve(curve.text), curve.draw, curve.draw_seed)
-        if any(
-            getattr(file, field) != getattr(curve, field)
-            for field in ("form", "parameters", "x", "x_range", "extrapolate")
-        ):
+        fields = ("form", "parameters", "x", "x_range", "extrapolate")
+        if any(getattr(file, field) != getattr(curve, field) for field in fields):
             raise ValueError(f"curve {name!r} must be as in its file to be saved, got other values; write a new file")
         curve.save(folder / "curves" / f"{name}.toml")
     draws = {name: [curve.draw, curve.draw_seed] for name, curve in curves.items() if curve.draw is not None}
@@ -75,12 +73,8 @@ def save_model(model: Any, folder: str | Path) -> Path:
 def load_model(kind: type[Model], folder: str | Path) -> Model:
     """Read what :func:`save_model` wrote: the same logits, bit for bit. In evaluation mode, on the CPU.
 
-    A folder without a model, with a damaged one or with parts that do not fit is a ValueError.
-
-    Parameters
-    ----------
-    kind : class
-        RMAAT, which stands for the class of the package that was saved, or the caller's own subclass.
+    `kind` is RMAAT, which stands for the class of the package that was saved, or the caller's own subclass. A folder
+    without a model, with a damaged one or with parts that do not fit is a ValueError.
     """
     path = Path(folder) / "config.json"
     if not path.is_file():
@@ -112,7 +106,10 @@ def load_model(kind: type[Model], folder: str | Path) -> Model:
     except CurveFileError as error:
         rule = f"{folder} must carry the curve files that it was trained from in curves/"
         raise CurveFileError(f"{rule}, got: {error}") from error
-    return load_weights(model, weights)
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        tensor.data = tensor.data.to(tensors[name].dtype)  # the types in the file
+    model.load_state_dict(tensors)
+    return model.eval()
 
 
 def require_tensors(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
@@ -124,19 +121,6 @@ def require_tensors(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor],
             raise ValueError(f"{path} must hold the weights of this model, got {name} of shape {got}, not {expected}")
         if not torch.isfinite(tensors[name]).all():
             raise ValueError(f"{path} must hold finite weights, got NaN or infinity in {name}; take an earlier one")
-
-
-def load_weights(model: Model, path: Path) -> Model:
-    """Read the weights of `model` from a safetensors file, with the types in the file; return it for evaluation.
-
-    ValueError for a damaged file, or one of another model.
-    """
-    tensors = read_tensors(path)
-    require_tensors(model, tensors, path)
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        tensor.data = tensor.data.to(tensors[name].dtype)
-    model.load_state_dict(tensors)
-    return model.eval()
 
 
 def _drawn(curve: Curve, draw: int | None, seed: int | None) -> Curve:

@@ -41,7 +41,7 @@ from rmaat.layers.softmax import SoftmaxAttention
 from rmaat.layers.synapses import SynapticAttention
 from rmaat.memory.replay import replay, run_segments
 from rmaat.memory.segments import Segments, State, check_state, check_tokens
-from rmaat.memory.update import AttendUpdate, CachedRead, GatedUpdate, update
+from rmaat.memory.update import AttendUpdate, CachedRead, GatedUpdate
 from rmaat.models.constants import Constants
 from rmaat.models.pretrained import load_model, save_model
 
@@ -53,7 +53,6 @@ class RMAAT(nn.Module):
 
     Parameters
     ----------
-    config : ModelConfig
     curves : dict of str to Curve, optional
         By default the packaged ones (:func:`rmaat.load_curves`). Used: ``stp_calcium`` (alpha), ``stp_spatial`` (R),
         ``ltp`` or ``ltp_population`` (retention), each only if the configuration needs it.
@@ -83,11 +82,16 @@ class RMAAT(nn.Module):
         nn.init.normal_(self.embedding.weight[1:], std=0.5**0.5)
         self.register_buffer("sinusoids", _sinusoids(config.segment_len, config.d_model))
         has_memory = config.n_memory > 0
-        self.register_parameter("memory", _unit_normal(config.n_memory, config.d_model) if has_memory else None)
+        memory = nn.Parameter(torch.randn(config.n_memory, config.d_model)) if has_memory else None
+        self.register_parameter("memory", memory)
         self.dropout = Dropout(config.dropout)
         self.build_layers()
         self.norm = nn.LayerNorm(config.d_model) if config.norm == "pre" else nn.Identity()
-        self.updater = self.build_updater() if has_memory else None
+        self.updater: nn.Module | None = None
+        if has_memory and config.memory_update == "gated":
+            self.updater = GatedUpdate(config.d_model)
+        elif has_memory and config.memory_update == "attend":
+            self.updater = AttendUpdate(config.d_model, config.n_heads)
         self.cached_read = CachedRead(config.d_model) if config.cached_memories and has_memory else None
         self.head = self._head()
         self._compiled: Callable | None = None
@@ -103,7 +107,6 @@ class RMAAT(nn.Module):
         return self.config.synapses != "none" or self.config.conv_len > 1
 
     def build_attention(self) -> nn.Module:
-        """Make one layer's attention."""
         c, causal = self.config, self.config.task == "lm"
         if c.attention == "softmax":
             return SoftmaxAttention(c.d_model, c.n_heads, causal=causal)
@@ -119,14 +122,6 @@ class RMAAT(nn.Module):
         options |= {"rule": c.synapses, "conv_len": c.conv_len, "learned": c.synaptic_rates == "learned"}
         options["rates"] = self.constants.synaptic_rates
         return SynapticAttention(c.d_model, c.n_heads, c.segment_len, **options)
-
-    def build_updater(self) -> nn.Module | None:
-        """Make the learned memory update, if the rule is a learned one."""
-        if self.config.memory_update == "gated":
-            return GatedUpdate(self.config.d_model)
-        if self.config.memory_update == "attend":
-            return AttendUpdate(self.config.d_model, self.config.n_heads)
-        return None
 
     def _head(self) -> nn.Module:
         c = self.config
@@ -161,11 +156,9 @@ class RMAAT(nn.Module):
         if state is not None and not self.config.carry_state:
             raise ValueError("state must be None with carry_state=False in ModelConfig, got one; stream with step()")
         start, segments = self._cut(tokens, lengths, state, torch.compiler.is_compiling())
-        n_segments = self._n_run(segments)
-        carry, outputs = self._run(segments, n_segments, _carried(start))
-        count = start.count + segments.mask.sum((1, 2))
-        logits = self._logits(carry, outputs, count)
-        if n_segments == 1:  # a memory that nobody reads: DDP wants a gradient for all that wrote it
+        carry, outputs = self._run(segments, _carried(start))
+        logits = self._logits(self._after(start, segments, carry), outputs)
+        if len(outputs) == 1:  # a memory that nobody reads: DDP wants a gradient for all that wrote it
             logits = logits + 0 * carry[0].sum()
         if state is not None and self.memory is not None:  # and one for the initial memory, in each rollout
             logits = logits + 0 * self.memory.sum()
@@ -173,13 +166,14 @@ class RMAAT(nn.Module):
             logits = logits[:, : tokens.shape[-1]]
         if not self.config.carry_state:
             return logits
-        seen, steps = start.seen + segments.valid.sum(1), start.steps + segments.valid.shape[1]
-        return logits, self._state(tuple(tensor.detach() for tensor in carry), count, seen, steps)
+        return logits, self._after(start, segments, tuple(tensor.detach() for tensor in carry))
 
-    def _state(self, carry: tuple[Tensor, ...], count: Tensor, seen: Tensor, steps: int, n: int | None = None) -> State:
+    def _after(self, start: State, segments: Segments, carry: tuple[Tensor, ...]) -> State:
+        """The state after `segments`, which turned `start` into `carry`."""
         memory, summary, *rest = carry
-        synapses = tuple(rest[: self._n_synapses])
-        return State(memory, summary, count, seen, steps, n, tuple(rest[len(synapses) :]), synapses)
+        count, seen = start.count + segments.mask.sum((1, 2)), start.seen + segments.valid.sum(1)
+        steps, n = start.steps + segments.valid.shape[1], len(start.synapses)
+        return State(memory, summary, count, seen, steps, start.n_segments, tuple(rest[n:]), tuple(rest[:n]))
 
     @property
     def _n_synapses(self) -> int:
@@ -232,22 +226,16 @@ class RMAAT(nn.Module):
         segment_len = self.config.segment_len
         if self.config.n_memory == 0:  # a single short segment needs no padding: nothing is read behind it
             segment_len = min(segment_len, tokens.shape[1])
-        known = (state.seen, state.steps, state.n_segments)
-        segments = Segments.cut(tokens, segment_len, retention, dtype, *known)
+        segments = Segments.cut(tokens, segment_len, retention, dtype, state.seen, state.steps, state.n_segments)
         if self._compiled is None:
             return segments
         return replace(segments, full=(False,) * len(segments.full))  # one compiled step for padded and full ones
 
-    def _n_run(self, segments: Segments) -> int:
-        """Segments up to the longest sequence's last: what follows is padding that no output shows."""
-        if self.config.task == "lm" or self.config.pooling == "each":
-            return len(segments.ending)
-        return 1 + max([0, *(t for t, ends in enumerate(segments.ending) if ends)])
-
-    def _run(
-        self, segments: Segments, n_segments: int, carry: tuple[Tensor, ...]
-    ) -> tuple[tuple[Tensor, ...], list[Tensor | None]]:
-        """Run the first `n_segments` by the configured way of backpropagation."""
+    def _run(self, segments: Segments, carry: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], list[Tensor | None]]:
+        """Run the segments up to the longest sequence's last: what follows is padding that no output shows."""
+        n_segments = len(segments.ending)
+        if self.config.task != "lm" and self.config.pooling != "each":
+            n_segments = 1 + max([0, *(t for t, ends in enumerate(segments.ending) if ends)])
         segment = self._compiled or type(self)._segment
 
         def step(t, carry, shared):
@@ -291,7 +279,7 @@ class RMAAT(nn.Module):
             synapses = tuple(map(torch.where, wide, synapses, old))
         if memory.shape[1]:
             learned = self.updater is not None
-            new = self.updater(memory, new).to(memory.dtype) if learned else update(memory, new, keep, take)
+            new = self.updater(memory, new).to(memory.dtype) if learned else keep * memory + take * new
             new = new if valid is None else torch.where(valid[:, None, None], new, memory)
         pooling, output = self.config.pooling, None
         if self.config.task == "lm":
@@ -325,9 +313,8 @@ class RMAAT(nn.Module):
         n_read = [None] * (len(self.blocks) - 1) + [None if reads_tokens else n_memory]
         after: tuple[Tensor, ...] = ()
         each = len(synapses) // len(self.blocks)
-        for i, (block, phi_r, n) in enumerate(
-            zip(self.blocks, shared or (None,) * len(self.blocks), n_read, strict=True)
-        ):
+        positions = shared or (None,) * len(self.blocks)
+        for i, (block, phi_r, n) in enumerate(zip(self.blocks, positions, n_read, strict=True)):
             if synapses:
                 x, own = block(x, mask, phi_r, n, synapses[i * each : (i + 1) * each])
                 after += own
@@ -343,13 +330,14 @@ class RMAAT(nn.Module):
             return summary
         return torch.cat([summary, memory.mean(1)], dim=-1)
 
-    def _logits(self, carry: tuple[Tensor, ...], outputs: list, count: Tensor) -> Tensor:
+    def _logits(self, state: State, outputs: list) -> Tensor:
         if self.config.task == "lm":
             return torch.cat(outputs, dim=1)
         if self.config.pooling == "each":
             return self.head(torch.stack(outputs, dim=1))
-        summary = carry[1] / count[:, None].clamp_min(1) if self.config.pooling == "mean" else carry[1]
-        features = self._features(carry[0], summary)
+        mean = self.config.pooling == "mean"
+        summary = state.summary / state.count[:, None].clamp_min(1) if mean else state.summary
+        features = self._features(state.memory, summary)
         if self.config.task == "match":
             a, b = features.unflatten(0, (-1, 2)).unbind(1)
             features = torch.cat([a, b, a * b, a - b], dim=-1)
@@ -362,9 +350,8 @@ class RMAAT(nn.Module):
         weight, d_model = self.embedding.weight, self.config.d_model
         memory = weight.new_zeros(1, 0, d_model) if self.memory is None else self.memory[None]
         counts = torch.zeros(batch, dtype=torch.long, device=weight.device)
-        synapses = (
-            [state for block in self.blocks for state in block.attention.initial(batch)] if self.is_synaptic else []
-        )
+        blocks = self.blocks if self.is_synaptic else ()
+        synapses = [state for block in blocks for state in block.attention.initial(batch)]
         summary = weight.new_zeros(batch, d_model)
         return State(memory.repeat(batch, 1, 1), summary, counts, counts, 0, n_segments, (), tuple(synapses))
 
@@ -394,19 +381,23 @@ class RMAAT(nn.Module):
         return torch.cat(logits, dim=1)[:, begun.shape[1] :], state
 
     def _step(self, segment: Tensor, state: State) -> tuple[Tensor, State]:
-        self._check_schedule(state)
+        scaled = self.config.memory_update == "scale" and self.config.n_memory > 0
+        if scaled and (state.n_segments is None or state.steps >= state.n_segments):
+            raise ValueError(
+                f"n_segments must be given to initial_state and not be exceeded with memory_update='scale', got "
+                f"{state.n_segments} at segment {state.steps + 1}; a state from forward() has none: start anew, "
+                "or choose 'relax' or 'consolidate' to stream without it"
+            )
         cut = self._segments(segment, state)
-        carry = _carried(state)
-        segment_step: Callable = self._compiled or type(self)._segment
-        carry, output = segment_step(self, *cut.at(0), carry, self.shared_tensors(), True)
-        count = state.count + cut.mask.sum((1, 2))
-        logits = self._logits(carry, [output], count)
+        step: Callable = self._compiled or type(self)._segment
+        carry, output = step(self, *cut.at(0), _carried(state), self.shared_tensors(), True)
+        after = self._after(state, cut, carry)
+        logits = self._logits(after, [output])
         if self.config.task == "lm":
             logits = logits[:, : segment.shape[1]]
         elif self.config.pooling == "each":
             logits = logits[:, 0]
-        seen = state.seen + cut.valid[:, 0]
-        return logits, self._state(carry, count, seen, state.steps + 1, state.n_segments)
+        return logits, after
 
     @torch.no_grad()
     def generate(
@@ -421,16 +412,8 @@ class RMAAT(nn.Module):
         """The prompt and `n_tokens` that a language model adds, drawn one after the other.
 
         Time and memory per token are bounded by one segment, however long the text becomes: the carry stands for all
-        earlier segments. Draws as in training mode if the model is in it; call ``eval()`` first.
-
-        Parameters
-        ----------
-        temperature : float
-            Divides the logits; 0 takes the likeliest token.
-        top_k : int, optional
-            Draw among the so many likeliest tokens.
-        generator : torch.Generator, optional
-            Of the draws.
+        earlier segments. Draws as in training mode if the model is in it; call ``eval()`` first. `temperature` divides
+        the logits, and 0 takes the likeliest token; `top_k` draws among so many likeliest ones.
         """
         if self.config.task != "lm":
             raise ValueError(f"task must be 'lm' to generate, got {self.config.task!r}")
@@ -441,9 +424,8 @@ class RMAAT(nn.Module):
         tokens, state, new = prompt, self.initial_state(len(prompt)), prompt
         for _ in range(n_tokens):
             logits, state = self.step(new, state)
-            last = (
-                logits[:, -1].float().index_fill(-1, torch.zeros(1, dtype=torch.long, device=logits.device), -math.inf)
-            )
+            last = logits[:, -1].float()
+            last[:, 0] = -math.inf  # no padding
             if top_k is not None:
                 least = last.topk(min(top_k, last.shape[-1] - 1)).values[:, -1:]
                 last = last.masked_fill(last < least, -math.inf)
@@ -453,15 +435,6 @@ class RMAAT(nn.Module):
                 new = torch.multinomial((last / temperature).softmax(-1), 1, generator=generator)
             tokens = torch.cat([tokens, new.to(tokens.dtype)], dim=1)
         return tokens
-
-    def _check_schedule(self, state: State) -> None:
-        scaled = self.config.memory_update == "scale" and self.config.n_memory > 0
-        if scaled and (state.n_segments is None or state.steps >= state.n_segments):
-            raise ValueError(
-                f"n_segments must be given to initial_state and not be exceeded with memory_update='scale', got "
-                f"{state.n_segments} at segment {state.steps + 1}; a state from forward() has none: start anew, "
-                "or choose 'relax' or 'consolidate' to stream without it"
-            )
 
     def compile(self, *args, **kwargs) -> None:
         """Compile the segment step in place (arguments of torch.compile); replay then uses the same compiled step.
@@ -508,10 +481,6 @@ class RMAAT(nn.Module):
 
 def _carried(state: State) -> tuple[Tensor, ...]:
     return state.memory, state.summary, *state.synapses, *state.cache
-
-
-def _unit_normal(*shape: int) -> nn.Parameter:
-    return nn.Parameter(torch.randn(shape))
 
 
 def _sinusoids(length: int, d_model: int) -> Float[Tensor, "length d_model"]:

@@ -38,9 +38,8 @@ def model_config(name: str, config: ModelConfig) -> ModelConfig:
     backprop = "amrb" if name == "memformer" or name.endswith("-amrb") else "bptt"
     attention = {"at": "astromorphic", "linear": "linear", "rlt": "linear"}.get(name.removesuffix("-amrb"), "softmax")
     changes: dict[str, Any] = {"backprop": backprop, "attention": attention}
-    changes |= {"memory_update": "attend" if name == "rate" else "replace", "retention": None}
-    changes |= {"preset": "default", "relaxation_rate": None, "cached_memories": False}
-    changes |= {"synapses": "none", "conv_len": 1}
+    changes |= {"memory_update": "attend" if name == "rate" else "replace", "retention": None, "relaxation_rate": None}
+    changes |= {"preset": "default", "cached_memories": False, "synapses": "none", "conv_len": 1}
     config = replace(config, **changes)
     return _unsegmented(config) if name in UNSEGMENTED else config
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from astro_sim.curves.files import read_text
-from rmaat.config import ModelConfig, _check_types, _choices, check_number
+from rmaat.config import ModelConfig, check_fields, check_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ class TrainConfig:
     """Also log for TensorBoard."""
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        check_fields(self)
         for name in COUNTS:
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
@@ -122,10 +122,6 @@ class TrainConfig:
                 raise ValueError(f"{name} must be from 0 to 2**63 - 1, got {value:g}")
         if self.curve_draw is not None and self.curve_draw < 0:
             raise ValueError(f"curve_draw must be at least 0, got {self.curve_draw}")
-        for name in ("schedule", "precision", "device"):
-            allowed = _choices(type(self).__annotations__[name])
-            if (value := getattr(self, name)) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
 COUNTS = "steps batch_size accumulate bucket eval_every eval_batch_size log_every".split()

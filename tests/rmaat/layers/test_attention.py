@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from rmaat.layers.attention import AstromorphicAttention, phi
-from rmaat.layers.scans import causal_product, decay_scan, distance_filter, position_kernel
+from rmaat.layers.reference import position_kernel
+from rmaat.layers.scans import causal_product, decay_scan, distance_filter
 from rmaat.layers.softmax import SoftmaxAttention
 
 pytestmark = pytest.mark.usefixtures("float64")

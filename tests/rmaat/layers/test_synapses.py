@@ -5,7 +5,8 @@ import torch
 
 from rmaat import RMAAT, ModelConfig
 from rmaat.layers.attention import AstromorphicAttention
-from rmaat.layers.synapses import ShortConvolution, SynapticAttention, delta_product, delta_reference
+from rmaat.layers.reference import delta_reference
+from rmaat.layers.synapses import ShortConvolution, SynapticAttention, delta_product
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -20,7 +20,7 @@ from rmaat.memory.retention import (
     retention_rise,
     segment_weights,
 )
-from rmaat.memory.update import AttendUpdate, GatedUpdate, update
+from rmaat.memory.update import AttendUpdate, GatedUpdate
 
 
 @pytest.fixture(scope="session")
@@ -163,7 +163,7 @@ def test_rules_follow_their_recursion(rule, curves):
     p = 0.5 * (1 - torch.exp(-0.4 * torch.arange(8, dtype=torch.float64)))
     memory, new = torch.randn(2, 3, 4, dtype=torch.float64), torch.randn(7, 2, 3, 4, dtype=torch.float64)
     for t in range(1, 8):
-        got = update(memory, new[t - 1], keep[t - 1].expand(2, 1, 1), take[t - 1].expand(2, 1, 1))
+        got = keep[t - 1].expand(2, 1, 1) * memory + take[t - 1].expand(2, 1, 1) * new[t - 1]
         rise = p[t] - p[t - 1]
         memory = {
             "scale": rise / p[7] * new[t - 1],

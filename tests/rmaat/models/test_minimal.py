@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from rmaat import RMAAT, ModelConfig
-from rmaat.layers.scans import position_kernel
+from rmaat.layers.reference import position_kernel
 from rmaat.models.minimal import MinimalRMAAT, distance_filter, replay_backward
 
 pytestmark = pytest.mark.usefixtures("float64")
