@@ -3,13 +3,14 @@
 An experiment is stored whole in the curve file, so that the file can be verified by running it again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, ClassVar
 
 import numpy as np
 
-from astro_sim.curves.curve import Axis
+from astro_sim.curves.curve import Axis, Curve
 from astro_sim.parameters.variants import vary
 from astro_sim.simulation.recording import Recording
 from astro_sim.simulation.run import simulate
@@ -70,3 +71,17 @@ class Rates:
 
 
 TIME, RATE = Axis("t", "s"), Axis("nu", "Hz")
+
+
+def derivation(standard: type[Experiment]) -> Callable[[Callable[..., Curve]], Callable[..., Curve]]:
+    """Decorate a derivation: without experiment it takes the standard one, without recording it runs the experiment."""
+
+    def decorate(derive: Callable[..., Curve]) -> Callable[..., Curve]:
+        @wraps(derive)
+        def derived(experiment=None, recording=None, *, target: str = "auto", **options) -> Curve:
+            experiment = standard() if experiment is None else experiment
+            return derive(experiment, experiment.simulate(target) if recording is None else recording, **options)
+
+        return derived
+
+    return decorate

@@ -27,7 +27,7 @@ from SALib.sample import morris as morris_sample
 from SALib.sample import sobol as sobol_sample
 
 from astro_sim.curves.files import write_text
-from astro_sim.curves.plotting import BLUE, GREY, panels, save_figure, styled
+from astro_sim.curves.plotting import BLUE, GREY, new_axes, panels, save_figure, styled
 from astro_sim.derivations.network_constants import CONSTANTS, Constant
 
 LEVELS = 4  # of Morris' grid
@@ -208,7 +208,7 @@ def to_markdown(results: Mapping[str, Sensitivity]) -> str:
 @styled
 def plot_sensitivity(result: Sensitivity, *, n_shown: int = 12, ax: Axes | None = None) -> Axes:
     """Elasticities of the most influential parameters, with 95 % intervals; those that lower the constant hollow."""
-    ax = panels() if ax is None else ax
+    ax = new_axes(ax)
     shown = slice(min(n_shown, len(result.symbols)))
     names, y = result.symbols[shown], np.arange(len(result.symbols[shown]))
     raises = result.sign[shown] >= 0

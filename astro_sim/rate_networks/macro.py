@@ -245,15 +245,20 @@ def simulate_macro(
             "post": ("synapse", where.post),
         },
     )
+    run = {"seed": seed, "dt_s": float(dt), "n_cycles": protocol.n_cycles, "cycle_s": float(protocol.cycle)}
+    run["protocol"] = to_json(describe(protocol))
+    return finished(recording, "macro", parameters, (NEURON, SYNAPSE, COUPLING), run)
+
+
+def finished(
+    recording: xr.Dataset, model: str, parameters: Table, equations: tuple[b2.Equations, ...], run: dict
+) -> xr.Dataset:
+    """The recording of a rate network with its units, and in its attributes where it comes from and what `run` says."""
     for name in recording.data_vars:
         recording[name].attrs["units"] = "1"
-    recording.attrs = attributes("macro", parameters, (NEURON, SYNAPSE, COUPLING)) | {"seed": seed, "dt_s": float(dt)}
-    recording.attrs |= {"n_cycles": protocol.n_cycles, "cycle_s": float(protocol.cycle)}
-    recording.attrs["protocol"] = to_json(describe(protocol))
-    return recording
-
-
-def attributes(model: str, parameters: Table, equations: tuple[b2.Equations, ...]) -> dict:
-    """Where a recording of a rate network comes from."""
     versions = {package.__name__: package.__version__ for package in (b2, np)}
-    return provenance(model, {"source": parameters.source}, parameters, {"target": "numpy"}, versions, equations)
+    recording.attrs = provenance(
+        model, {"source": parameters.source}, parameters, {"target": "numpy"}, versions, equations
+    )
+    recording.attrs |= run
+    return recording
