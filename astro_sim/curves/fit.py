@@ -151,7 +151,11 @@ def fit_form(form: Form, data: Data) -> Fit:
     if distinct <= k:
         raise FitError(f"{form.name} must have more points than its {k} parameters, got {distinct} that depend on them")
     low, high = form.bounds(data.x, data.y)
-    attempts = [_solve(form, data, start, low, high) for start in _starts(form, data, low, high)]
+    guess = np.array(form.guess(data.x, data.y), dtype=np.float64)
+    factors = (1.0,) if k == 2 else (1.0, 0.2, 5.0)  # with more than two parameters also faster and slower starts
+    timelike = np.array([name.split("_")[0] in ("tau", "half") for name in form.parameters])
+    starts = np.clip(np.where(timelike, guess * np.array(factors)[:, None], guess), low, high)
+    attempts = [_solve(form, data, start, low, high) for start in starts]
     solutions = [solution for solution in attempts if solution is not None]
     if not solutions:
         raise FitError(f"{form.name} must converge from a starting value, got none of them to")
@@ -171,14 +175,6 @@ def fit_form(form: Form, data: Data) -> Fit:
     if near.any():
         flaw = f"{', '.join(np.array(form.parameters)[near])} at the bound"
     return Fit(form, theta, free_covariance * np.outer(slope, slope), ci95, -best.fun, chi2, float(bic), flaw)
-
-
-def _starts(form: Form, data: Data, low: np.ndarray, high: np.ndarray) -> Iterable[np.ndarray]:
-    """The data-driven guess, and where a form has more than two parameters also faster and slower variants of it."""
-    guess = np.array(form.guess(data.x, data.y), dtype=np.float64)
-    factors = (1.0,) if guess.size == 2 else (1.0, 0.2, 5.0)
-    timelike = np.array([name.split("_")[0] in ("tau", "half") for name in form.parameters])
-    return np.clip(np.where(timelike, guess * np.array(factors)[:, None], guess), low, high)
 
 
 def _solve(form: Form, data: Data, start: np.ndarray, low: np.ndarray, high: np.ndarray) -> OptimizeResult | None:

@@ -110,7 +110,6 @@ read_curve = load_curve
 
 
 def _curve(text: str, data: dict[str, Any]) -> Curve:
-    """Check `data` from outside to inside and build the curve."""
     _require(data.get("format") == FORMAT, f"format must be {FORMAT!r}", repr(data.get("format")), "give a curve file")
     version, otherwise = data.get("version"), f"read it with the release of rmaat that wrote it, or {REWRITE}"
     _require(version == VERSION and version is not True, f"version must be {VERSION}", version, otherwise)

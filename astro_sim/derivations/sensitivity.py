@@ -209,21 +209,13 @@ def to_markdown(results: Mapping[str, Sensitivity]) -> str:
 def plot_sensitivity(result: Sensitivity, *, n_shown: int = 12, ax: Axes | None = None) -> Axes:
     """Elasticities of the most influential parameters, with 95 % intervals; those that lower the constant hollow."""
     ax = new_axes(ax)
-    shown = slice(min(n_shown, len(result.symbols)))
-    names, y = result.symbols[shown], np.arange(len(result.symbols[shown]))
-    raises = result.sign[shown] >= 0
-    ax.barh(
-        y,
-        result.elasticity[shown],
-        xerr=result.elasticity_ci95[shown],
-        color=np.where(raises, BLUE, "white"),
-        edgecolor=BLUE,
-        ecolor=GREY,
-    )
-    ax.set(xlabel=f"elasticity of {result.name} (% per %)")
-    ax.set_yticks(y, names)
+    names = result.symbols[:n_shown]
+    colors = np.where(result.sign[:n_shown] >= 0, BLUE, "white")
+    bars = {"xerr": result.elasticity_ci95[:n_shown], "color": colors, "edgecolor": BLUE, "ecolor": GREY}
+    ax.barh(np.arange(len(names)), result.elasticity[:n_shown], **bars)
+    ax.set(xlabel=f"elasticity of {result.name} (% per %)", xlim=(0, None))
+    ax.set_yticks(np.arange(len(names)), names)
     ax.invert_yaxis()
-    ax.set_xlim(0, None)
     marks = ((BLUE, "raises it"), ("white", "lowers it"))
     ax.legend(handles=[Patch(facecolor=c, edgecolor=BLUE, label=text) for c, text in marks], loc="lower right")
     return ax
