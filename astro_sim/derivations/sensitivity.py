@@ -210,11 +210,11 @@ def plot_sensitivity(result: Sensitivity, *, n_shown: int = 12, ax: Axes | None 
     """Elasticities of the most influential parameters, with 95 % intervals; those that lower the constant hollow."""
     ax = new_axes(ax)
     names = result.symbols[:n_shown]
+    y, error = np.arange(len(names)), result.elasticity_ci95[:n_shown]
     colors = np.where(result.sign[:n_shown] >= 0, BLUE, "white")
-    bars = {"xerr": result.elasticity_ci95[:n_shown], "color": colors, "edgecolor": BLUE, "ecolor": GREY}
-    ax.barh(np.arange(len(names)), result.elasticity[:n_shown], **bars)
+    ax.barh(y, result.elasticity[:n_shown], xerr=error, color=colors, edgecolor=BLUE, ecolor=GREY)
     ax.set(xlabel=f"elasticity of {result.name} (% per %)", xlim=(0, None))
-    ax.set_yticks(np.arange(len(names)), names)
+    ax.set_yticks(y, names)
     ax.invert_yaxis()
     marks = ((BLUE, "raises it"), ("white", "lowers it"))
     ax.legend(handles=[Patch(facecolor=c, edgecolor=BLUE, label=text) for c, text in marks], loc="lower right")
