@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import re
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from astro_sim.curves.files import write_text
-from astro_sim.curves.forms import Form
+from astro_sim.curves.forms import MOVES, SLOPES, Form
 
 FORMAT, VERSION = "astro-curve", 1
 
@@ -32,53 +31,38 @@ class Axis:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Curve:
-    """A fitted curve with its uncertainty and its origin. Two curves are equal when file and draw are.
-
-    Attributes
-    ----------
-    parameters, stderr, units : dict
-        Value, standard error and unit of each parameter, in the order of the form.
-    ci95 : dict of str to (float, float)
-        Student's t on the scale of the parameter (logarithmic where it is positive).
-    covariance : numpy.ndarray
-        Shape ``(k, k)``, rows in the order of `parameters`.
-    x_range : tuple of float
-        The observed range. The curve says nothing below it, or below 0 where its form starts at 0, and nothing above
-        it unless its form has a plateau; `extrapolate` lifts both.
-    fit : dict
-        Quality, BIC of every form, why this one, residual diagnostics, bootstrap.
-    samples : dict of str to list
-        The data (thinned): ``x``, ``y`` and, where known, ``sem``.
-    provenance : dict
-        The command, the source, the versions; of a simulation also everything that it depends on.
-    text : str
-        The file that the curve was read from; empty for a curve just fitted.
-    draw, draw_seed : int or None
-        Set on members of :meth:`sample`: `parameters` are then a draw and not the fitted values.
-    """
+    """A fitted curve with its uncertainty and its origin. Two curves are equal when file and draw are."""
 
     name: str
     form: Form
     x: Axis
     y: Axis
     x_range: tuple[float, float]
+    """The observed range. The curve says nothing below it, or below 0 where its form starts at 0, and nothing above it
+    unless its form has a plateau; `extrapolate` lifts both."""
     parameters: dict[str, float]
+    """In the order of the form, like the dicts that follow."""
     stderr: dict[str, float]
     ci95: dict[str, tuple[float, float]]
+    """Student's t on the scale of the parameter (logarithmic where it is positive)."""
     units: dict[str, str] = field(repr=False)
     covariance: np.ndarray = field(repr=False)
+    """Shape ``(k, k)``, rows in the order of `parameters`."""
     fit: dict[str, Any] = field(repr=False)
+    """Quality, BIC of every form, why this one, residual diagnostics, bootstrap."""
     samples: dict[str, list[float]] = field(repr=False)
+    """The data (thinned): ``x``, ``y`` and, where known, ``sem``."""
     provenance: dict[str, Any] = field(repr=False)
+    """The command, the source, the versions; of a simulation also everything that it depends on."""
     extrapolate: bool = False
     draw: int | None = None
+    """Set with `draw_seed` on members of :meth:`sample`: `parameters` are then a draw and not the fitted values."""
     draw_seed: int | None = None
     text: str = field(default="", repr=False)
+    """The file that the curve was read from; empty for a curve just fitted."""
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Curve):
-            return NotImplemented
-        return self._identity() == other._identity()
+        return isinstance(other, Curve) and self._identity() == other._identity()
 
     def __hash__(self) -> int:
         return hash(self._identity())
@@ -148,23 +132,16 @@ class Curve:
             raise ValueError(f"n must be at least 0, got {n}")
         scales = list(self.form.scales.values())
         theta = np.array(list(self.parameters.values()))
-        slope = np.array([_SLOPES[scale](value) for scale, value in zip(scales, theta, strict=True)])
-        eigenvalues, vectors = np.linalg.eigh(self.covariance * np.outer(slope, slope))
+        steepness = 1 / np.array([SLOPES[scale](value) for scale, value in zip(scales, theta, strict=True)])
+        eigenvalues, vectors = np.linalg.eigh(self.covariance * np.outer(steepness, steepness))
         root = (vectors * np.sqrt(np.clip(eigenvalues, 0.0, None))) @ vectors.T  # symmetric: no sign left to chance
         steps = np.random.default_rng(seed).standard_normal((n, theta.size)) @ root
-        return [
-            replace(
-                self,
-                text=self.text,
-                draw=k,
-                draw_seed=seed,
-                parameters={
-                    name: float(_MOVES[scale](value, step))
-                    for (name, value), scale, step in zip(self.parameters.items(), scales, row, strict=True)
-                },
-            )
-            for k, row in enumerate(steps)
-        ]
+        curves = []
+        for k, row in enumerate(steps):
+            moved = (float(MOVES[s](value, step)) for s, value, step in zip(scales, theta, row, strict=True))
+            drawn = dict(zip(self.parameters, moved, strict=True))
+            curves.append(replace(self, parameters=drawn, draw=k, draw_seed=seed))
+        return curves
 
     def report(self) -> str:
         """The fit in words and numbers, for a terminal."""
@@ -189,31 +166,27 @@ class Curve:
 
     def to_toml(self) -> str:
         """The text of the curve file."""
-        parameters = {
-            name: {"value": value, "stderr": self.stderr[name], "ci95": list(self.ci95[name]), "unit": self.units[name]}
-            for name, value in self.parameters.items()
-        }
         import tomlkit  # a machine that only reads curves need not have it
 
-        return tomlkit.dumps(
-            _layout(
-                {
-                    "format": FORMAT,
-                    "version": VERSION,
-                    "name": self.name,
-                    "form": self.form.name,
-                    "formula": self.form.formula,
-                    "x": {"symbol": self.x.symbol, "unit": self.x.unit, "range": list(self.x_range)},
-                    "y": {"symbol": self.y.symbol, "unit": self.y.unit},
-                    "extrapolate": self.extrapolate,
-                    "parameters": parameters,
-                    "fit": {"covariance": self.covariance.tolist()} | self.fit,
-                    "check": self.check(),
-                    "samples": self.samples,
-                    "provenance": self.provenance,
-                }
-            )
-        )
+        table = {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": self.name,
+            "form": self.form.name,
+            "formula": self.form.formula,
+            "x": {"symbol": self.x.symbol, "unit": self.x.unit, "range": list(self.x_range)},
+            "y": {"symbol": self.y.symbol, "unit": self.y.unit},
+            "extrapolate": self.extrapolate,
+            "parameters": {
+                name: {"value": v, "stderr": self.stderr[name], "ci95": list(self.ci95[name]), "unit": self.units[name]}
+                for name, v in self.parameters.items()
+            },
+            "fit": {"covariance": self.covariance.tolist()} | self.fit,
+            "check": self.check(),
+            "samples": self.samples,
+            "provenance": self.provenance,
+        }
+        return tomlkit.dumps(_layout(table))
 
     def check(self) -> dict[str, list[float]]:
         """Five points of the curve by which a reader tests the file."""
@@ -223,16 +196,6 @@ class Curve:
     def save(self, path: str | os.PathLike) -> Path:
         """Write an exact copy of the file this curve came from, all of it or nothing."""
         return write_text(path, self.text)
-
-
-# d(transformed)/d(parameter), and the parameter moved by a step on its transformed scale
-_SLOPES = {"linear": lambda v: 1.0, "log": lambda v: 1 / v, "logit": lambda v: 1 / (v * (1 - v))}
-
-_MOVES = {
-    "linear": lambda v, step: v + step,
-    "log": lambda v, step: v * math.exp(step),
-    "logit": lambda v, step: 1 / (1 + (1 - v) / v * math.exp(-step)),
-}
 
 
 def check_name(name: str) -> str:

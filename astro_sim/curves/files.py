@@ -6,7 +6,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,23 +16,22 @@ WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """The path of a temporary neighbour of `path`, which takes its place if all goes well and vanishes otherwise."""
-    path, partial = Path(path), None
+    path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
         os.close(handle)
         partial = Path(name)
-        os.chmod(partial, 0o644)
-        yield partial
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(partial, path)
-        partial = None
+        try:
+            os.chmod(partial, 0o644)
+            yield partial
+            with partial.open("rb") as written:
+                os.fsync(written.fileno())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise OSError(f"{cannot_write(path, error)}; nothing was kept of it") from error
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
 
 
 def cannot_write(path: Path, error: OSError) -> str:
@@ -127,13 +126,7 @@ def _take(path: Path, wait: bool) -> IO[Any]:
             if error.errno not in WITHOUT_LOCKS:
                 lock.close()
                 raise
-        if _is_at(lock, path):
-            return lock
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                return lock
         lock.close()  # whoever held it has removed it meanwhile
-
-
-def _is_at(file: IO[Any], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False

@@ -15,6 +15,7 @@ Parameter covariance is (J^T S^-1 J)^-1, times max(1, chi2 / (n - k)) where S is
 quite fit is not given errors that are too small.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from scipy.special import expit, logit
 from scipy.stats import bootstrap, norm, t
 
 from astro_sim.curves.curve import Axis, Curve, check_name, six
-from astro_sim.curves.forms import FORMS, Form
+from astro_sim.curves.forms import FORMS, SLOPES, Form
 
 SIMPLER_WITHIN = 2.0  # BIC differences below 2 are "not worth more than a bare mention" (Kass & Raftery 1995)
 
@@ -63,31 +64,16 @@ class Data:
 
 @dataclass(frozen=True)
 class Fit:
-    """One form fitted to one set of data.
-
-    Attributes
-    ----------
-    theta : numpy.ndarray
-        Parameter values, shape ``(k,)``.
-    covariance : numpy.ndarray
-        Shape ``(k, k)``, of `theta`.
-    ci95 : numpy.ndarray
-        Shape ``(k, 2)``: Student's t on the transformed scale, carried back.
-    residuals : numpy.ndarray
-        Whitened, in the order of x.
-    flaw : str
-        Why this fit should not be chosen: a parameter at its bound, or one whose standard error is as large as itself.
-        Empty when nothing speaks against it.
-    """
+    """One form with k parameters fitted to one set of data."""
 
     form: Form
-    theta: np.ndarray
-    covariance: np.ndarray
-    ci95: np.ndarray
-    residuals: np.ndarray
+    theta: np.ndarray  # parameter values, shape (k,)
+    covariance: np.ndarray  # of theta, shape (k, k)
+    ci95: np.ndarray  # shape (k, 2): Student's t on the transformed scale, carried back
+    residuals: np.ndarray  # whitened, in the order of x
     chi2: float
     bic: float
-    flaw: str
+    flaw: str  # a parameter at its bound, or with a standard error as large as itself; such a fit is a last choice
 
 
 class FitError(ValueError):
@@ -147,11 +133,9 @@ def _finite(name: str, values: object) -> np.ndarray:
     return array
 
 
-_TO_FREE = {"log": np.log, "logit": logit, "linear": lambda v: v}
+_TO_FREE = {"log": np.log, "logit": logit, "linear": np.positive}
 
-_FROM_FREE = {"log": np.exp, "logit": expit, "linear": lambda u: u}
-
-_SLOPE = {"log": lambda v: v, "logit": lambda v: v * (1 - v), "linear": lambda v: 1.0}  # d(parameter)/d(transformed)
+_FROM_FREE = {"log": np.exp, "logit": expit, "linear": np.positive}
 
 
 def _transform(table: dict[str, Callable], form: Form, values: np.ndarray) -> np.ndarray:
@@ -167,11 +151,12 @@ def fit_form(form: Form, data: Data) -> Fit:
     if distinct <= k:
         raise FitError(f"{form.name} must have more points than its {k} parameters, got {distinct} that depend on them")
     low, high = form.bounds(data.x, data.y)
-    solutions = []
-    for start in _starts(form, data, low, high):
-        solution = _solve(form, data, start, low, high)
-        if solution is not None:
-            solutions.append(solution)
+    guess = np.array(form.guess(data.x, data.y), dtype=np.float64)
+    factors = (1.0,) if k == 2 else (1.0, 0.2, 5.0)  # with more than two parameters also faster and slower starts
+    timelike = np.array([name.split("_")[0] in ("tau", "half") for name in form.parameters])
+    starts = np.clip(np.where(timelike, guess * np.array(factors)[:, None], guess), low, high)
+    attempts = [_solve(form, data, start, low, high) for start in starts]
+    solutions = [solution for solution in attempts if solution is not None]
     if not solutions:
         raise FitError(f"{form.name} must converge from a starting value, got none of them to")
     best = min(solutions, key=lambda solution: solution.cost)
@@ -180,7 +165,7 @@ def fit_form(form: Form, data: Data) -> Fit:
     bic = (chi2 if data.known else n * np.log(max(chi2, floor) / n)) + k * np.log(n)
     variance = max(1.0, chi2 / (n - k)) if data.known else max(chi2, floor) / (n - k)
     free_covariance, flaw = _free_covariance(form, best, variance)
-    slope = _transform(_SLOPE, form, theta)
+    slope = _transform(SLOPES, form, theta)
     half = t.ppf(0.975, n - k) * np.sqrt(np.diag(free_covariance))
     with np.errstate(over="ignore"):
         ci95 = np.stack([_transform(_FROM_FREE, form, best.x + side * half) for side in (-1, 1)], axis=1)
@@ -190,14 +175,6 @@ def fit_form(form: Form, data: Data) -> Fit:
     if near.any():
         flaw = f"{', '.join(np.array(form.parameters)[near])} at the bound"
     return Fit(form, theta, free_covariance * np.outer(slope, slope), ci95, -best.fun, chi2, float(bic), flaw)
-
-
-def _starts(form: Form, data: Data, low: np.ndarray, high: np.ndarray) -> Iterable[np.ndarray]:
-    """The data-driven guess, and where a form has more than two parameters also faster and slower variants of it."""
-    guess = np.array(form.guess(data.x, data.y), dtype=np.float64)
-    factors = (1.0,) if guess.size == 2 else (1.0, 0.2, 5.0)
-    timelike = np.array([name.split("_")[0] in ("tau", "half") for name in form.parameters])
-    return np.clip(np.where(timelike, guess * np.array(factors)[:, None], guess), low, high)
 
 
 def _solve(form: Form, data: Data, start: np.ndarray, low: np.ndarray, high: np.ndarray) -> OptimizeResult | None:
@@ -284,25 +261,32 @@ def _runs_p(positive: np.ndarray) -> float:
     return float(2 * norm.sf(abs(runs - mean) / np.sqrt(variance))) if variance > 0 else 1.0
 
 
-def bootstrap_fit(
-    fit: Fit, x: np.ndarray, ensemble: np.ndarray, correlated: bool, n_resamples: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Standard errors ``(k,)`` and 95 % percentile intervals ``(k, 2)`` by resampling whole members of the ensemble."""
-    base = prepare(x, None, ensemble=ensemble, correlated=correlated)
-    columns = np.isin(np.sort(x, kind="stable"), base.x)
-    values = ensemble[:, np.argsort(x, kind="stable")][:, columns]
-    low, high = fit.form.bounds(base.x, base.y)
+def _bootstrap(fit: Fit, data: Data, x: ArrayLike, ensemble: ArrayLike, n_resamples: int, seed: int) -> dict[str, Any]:
+    """Standard errors and 95 % percentile intervals by resampling whole members of the ensemble behind `data`."""
+    order = np.argsort(x, kind="stable")
+    values = np.asarray(ensemble, dtype=np.float64)[:, order[np.isin(np.asarray(x, dtype=np.float64)[order], data.x)]]
+    low, high = fit.form.bounds(data.x, data.y)
 
     def refit(members: np.ndarray) -> np.ndarray:
-        data = Data(base.x, values[members].mean(axis=0), base.root, known=True)
-        solution = _solve(fit.form, data, fit.theta, low, high)
+        again = dataclasses.replace(data, y=values[members].mean(axis=0))
+        solution = _solve(fit.form, again, fit.theta, low, high)
         return fit.theta if solution is None else _transform(_FROM_FREE, fit.form, solution.x)
 
     result = bootstrap(
-        (np.arange(values.shape[0]),), refit, vectorized=False, n_resamples=n_resamples, method="percentile",
+        (np.arange(len(values)),), refit, vectorized=False, n_resamples=n_resamples, method="percentile",
         confidence_level=0.95, rng=np.random.default_rng(seed),
     )  # fmt: skip
-    return result.standard_error, np.stack(result.confidence_interval, axis=1)
+    return {
+        "n_members": len(values),
+        "n_resamples": n_resamples,
+        "seed": seed,
+        "stderr": _six(result.standard_error),
+        "ci95": [_six(interval) for interval in np.transpose(result.confidence_interval)],
+    }
+
+
+def _six(values: Iterable[float]) -> list[float]:
+    return [six(value) for value in values]
 
 
 THINNED = 64  # data points kept in the file
@@ -348,33 +332,53 @@ def fit_curve(
         Of the data: what stands in the curve file. By default a hash of the arrays.
     n_bootstrap : int
         Resamples over the members of `ensemble` (drawn with `seed`); 0 for none.
-
-    Returns
-    -------
-    Curve
     """
     check_name(name)
-    allowed = _candidates(form, among)
+    allowed = list(FORMS if among is None else among) if form == "auto" else [form]
+    for candidate in allowed:
+        if candidate not in FORMS:
+            raise ValueError(f"form must be 'auto' or one of {', '.join(FORMS)}, got {candidate!r}")
     data = prepare(x, y, sem, ensemble, correlated)
     fits, failures = fit_all(data)
-    chosen, reason = choose(fits, allowed)
+    best, reason = choose(fits, allowed)
     if form != "auto":
         reason = f"the caller: {because or form + ' was asked for'}"
     elif because:
         reason += f" ({because})"
+    weights = "equal"
+    if data.known:
+        weights = "sem" if ensemble is None else "covariance of the ensemble"
     record = {
         "chosen_by": reason,
-        **_quality(chosen, data, "covariance of the ensemble" if ensemble is not None else "sem"),
+        "weights": weights,
+        "uncertainty": "least squares, times sqrt(chi2/dof) where that is above 1" if data.known else "least squares",
+        "n_samples": data.x.size,
+        **{key: six(value) for key, value in diagnose(best, data).items()},
         "bic": {name: six(fit.bic) for name, fit in fits.items()},
         "flaws": {name: fit.flaw for name, fit in fits.items() if fit.flaw},
         "not_fitted": failures,
     }
     if ensemble is not None and n_bootstrap:
-        record["bootstrap"] = _bootstrap(chosen, x, ensemble, correlated, n_bootstrap, seed)
-    return _curve(
-        chosen, data, name=name, x=x_axis, y=y_axis, x_range=(six(np.min(x)), six(np.max(x))), fit=record,
-        provenance=provenance or _of_arrays(x, y, sem, ensemble), extrapolate=extrapolate,
-    )  # fmt: skip
+        record["bootstrap"] = _bootstrap(best, data, x, ensemble, n_bootstrap, seed)
+    keys = best.form.parameters
+    thin = np.unique(np.linspace(0, data.x.size - 1, min(THINNED, data.x.size)).round().astype(int))
+    samples = {"x": data.x, "y": data.y} | ({"sem": data.sem} if data.known else {})
+    return Curve(  # everything is rounded as the file has it
+        name=name,
+        form=best.form,
+        x=x_axis,
+        y=y_axis,
+        x_range=(six(np.min(x)), six(np.max(x))),
+        parameters=dict(zip(keys, _six(best.theta), strict=True)),
+        stderr=dict(zip(keys, _six(np.sqrt(np.diag(best.covariance))), strict=True)),
+        ci95={key: (six(low), six(high)) for key, (low, high) in zip(keys, best.ci95, strict=True)},
+        units={key: best.form.unit(key, x_axis.unit, y_axis.unit) for key in keys},
+        covariance=np.vectorize(six)(best.covariance),
+        fit=record,
+        samples={key: _six(values[thin]) for key, values in samples.items()},
+        provenance=provenance or _of_arrays(x, y, sem, ensemble),
+        extrapolate=extrapolate,
+    )
 
 
 def _of_arrays(*arrays: ArrayLike | None) -> dict[str, Any]:
@@ -388,53 +392,3 @@ def _of_arrays(*arrays: ArrayLike | None) -> dict[str, Any]:
         "data_sha256": hashlib.sha256(b"".join(array.tobytes() for array in given)).hexdigest(),
         "versions": {package: version(package) for package in ("numpy", "scipy")},
     }
-
-
-def _candidates(form: str, among: Iterable[str] | None) -> list[str]:
-    """Names of the forms that may be chosen; ValueError for one that there is not."""
-    allowed = list(FORMS if among is None else among) if form == "auto" else [form]
-    for candidate in allowed:
-        if candidate not in FORMS:
-            raise ValueError(f"form must be 'auto' or one of {', '.join(FORMS)}, got {candidate!r}")
-    return allowed
-
-
-def _quality(chosen: Fit, data: Data, weights: str) -> dict[str, Any]:
-    """How the chosen form was fitted, with `weights` where errors are known, and how well."""
-    return {
-        "weights": weights if data.known else "equal",
-        "uncertainty": "least squares, times sqrt(chi2/dof) where that is above 1" if data.known else "least squares",
-        "n_samples": int(data.x.size),
-        **{key: six(value) for key, value in diagnose(chosen, data).items()},
-    }
-
-
-def _bootstrap(chosen: Fit, x: ArrayLike, ensemble: ArrayLike, correlated: bool, n: int, seed: int) -> dict[str, Any]:
-    members = np.asarray(ensemble, dtype=np.float64)
-    stderr, ci95 = bootstrap_fit(chosen, np.asarray(x, dtype=np.float64), members, correlated, n, seed)
-    return {
-        "n_members": int(members.shape[0]),
-        "n_resamples": n,
-        "seed": seed,
-        "stderr": [six(value) for value in stderr],
-        "ci95": [[six(value) for value in interval] for interval in ci95],
-    }
-
-
-def _curve(best: Fit, data: Data, **rest: Any) -> Curve:
-    """The curve of the best fit, everything rounded as the file has it."""
-    keys = best.form.parameters
-    thin = np.unique(np.linspace(0, data.x.size - 1, min(THINNED, data.x.size)).round().astype(int))
-    samples = {"x": data.x[thin], "y": data.y[thin]}
-    if data.known:
-        samples["sem"] = data.sem[thin]
-    return Curve(
-        form=best.form,
-        parameters={key: six(value) for key, value in zip(keys, best.theta, strict=True)},
-        stderr={key: six(value) for key, value in zip(keys, np.sqrt(np.diag(best.covariance)), strict=True)},
-        ci95={key: (six(low), six(high)) for key, (low, high) in zip(keys, best.ci95, strict=True)},
-        units={key: best.form.unit(key, rest["x"].unit, rest["y"].unit) for key in keys},
-        covariance=np.vectorize(six)(best.covariance),
-        samples={key: [six(value) for value in values] for key, values in samples.items()},
-        **rest,
-    )

@@ -22,6 +22,7 @@ import os
 import re
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def parse_curve(text: str, *, where: str = "curve") -> Curve:
         raise CurveFileError(f"{where}: {rule}, got {error}; {REWRITE}") from error
 
 
-def _require(condition: bool, rule: str, got: object, remedy: str = REWRITE) -> None:
+def _require(condition: Any, rule: str, got: object, remedy: str = REWRITE) -> None:
     if not condition:
         raise CurveFileError(f"{rule}, got {got}; {remedy}")
 
@@ -109,14 +110,9 @@ read_curve = load_curve
 
 
 def _curve(text: str, data: dict[str, Any]) -> Curve:
-    """Check `data` from outside to inside and build the curve."""
     _require(data.get("format") == FORMAT, f"format must be {FORMAT!r}", repr(data.get("format")), "give a curve file")
-    _require(
-        data.get("version") == VERSION and not isinstance(data["version"], bool),
-        f"version must be {VERSION}",
-        data.get("version"),
-        "read it with the release of rmaat that wrote it, or " + REWRITE,
-    )
+    version, otherwise = data.get("version"), f"read it with the release of rmaat that wrote it, or {REWRITE}"
+    _require(version == VERSION and version is not True, f"version must be {VERSION}", version, otherwise)
     _require_keys(data)
     _require(data["form"] in FORMS, f"form must be one of {', '.join(FORMS)}", repr(data["form"]))
     form = FORMS[data["form"]]
@@ -124,26 +120,18 @@ def _curve(text: str, data: dict[str, Any]) -> Curve:
     check_name(data["name"])
     _require(isinstance(data["extrapolate"], bool), "extrapolate must be true or false", repr(data["extrapolate"]))
     _require_plain(data)
-    parameters = _parameters(data["parameters"], form)
-    for name, entry in parameters.items():
-        unit = form.unit(name, data["x"]["unit"], data["y"]["unit"])
-        _require(
-            entry["unit"] == unit, f"parameters.{name}.unit must follow the units of x and y, {unit!r}", entry["unit"]
-        )
+    parameters = _parameters(data, form)
     covariance = _covariance(data["fit"]["covariance"], parameters)
-    observed = data["x"]["range"]
-    _require(
-        isinstance(observed, list) and len(observed) == 2 and observed[0] < observed[1],
-        "x.range must be [low, high] with low < high",
-        observed,
-    )
+    x, y = data["x"], data["y"]
+    ascends = isinstance(x["range"], list) and len(x["range"]) == 2 and x["range"][0] < x["range"][1]
+    _require(ascends, "x.range must be [low, high] with low < high", x["range"])
     _require_check(data, form, parameters)
     return Curve(
         name=data["name"],
         form=form,
-        x=Axis(data["x"]["symbol"], data["x"]["unit"]),
-        y=Axis(data["y"]["symbol"], data["y"]["unit"]),
-        x_range=(observed[0], observed[1]),
+        x=Axis(x["symbol"], x["unit"]),
+        y=Axis(y["symbol"], y["unit"]),
+        x_range=(x["range"][0], x["range"][1]),
         parameters={name: float(entry["value"]) for name, entry in parameters.items()},
         stderr={name: float(entry["stderr"]) for name, entry in parameters.items()},
         ci95={name: (float(entry["ci95"][0]), float(entry["ci95"][1])) for name, entry in parameters.items()},
@@ -161,12 +149,15 @@ def _require_keys(data: dict[str, Any]) -> None:
     for section, keys in REQUIRED.items():
         table = data[section] if section else data
         _require(isinstance(table, dict), f"{section} must be a table", repr(table))
-        for key in keys:
-            _require(key in table, f"{section + '.' if section else ''}{key} must be given", "nothing")
+        _require_given(table, keys, f"{section}." if section else "")
     kind = data["provenance"]["kind"]
     _require(kind in REQUIRED_OF_KIND, f"provenance.kind must be one of {', '.join(REQUIRED_OF_KIND)}", repr(kind))
-    for key in REQUIRED_OF_KIND[kind]:
-        _require(key in data["provenance"], f"provenance.{key} must be given", "nothing")
+    _require_given(data["provenance"], REQUIRED_OF_KIND[kind], "provenance.")
+
+
+def _require_given(table: Any, keys: Iterable[str], prefix: str) -> None:
+    for key in keys:
+        _require(isinstance(table, dict) and key in table, f"{prefix}{key} must be given", "nothing")
 
 
 def _require_plain(value: Any, name: str = "") -> None:
@@ -184,19 +175,21 @@ def _require_plain(value: Any, name: str = "") -> None:
         _require(abs(value) <= LARGEST, f"{name} must be finite", repr(value)[:40])
 
 
-def _parameters(table: Any, form: Form) -> dict[str, dict[str, Any]]:
-    names = list(form.scales)
-    ordered = isinstance(table, dict) and list(table) == names
-    _require(ordered, f"[parameters] must be {', '.join(names)} in this order", table)
+def _parameters(data: dict[str, Any], form: Form) -> dict[str, dict[str, Any]]:
+    table = data["parameters"]
+    ordered = isinstance(table, dict) and tuple(table) == form.parameters
+    _require(ordered, f"[parameters] must be {', '.join(form.parameters)} in this order", table)
     for name, entry in table.items():
-        for key in ("value", "stderr", "ci95", "unit"):
-            _require(isinstance(entry, dict) and key in entry, f"parameters.{name}.{key} must be given", "nothing")
+        _require_given(entry, ("value", "stderr", "ci95", "unit"), f"parameters.{name}.")
         value, scale = entry["value"], form.scales[name]
         _require(scale == "linear" or value > 0, f"parameters.{name} must be positive", value)
         _require(scale != "logit" or value < 1, f"parameters.{name} must be below 1", value)
         _require(entry["stderr"] >= 0, f"parameters.{name}.stderr must be at least 0", entry["stderr"])
         low, high = entry["ci95"]
         _require(low <= high, f"parameters.{name}.ci95 must be [low, high]", entry["ci95"])
+        unit = form.unit(name, data["x"]["unit"], data["y"]["unit"])
+        rule = f"parameters.{name}.unit must follow the units of x and y, {unit!r}"
+        _require(entry["unit"] == unit, rule, entry["unit"])
     return table
 
 
@@ -209,11 +202,11 @@ def _covariance(rows: Any, parameters: dict[str, dict[str, Any]]) -> np.ndarray:
     stderr = np.array([entry["stderr"] for entry in parameters.values()])
     scale = np.where(stderr > 0, stderr, 1.0)
     correlation = covariance / np.outer(scale, scale)
-    _require(bool(np.all(np.abs(correlation - correlation.T) <= 1e-4)), "fit.covariance must be symmetric", rows)
+    _require(np.all(np.abs(correlation - correlation.T) <= 1e-4), "fit.covariance must be symmetric", rows)
     lowest = np.linalg.eigvalsh(correlation).min()
-    _require(bool(lowest >= -1e-4), "fit.covariance must have no negative eigenvalue", rows)
+    _require(lowest >= -1e-4, "fit.covariance must have no negative eigenvalue", rows)
     agrees = np.all(np.abs(np.diag(correlation) - (stderr > 0)) <= 1e-4)
-    _require(bool(agrees), "fit.covariance must have the squared standard errors on its diagonal", np.diag(covariance))
+    _require(agrees, "fit.covariance must have the squared standard errors on its diagonal", np.diag(covariance))
     return covariance
 
 
@@ -226,9 +219,6 @@ def _require_check(data: dict[str, Any], form: Form, parameters: dict[str, dict[
     _require(even, "check.x must be five even steps of x.range", f"{x.tolist()} and [{low}, {high}]")
     got = form.function(x, *(entry["value"] for entry in parameters.values()))
     error = np.abs(got - y) / max(np.abs(y).max(), np.finfo(np.float64).tiny)
-    _require(
-        bool(np.all(error <= CHECK_TOLERANCE)),
-        f"check.y must be what {data['form']} gives for the stored parameters",
-        f"{y.tolist()} instead of {got.tolist()}",
-        "a value was changed by hand: " + REWRITE,
-    )
+    rule = f"check.y must be what {data['form']} gives for the stored parameters"
+    told = f"{y.tolist()} instead of {got.tolist()}"
+    _require(np.all(error <= CHECK_TOLERANCE), rule, told, f"a value was changed by hand: {REWRITE}")

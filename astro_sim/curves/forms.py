@@ -1,62 +1,38 @@
 """The functional forms that curves are fitted with: pure NumPy functions and what a fit needs to know of each.
 
-====================== ==================================================================== =========================
-name                   formula                                                              where it comes from
-====================== ==================================================================== =========================
-power_law              amplitude * x**exponent                                              calcium against low rates
-saturating_exponential amplitude * (1 - exp(-x / tau))                                      Graupner & Brunel 2012:
-                                                                                            exact for constant drive
-stretched_exponential  amplitude * (1 - exp(-(x / tau)**beta))                              non-stationary drive
-biexponential          amplitude * (1 - weight*exp(-x/tau_fast) - (1-weight)*exp(-x/tau_slow))  two processes
-hill                   base + amplitude * x**n / (half**n + x**n)                           cooperative response
-naka_rushton           base + amplitude * x / (half + x)                                    exact for u_S(nu)
-power_law_approach     amplitude * (1 - (1 + x/tau)**(-exponent))                           distributed rates
-exponential_decay      amplitude * exp(-x / length)                                         linear gap junctions
-gaussian_decay         amplitude * exp(-(x / length)**2 / 2)                                diffusion at a fixed time
-====================== ==================================================================== =========================
-
 A test evaluates each formula, as it stands in curve files, against its function.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-SCALES = {"log": (1e-12, np.inf), "logit": (1e-6, 1 - 1e-6), "linear": (-np.inf, np.inf)}
+# Scales on which the error of a parameter is taken as normal: positive parameters, fractions, all others
+BOUNDS = {"log": (1e-12, np.inf), "logit": (1e-6, 1 - 1e-6), "linear": (-np.inf, np.inf)}
+
+SLOPES = {"log": lambda v: v, "logit": lambda v: v * (1 - v), "linear": lambda v: 1.0}  # d(parameter)/d(transformed)
+
+MOVES = {  # the parameter moved by a step on its scale
+    "log": lambda v, step: v * math.exp(step),
+    "logit": lambda v, step: 1 / (1 + (1 - v) / v * math.exp(-step)),
+    "linear": lambda v, step: v + step,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """A functional form ``y = function(x, *parameters)``.
-
-    Attributes
-    ----------
-    name, formula : str
-        As they stand in curve files.
-    scales : dict of str to str
-        Parameter name -> ``log`` (positive), ``logit`` (between 0 and 1) or ``linear``: the scale on which its error is
-        taken as normal, and its bounds.
-    units : dict of str to str
-        Parameter name -> its unit, spelled with the unit of `x` and `y`.
-    plateau : bool
-        True when the form tends to a constant for large x.
-    rises : bool
-        True when the form starts at 0 and rises, as retention needs: the candidates for long-term plasticity.
-    function : Callable
-        Elementwise on float64 arrays.
-    guess : Callable
-        ``guess(x, y) -> tuple``: starting values from the data, x ascending.
-    """
+    """A functional form ``y = function(x, *parameters)``; name and formula as they stand in curve files."""
 
     name: str
     formula: str
-    scales: dict[str, str]
-    units: dict[str, str]
-    plateau: bool
-    rises: bool = False
-    function: Callable[..., np.ndarray]
-    guess: Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
+    scales: dict[str, str]  # parameter -> its scale: log (positive), logit (between 0 and 1) or linear
+    units: dict[str, str]  # parameter -> its unit, spelled with the unit of x and y
+    plateau: bool = True  # whether the form tends to a constant for large x
+    rises: bool = False  # whether it starts at 0 and rises, as retention needs: candidates for long-term plasticity
+    function: Callable[..., np.ndarray]  # elementwise on float64 arrays
+    guess: Callable[[np.ndarray, np.ndarray], tuple[float, ...]]  # starting values from the data, x ascending
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -69,7 +45,7 @@ class Form:
         Lengths and times stay between 1/1000 of the smallest spacing and 1000 times the range of `x`, exponents
         below 20: beyond that the data cannot tell them from their limits. A power law through x = 0 cannot fall.
         """
-        low, high = (np.array([SCALES[scale][side] for scale in self.scales.values()]) for side in (0, 1))
+        low, high = (np.array([BOUNDS[scale][side] for scale in self.scales.values()]) for side in (0, 1))
         smallest, span = np.diff(np.unique(x)).min(), x.max() - min(x.min(), 0.0)
         for k, name in enumerate(self.parameters):
             if name.split("_")[0] in ("tau", "length", "half"):
@@ -132,7 +108,7 @@ def _guess_decay(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 FORMS = {
     form.name: form
     for form in (
-        Form(
+        Form(  # calcium against low rates
             name="power_law",
             formula="amplitude * x**exponent",
             scales={"amplitude": "log", "exponent": "linear"},
@@ -141,81 +117,73 @@ FORMS = {
             function=lambda x, amplitude, exponent: amplitude * x**exponent,
             guess=_guess_power_law,
         ),
-        Form(
+        Form(  # exact for constant drive (Graupner & Brunel 2012)
             name="saturating_exponential",
             formula="amplitude * (1 - exp(-x / tau))",
             scales={"amplitude": "log", "tau": "log"},
             units={"amplitude": "{y}", "tau": "{x}"},
-            plateau=True,
             rises=True,
             function=lambda x, amplitude, tau: -amplitude * np.expm1(-x / tau),
             guess=_guess_saturating,
         ),
-        Form(
+        Form(  # non-stationary drive
             name="stretched_exponential",
             formula="amplitude * (1 - exp(-(x / tau)**beta))",
             scales={"amplitude": "log", "tau": "log", "beta": "log"},
             units={"amplitude": "{y}", "tau": "{x}", "beta": "1"},
-            plateau=True,
             rises=True,
             function=lambda x, amplitude, tau, beta: -amplitude * np.expm1(-((x / tau) ** beta)),
             guess=lambda x, y: (*_guess_saturating(x, y), 1.0),
         ),
-        Form(
+        Form(  # two processes
             name="biexponential",
             formula="amplitude * (1 - weight*exp(-x/tau_fast) - (1-weight)*exp(-x/tau_slow))",
             scales={"amplitude": "log", "weight": "logit", "tau_fast": "log", "tau_slow": "log"},
             units={"amplitude": "{y}", "weight": "1", "tau_fast": "{x}", "tau_slow": "{x}"},
-            plateau=True,
             rises=True,
             function=lambda x, amplitude, weight, tau_fast, tau_slow: (
                 -amplitude * (weight * np.expm1(-x / tau_fast) + (1 - weight) * np.expm1(-x / tau_slow))
             ),
             guess=_guess_biexponential,
         ),
-        Form(
+        Form(  # cooperative response
             name="hill",
             formula="base + amplitude * x**n / (half**n + x**n)",
             scales={"base": "linear", "amplitude": "linear", "half": "log", "n": "log"},
             units={"base": "{y}", "amplitude": "{y}", "half": "{x}", "n": "1"},
-            plateau=True,
             function=lambda x, base, amplitude, half, n: base + amplitude * x**n / (half**n + x**n),
             guess=_guess_hill,
         ),
-        Form(
+        Form(  # exact for u_S(nu)
             name="naka_rushton",
             formula="base + amplitude * x / (half + x)",
             scales={"base": "linear", "amplitude": "linear", "half": "log"},
             units={"base": "{y}", "amplitude": "{y}", "half": "{x}"},
-            plateau=True,
             function=lambda x, base, amplitude, half: base + amplitude * x / (half + x),
             guess=lambda x, y: _guess_hill(x, y)[:3],
         ),
-        Form(
+        Form(  # distributed rates
             name="power_law_approach",
             formula="amplitude * (1 - (1 + x/tau)**(-exponent))",
             scales={"amplitude": "log", "tau": "log", "exponent": "log"},
             units={"amplitude": "{y}", "tau": "{x}", "exponent": "1"},
-            plateau=True,
             rises=True,
             function=lambda x, amplitude, tau, exponent: -amplitude * np.expm1(-exponent * np.log1p(x / tau)),
             guess=lambda x, y: (1.2 * _plateau(x, y), 2 * _guess_saturating(x, y)[1], 2.0),
         ),
-        Form(
+        Form(  # linear gap junctions
             name="exponential_decay",
             formula="amplitude * exp(-x / length)",
             scales={"amplitude": "log", "length": "log"},
             units={"amplitude": "{y}", "length": "{x}"},
-            plateau=True,
             function=lambda x, amplitude, length: amplitude * np.exp(-x / length),
             guess=_guess_decay,
         ),
-        Form(
+        Form(  # diffusion at a fixed time
             name="gaussian_decay",
             formula="amplitude * exp(-(x / length)**2 / 2)",
             scales={"amplitude": "log", "length": "log"},
             units={"amplitude": "{y}", "length": "{x}"},
-            plateau=True,
             function=lambda x, amplitude, length: amplitude * np.exp(-((x / length) ** 2) / 2),
             guess=_guess_decay,
         ),

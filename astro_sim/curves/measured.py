@@ -35,12 +35,12 @@ def fit_csv(
     baseline: float = 0.0,
     extrapolate: bool = False,
 ) -> Curve:
-    """Fit a measured course of long-term plasticity.
+    """Fit a measured course of long-term plasticity: a CSV with the columns time, response and optionally sem.
+
+    ValueError is raised, with file and line, for a wrong table, and when the data do not determine the parameters.
 
     Parameters
     ----------
-    path : path
-        CSV with the columns time, response and optionally sem.
     form : str
         A form of :mod:`astro_sim.curves.forms`, or ``auto``: lowest BIC of all forms that do not fall; it must have
         risen.
@@ -52,11 +52,6 @@ def fit_csv(
         Subtracted from the response: 100 for percent of baseline, so that the course starts at 0.
     extrapolate : bool
         Allow use beyond the measured range where the form has no plateau, and mark the curve.
-
-    Returns
-    -------
-    Curve
-        ValueError is raised, with file and line, for a wrong table, and when the data do not determine the parameters.
     """
     path = Path(path)
     if time_unit not in SECONDS:
@@ -89,29 +84,20 @@ def fit_csv(
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    _require_determined(curve, path)
-    if form == "auto":
-        _require_rise(curve, path)
-    return curve
-
-
-def _require_determined(curve: Curve, path: Path) -> None:
-    """No positive parameter may have a standard error above its own size: the data say nothing about it then."""
-    for name, value in curve.parameters.items():
-        if curve.form.scales[name] != "linear" and not curve.stderr[name] <= value:
+    for parameter, value in curve.parameters.items():
+        if curve.form.scales[parameter] != "linear" and not curve.stderr[parameter] <= value:
             raise ValueError(
-                f"{path}: data must determine the parameters of {curve.form.name}, got {name} = {value:.4g} +- "
-                f"{curve.stderr[name]:.2g}; add points where the response changes, or name another form"
+                f"{path}: data must determine the parameters of {curve.form.name}, got {parameter} = {value:.4g} +- "
+                f"{curve.stderr[parameter]:.2g}; add points where the response changes, or name another form"
             )
-
-
-def _require_rise(curve: Curve, path: Path) -> None:
     first, last = curve(np.array(curve.x_range))
-    if last <= max(first, 0.0) + 1e-6 * np.abs(curve.samples["y"]).max():  # an amplitude at its bound is no rise
+    least = max(first, 0.0) + 1e-6 * np.abs(curve.samples["y"]).max()  # an amplitude at its bound is no rise
+    if form == "auto" and last <= least:
         raise ValueError(
             f"{path}: response must rise above the baseline to be a course of plasticity, got a {curve.form.name} from "
             f"{first:.4g} to {last:.4g} relative to it; correct the baseline, or name a form to fit it all the same"
         )
+    return curve
 
 
 def _columns(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

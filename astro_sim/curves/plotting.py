@@ -47,7 +47,6 @@ def styled(draw):
 
     @functools.wraps(draw)
     def in_style(*args, **kwargs):
-        """What `draw` returns."""
         with plt.style.context(STYLE):
             drawn = draw(*args, **kwargs)
             interactive = plt.isinteractive()
@@ -95,7 +94,7 @@ def new_axes(ax: Axes | None) -> Axes:
     return panels() if ax is None else ax
 
 
-def _log_scale(ax: Axes, which: str) -> None:
+def log_scale(ax: Axes, which: str) -> None:
     """Logarithmic axes (`which` of "", "x", "y", "xy") with plain numbers, at 1, 2 and 5 where decades are few."""
     for name in which:
         getattr(ax, f"set_{name}scale")("log")
@@ -168,7 +167,7 @@ def plot_curve(curve, *, log: str = "", formula: bool = True, ax: Axes | None = 
     style: dict[str, Any] = {"fmt": "o", "color": "black", "markersize": 2.5, "linewidth": 0.7, "zorder": 1}
     ax.errorbar(samples["x"], samples["y"], yerr=samples.get("sem"), capsize=0, **style)
     ax.set(xlabel=label(curve.x.symbol, curve.x.unit), ylabel=label(curve.y.symbol, curve.y.unit))
-    _log_scale(ax, log)
+    log_scale(ax, log)
     if formula:
         ax.set_title(f"{label(curve.y.symbol)} = {typeset(curve.form.formula, label(curve.x.symbol))}", fontsize=6.5)
     return ax

@@ -3,13 +3,15 @@
 An experiment is stored whole in the curve file, so that the file can be verified by running it again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from typing import Any, ClassVar
 
 import numpy as np
 
-from astro_sim.curves.curve import Axis
+from astro_sim.curves.curve import Axis, Curve
 from astro_sim.parameters.variants import vary
 from astro_sim.simulation.recording import Recording
 from astro_sim.simulation.run import simulate
@@ -31,7 +33,8 @@ class Experiment:
     def __post_init__(self) -> None:
         """Check types and sizes, since an experiment may come from somebody else's curve file."""
         for item in fields(self):
-            value, kind = getattr(self, item.name), dict if item.name == "overrides" else type(item.default)
+            value: Any = getattr(self, item.name)
+            kind: Any = dict if item.name == "overrides" else type(item.default)
             allowed = (int, float) if kind is float else kind
             if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
                 raise ValueError(f"{item.name} must be of type {kind.__name__}, got {value!r:.60}")
@@ -86,3 +89,21 @@ class Rates:
 
 
 TIME, RATE = Axis("t", "s"), Axis("nu", "Hz")
+
+
+def derivation(standard: type[Experiment]) -> Callable[[Callable[..., Curve]], Callable[..., Curve]]:
+    """Decorate a derivation: without experiment it takes the standard one, without recording it runs the experiment."""
+
+    def decorate(derive: Callable[..., Curve]) -> Callable[..., Curve]:
+        @wraps(derive)
+        def derived(experiment=None, recording=None, *, target: str = "auto", **options) -> Curve:
+            experiment = standard() if experiment is None else experiment
+            return derive(experiment, experiment.simulate(target) if recording is None else recording, **options)
+
+        given, *options = signature(derive).parameters.values()
+        optional = [given.replace(default=None), options[0].replace(default=None), *options[1:]]
+        target = Parameter("target", Parameter.KEYWORD_ONLY, default="auto", annotation="str")
+        derived.__signature__ = Signature([*optional, target])  # type: ignore[attr-defined]  # what help() shows
+        return derived
+
+    return decorate

@@ -10,7 +10,7 @@ from brian2 import Hz, second
 from astro_sim.curves.curve import Axis, Curve, six
 from astro_sim.curves.fit import fit_curve, fit_form, prepare
 from astro_sim.curves.forms import FORMS, NOT_FALLING, RISING
-from astro_sim.derivations.experiment import RATE, TIME, Experiment, Rates
+from astro_sim.derivations.experiment import RATE, TIME, Experiment, Rates, derivation
 from astro_sim.derivations.provenance import with_provenance
 from astro_sim.dynamics import closed_forms as theory
 from astro_sim.models.synapses import TripartiteSynapses
@@ -119,14 +119,8 @@ class MacroExperiment(Experiment):
         return simulate_macro(self.tables()["macro"], protocol, where=where, seed=self.seed, record_every=every)
 
 
-def derive_ltp(
-    experiment: LTPExperiment | None = None,
-    recording: Recording | None = None,
-    *,
-    name: str = "ltp",
-    form: str = "auto",
-    target: str = "auto",
-) -> Curve:
+@derivation(LTPExperiment)
+def derive_ltp(experiment: LTPExperiment, recording: Recording, *, name: str = "ltp", form: str = "auto") -> Curve:
     """Long-term plasticity over cycles: what retention factors are taken from.
 
     The ensemble mean of the efficacy at cycle ends, ``p(t) = <rho(t)>``, is fitted by generalised least squares with
@@ -143,16 +137,10 @@ def derive_ltp(
     experiment : LTPExperiment, optional
         The standard one by default; ``alpha=0`` and ``gliotransmission=False`` are the committed variants.
     recording : Recording, optional
-        What the experiment gave, if it has been run.
-    name : str
-        Of the curve.
+        What the experiment gave; by default it is run, on the Brian2 `target`.
     form : str
         A form of `astro_sim.curves.forms` to be used instead of the best.
-    target : str
-        Brian2 target.
     """
-    experiment = LTPExperiment() if experiment is None else experiment
-    recording = experiment.simulate(target) if recording is None else recording
     times = experiment.cycle_ends()
     curve = fit_curve(
         times,
@@ -174,13 +162,9 @@ def derive_ltp(
     return with_provenance(curve, "ltp", experiment, recording, closed_form=closed_form)
 
 
+@derivation(PopulationExperiment)
 def derive_ltp_population(
-    experiment: PopulationExperiment | None = None,
-    recording: Recording | None = None,
-    *,
-    name: str = "ltp_population",
-    form: str = "auto",
-    target: str = "auto",
+    experiment: PopulationExperiment, recording: Recording, *, name: str = "ltp_population", form: str = "auto"
 ) -> Curve:
     """Relaxation rate of the efficacy against burst rate: what the time scales of single memory tokens are taken from.
 
@@ -190,8 +174,6 @@ def derive_ltp_population(
 
     Parameters as for `derive_ltp`.
     """
-    experiment = PopulationExperiment() if experiment is None else experiment
-    recording = experiment.simulate(target) if recording is None else recording
     times, rates = experiment.cycle_ends(), experiment.rates_hz()
     rho = np.split(_at(recording["rho"], times).transpose("synapse", "time").values, rates.size)
     fits = [fit_form(FORMS["saturating_exponential"], prepare(times, None, ensemble=members)) for members in rho]
@@ -214,13 +196,9 @@ def derive_ltp_population(
     return with_provenance(curve, "ltp_population", experiment, recording, population=population)
 
 
+@derivation(MacroExperiment)
 def derive_ltp_macro(
-    experiment: MacroExperiment | None = None,
-    recording: Recording | None = None,
-    *,
-    name: str = "ltp_macro",
-    form: str = "saturating_exponential",
-    target: str = "auto",
+    experiment: MacroExperiment, recording: Recording, *, name: str = "ltp_macro", form: str = "saturating_exponential"
 ) -> Curve:
     """The retention curve by the paper's own route: the long-term process p_l of the macro-model at cycle ends.
 
@@ -230,8 +208,6 @@ def derive_ltp_macro(
 
     Parameters as for `derive_ltp`.
     """
-    experiment = MacroExperiment() if experiment is None else experiment
-    recording = experiment.simulate(target) if recording is None else recording
     times = experiment.cycle_ends()
     curve = fit_curve(
         times,

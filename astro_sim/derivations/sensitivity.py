@@ -27,7 +27,7 @@ from SALib.sample import morris as morris_sample
 from SALib.sample import sobol as sobol_sample
 
 from astro_sim.curves.files import write_text
-from astro_sim.curves.plotting import BLUE, GREY, panels, save_figure, styled
+from astro_sim.curves.plotting import BLUE, GREY, new_axes, panels, save_figure, styled
 from astro_sim.derivations.network_constants import CONSTANTS, Constant
 
 LEVELS = 4  # of Morris' grid
@@ -208,22 +208,14 @@ def to_markdown(results: Mapping[str, Sensitivity]) -> str:
 @styled
 def plot_sensitivity(result: Sensitivity, *, n_shown: int = 12, ax: Axes | None = None) -> Axes:
     """Elasticities of the most influential parameters, with 95 % intervals; those that lower the constant hollow."""
-    ax = panels() if ax is None else ax
-    shown = slice(min(n_shown, len(result.symbols)))
-    names, y = result.symbols[shown], np.arange(len(result.symbols[shown]))
-    raises = result.sign[shown] >= 0
-    ax.barh(
-        y,
-        result.elasticity[shown],
-        xerr=result.elasticity_ci95[shown],
-        color=np.where(raises, BLUE, "white"),
-        edgecolor=BLUE,
-        ecolor=GREY,
-    )
-    ax.set(xlabel=f"elasticity of {result.name} (% per %)")
+    ax = new_axes(ax)
+    names = result.symbols[:n_shown]
+    y, error = np.arange(len(names)), result.elasticity_ci95[:n_shown]
+    colors = np.where(result.sign[:n_shown] >= 0, BLUE, "white")
+    ax.barh(y, result.elasticity[:n_shown], xerr=error, color=colors, edgecolor=BLUE, ecolor=GREY)
+    ax.set(xlabel=f"elasticity of {result.name} (% per %)", xlim=(0, None))
     ax.set_yticks(y, names)
     ax.invert_yaxis()
-    ax.set_xlim(0, None)
     marks = ((BLUE, "raises it"), ("white", "lowers it"))
     ax.legend(handles=[Patch(facecolor=c, edgecolor=BLUE, label=text) for c, text in marks], loc="lower right")
     return ax

@@ -52,7 +52,7 @@ def derive_all(
     n_jobs: int = 2,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Path]:
-    """Simulate, fit and write curve files.
+    """Simulate, fit and write curve files; return curve name -> file.
 
     Parameters
     ----------
@@ -67,11 +67,6 @@ def derive_all(
         experiments that have the symbol.
     progress : Callable, optional
         Called as ``progress(name, n_done, n_all)`` whenever an experiment is done.
-
-    Returns
-    -------
-    dict of str to pathlib.Path
-        Curve name -> file.
     """
     groups = experiments(only, n_synapses, seed, overrides)
     folder = None if recordings is None else Path(recordings)

@@ -31,7 +31,7 @@ from brian2 import Hz, second, umolar
 from astro_sim.curves.curve import Axis, Curve, six
 from astro_sim.curves.fit import fit_curve, fit_form, prepare
 from astro_sim.curves.forms import FORMS
-from astro_sim.derivations.experiment import RATE, Experiment, Rates
+from astro_sim.derivations.experiment import RATE, Experiment, Rates, derivation
 from astro_sim.derivations.provenance import with_provenance
 from astro_sim.dynamics import closed_forms as theory
 from astro_sim.models.astrocytes import AstrocyteNetwork
@@ -135,14 +135,14 @@ class ReleaseExperiment(Rates, Experiment):
         return {"model": model, "protocol": protocol, "record": ["u_S", "r_S"], "record_every": 0.5 * second}
 
 
+@derivation(CalciumExperiment)
 def derive_stp_calcium(
-    experiment: CalciumExperiment | None = None,
-    recording: Recording | None = None,
+    experiment: CalciumExperiment,
+    recording: Recording,
     *,
     full: bool = False,
     name: str | None = None,
     form: str | None = None,
-    target: str = "auto",
 ) -> Curve:
     """Mean astrocytic calcium against presynaptic rate below 20 Hz: the exponent alpha of the presynaptic state g.
 
@@ -154,12 +154,10 @@ def derive_stp_calcium(
     With `full` (as `derive_stp_calcium_full`) all rates are fitted, by
     ``<C> = base + amplitude nu**n / (half**n + nu**n)``. Other parameters as for `derive_ltp`.
     """
-    experiment = CalciumExperiment() if experiment is None else experiment
-    recording = experiment.simulate(target) if recording is None else recording
     calcium = recording["C"].sel(time=slice(experiment.discard_s, None)).mean("time").values
     calcium = calcium.reshape(experiment.n_rates, -1).mean(axis=1)
     rest = float(recording["C"].isel(time=0).mean())  # runs start at the fixed point without input
-    derivation = "stp_calcium_full" if full else "stp_calcium"
+    key = "stp_calcium_full" if full else "stp_calcium"
     usual, because = ("hill", "it has a base and saturates") if full else ("power_law", "alpha is its exponent")
     fitted = experiment.rates_hz() < (np.inf if full else experiment.power_law_below_hz)
     rates, level = experiment.rates_hz()[fitted], calcium[fitted]
@@ -168,12 +166,12 @@ def derive_stp_calcium(
         level - rest * experiment.subtract_rest,
         form=form or usual,
         because=because,
-        name=name or derivation,
+        name=name or key,
         x_axis=RATE,
         y_axis=Axis("C", "uM"),
     )
     if full:
-        return with_provenance(curve, derivation, experiment, recording)
+        return with_provenance(curve, key, experiment, recording)
     of_level, above_rest = (
         fit_form(FORMS["power_law"], prepare(rates, values)).theta[1] for values in (level, level - rest)
     )
@@ -184,20 +182,16 @@ def derive_stp_calcium(
         "above_rest": six(above_rest),
         "of_level_log_log": six(np.polyfit(np.log(rates), np.log(level), 1)[0]),
     }
-    return with_provenance(curve, derivation, experiment, recording, exponents=exponents)
+    return with_provenance(curve, key, experiment, recording, exponents=exponents)
 
 
 derive_stp_calcium_full = functools.partial(derive_stp_calcium, full=True)
 """`derive_stp_calcium` over all rates."""
 
 
+@derivation(SpatialExperiment)
 def derive_stp_spatial(
-    experiment: SpatialExperiment | None = None,
-    recording: Recording | None = None,
-    *,
-    name: str = "stp_spatial",
-    form: str = "exponential_decay",
-    target: str = "auto",
+    experiment: SpatialExperiment, recording: Recording, *, name: str = "stp_spatial", form: str = "exponential_decay"
 ) -> Curve:
     """Peak IP3 above rest against distance from a pulsed astrocyte: the position scale of R.
 
@@ -207,8 +201,6 @@ def derive_stp_spatial(
 
     Parameters as for `derive_ltp`.
     """
-    experiment = SpatialExperiment() if experiment is None else experiment
-    recording = experiment.simulate(target) if recording is None else recording
     peak = (recording["I"] - recording["I"].isel(time=0)).max("time").values
     source = experiment.n_cells // 2
     curve = fit_curve(
@@ -226,13 +218,9 @@ def derive_stp_spatial(
     return with_provenance(curve, "stp_spatial", experiment, recording, closed_form=closed_form)
 
 
+@derivation(ReleaseExperiment)
 def derive_stp_release(
-    experiment: ReleaseExperiment | None = None,
-    recording: Recording | None = None,
-    *,
-    name: str = "stp_release",
-    form: str = "naka_rushton",
-    target: str = "auto",
+    experiment: ReleaseExperiment, recording: Recording, *, name: str = "stp_release", form: str = "naka_rushton"
 ) -> Curve:
     """Release probability against presynaptic rate: the saturating non-linearity of the presynapse.
 
@@ -246,8 +234,6 @@ def derive_stp_release(
 
     Parameters as for `derive_ltp`.
     """
-    experiment = ReleaseExperiment() if experiment is None else experiment
-    recording = experiment.simulate(target) if recording is None else recording
     rates, release = experiment.rates_hz(), experiment.tables()["release"]
     U, Omega_f = float(release.U_0__star), float(release.Omega_f)
     mean = recording.sel(time=slice(experiment.discard_s, None)).mean("time")

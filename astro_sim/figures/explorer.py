@@ -200,8 +200,8 @@ def _draw_plane(ax, course: Course, settings: Settings) -> None:
 def _draw_release(ax, course: Course, settings: Settings) -> None:
     ax.vlines(course.spike_s, 0, course.r_S, color=BLUE, linewidth=max(0.3, 1.2 - 0.1 * settings.rate_hz))
     ax.plot(course.release_s, np.full(len(course.release_s), 1.02), "v", color=GREEN, label="astrocyte releases")
-    ax.set(xlabel="time (s)", ylabel="released share $r_S$", xlim=(0, course.time_s[-1]), ylim=(0, 1.2))
-    ax.set_title("synapse")
+    end = course.time_s[-1]
+    ax.set(xlabel="time (s)", ylabel="released share $r_S$", xlim=(0, end), ylim=(0, 1.2), title="synapse")
     ax.legend(loc="upper right")
 
 

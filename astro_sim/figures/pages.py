@@ -53,7 +53,6 @@ def draw_recording(
 
 
 def _ltp(recordings: Path, curves: dict[str, Curve]) -> tuple[Any, str]:
-    """Efficacy over the cycles with its fit, the variants, and the retention factors that follow."""
     course, retention = panels(1, 2, size=(8.2, 3.0))
     recording = recordings / "ltp.nc"
     if recording.exists():

@@ -20,7 +20,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from astro_sim.curves.plotting import BLUE, GREY, ORANGE, PURPLE, SKY, VERMILLION, _log_scale, label, new_axes, styled
+from astro_sim.curves.plotting import BLUE, GREY, ORANGE, PURPLE, SKY, VERMILLION, label, log_scale, new_axes, styled
 
 
 @styled
@@ -95,7 +95,7 @@ def plot_nullclines(lines: dict, *, fixed_points=(), course=None, ax: Axes | Non
         filling = "black" if point.stable else "white"
         ax.plot(point["C"], point["h"], "o", color="black", markerfacecolor=filling, zorder=5)
     ax.set(xlabel=label("C", "uM"), ylabel=label("h"), ylim=(0, 1), xlim=(lines["C"][0], lines["C"][-1]))
-    _log_scale(ax, "x")
+    log_scale(ax, "x")
     ax.legend(loc="lower center")
     return ax
 
@@ -124,8 +124,7 @@ def plot_bifurcation_diagram(diagram, *, ax: Axes | None = None, **line) -> Axes
     for low, high in diagram.hysteresis:
         ax.axvspan(low, high, color="0.93", linewidth=0, zorder=0, label="hysteresis")
     ax.set(xlabel=label("I", "uM"), ylabel=label("C", "uM"), ylim=(0, None))
-    handles, names = ax.get_legend_handles_labels()
-    unique = dict(zip(names, handles, strict=True))
+    unique = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     ax.legend(unique.values(), unique.keys(), loc="center left", bbox_to_anchor=(1.0, 0.5))
     return ax
 
@@ -158,7 +157,7 @@ def plot_response(rates, responses, *, curve=None, ylabel: str = "", ax: Axes | 
         ax.plot(x, curve(x), color=BLUE, label=curve.form.name.replace("_", " "), zorder=3)
         ax.legend()
     ax.set(xlabel="presynaptic rate (Hz)", ylabel=ylabel)
-    _log_scale(ax, "x")
+    log_scale(ax, "x")
     return ax
 
 

@@ -1,4 +1,4 @@
-"""Figures of protocols: spike rasters, and what a protocol does to its first elements."""
+"""Figures of protocols: what a protocol does to its first elements."""
 
 from __future__ import annotations
 
@@ -8,19 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from astro_sim.curves.plotting import GREEN, SKY, VERMILLION, new_axes, styled
-
-
-@styled
-def plot_raster(spikes, *, ax: Axes | None = None, **line) -> Axes:
-    """Spikes of a population: an object with `index` and `time_s` of shape ``(n_spikes,)``, as protocols give them."""
-    ax = new_axes(ax)
-    index, time = np.asarray(spikes.index), np.asarray(spikes.time_s)
-    n = int(index.max()) + 1 if index.size else 1
-    style: dict[str, Any] = {"color": "black", "linewidth": 0.6} | line
-    ax.vlines(time, index - 0.4, index + 0.4, **style)
-    ax.set(xlabel="time (s)", ylabel="element", ylim=(-0.7, n - 0.3))
-    ax.locator_params(axis="y", integer=True)
-    return ax
 
 
 @styled
@@ -36,7 +23,10 @@ def plot_protocol(
     ax = new_axes(ax)
     duration = 1.0 if protocol.duration is None else float(protocol.duration)
     if (bias := protocol.bias(total)) is not None:
-        _plot_pulses(ax, bias, n, duration)
+        start, width = float(bias.start), float(bias.width)
+        starts = [start] if bias.period is None else np.arange(start, duration, float(bias.period))
+        for element in np.flatnonzero(np.asarray(bias.I_bias)[:n]):
+            ax.barh([element] * len(starts), width, left=starts, height=0.5, color=SKY, label="IP3 pulse")
     for spikes, name, color, low, high in (
         (protocol.pre(total, seed), "presynaptic", "black", 0.02, 0.4),
         (protocol.post(total, seed), "postsynaptic", VERMILLION, -0.4, -0.02),
@@ -49,17 +39,7 @@ def plot_protocol(
     end = duration if until_s is None else until_s
     ax.set(xlabel="time (s)", ylabel="element", xlim=(-0.01 * end, end), ylim=(-0.6, n - 0.4))
     ax.locator_params(axis="y", integer=True)
-    handles, names = ax.get_legend_handles_labels()
-    unique = dict(zip(names, handles, strict=True))
+    unique = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     if unique:
         ax.legend(unique.values(), unique.keys(), loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return ax
-
-
-def _plot_pulses(ax: Axes, bias, n: int, duration: float) -> None:
-    """IP3 pulses as bars on the elements that get them."""
-    start, width = float(bias.start), float(bias.width)
-    starts = [start] if bias.period is None else np.arange(start, duration, float(bias.period))
-    for element in np.flatnonzero(np.asarray(bias.I_bias)[:n]):
-        for begin in starts:
-            ax.barh(element, width, left=begin, height=0.5, color=SKY, label="IP3 pulse")

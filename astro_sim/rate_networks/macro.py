@@ -150,13 +150,12 @@ def layout(reading: str = "A", positions=None) -> Layout:
     rows, n_pre, n_post, first = (2, 3, 3, 3) if reading == "A" else (3, 9, 9, 0)
     standard = np.array([(column, row) for row in range(rows) for column in range(3)], dtype=float)
     post, pre = np.indices((n_post, n_pre)).reshape(2, -1)
-    post = post + first
     positions = standard if positions is None else np.asarray(positions, dtype=float)
     if not np.all(np.isfinite(positions)):
         raise ValueError("positions must be finite, got NaN or infinity among them")
     if positions.ndim != 2 or len(positions) != len(standard):
         raise ValueError(f"positions must have shape ({len(standard)}, d) in reading {reading}, got {positions.shape}")
-    return Layout(positions, pre, post)
+    return Layout(positions, pre, post + first)
 
 
 def build_macro(parameters: MacroParameters, protocol: CycledInput, where: Layout, dt, seed: int) -> b2.Network:
@@ -245,15 +244,23 @@ def simulate_macro(
             "post": ("synapse", where.post),
         },
     )
+    run = {
+        "seed": seed,
+        "dt_s": float(dt),
+        "n_cycles": protocol.n_cycles,
+        "cycle_s": float(protocol.cycle),
+        "protocol": to_json(describe(protocol)),
+    }
+    return finished(recording, "macro", parameters, (NEURON, SYNAPSE, COUPLING), run)
+
+
+def finished(
+    recording: xr.Dataset, model: str, parameters: Table, equations: tuple[b2.Equations, ...], run: dict
+) -> xr.Dataset:
+    """The recording of a rate network with its units, and in its attributes where it comes from and what `run` says."""
     for name in recording.data_vars:
         recording[name].attrs["units"] = "1"
-    recording.attrs = attributes("macro", parameters, (NEURON, SYNAPSE, COUPLING)) | {"seed": seed, "dt_s": float(dt)}
-    recording.attrs |= {"n_cycles": protocol.n_cycles, "cycle_s": float(protocol.cycle)}
-    recording.attrs["protocol"] = to_json(describe(protocol))
-    return recording
-
-
-def attributes(model: str, parameters: Table, equations: tuple[b2.Equations, ...]) -> dict:
-    """Where a recording of a rate network comes from."""
     versions = {package.__name__: package.__version__ for package in (b2, np)}
-    return provenance(model, {"source": parameters.source}, parameters, {"target": "numpy"}, versions, equations)
+    source, target = {"source": parameters.source}, {"target": "numpy"}
+    recording.attrs = provenance(model, source, parameters, target, versions, equations) | run
+    return recording

@@ -31,7 +31,7 @@ from brian2 import second
 from brian2.codegen.runtime.numpy_rt import NumpyCodeObject
 
 from astro_sim.parameters.units import PositiveNumber, Table, TimeConstant, default
-from astro_sim.rate_networks.macro import attributes
+from astro_sim.rate_networks.macro import finished
 
 NEURON = b2.Equations("""
 dx/dt = (-x + current)/tau_n : 1
@@ -187,7 +187,4 @@ def simulate_naam(
         },
         coords={"time": ("time", np.array(times), {"units": "s"})},
     )
-    for name in recording.data_vars:
-        recording[name].attrs["units"] = "1"
-    recording.attrs = attributes("naam", parameters, (NEURON, SYNAPSE, OVERLAP, RECALL)) | {"dt_s": float(dt)}
-    return recording
+    return finished(recording, "naam", parameters, (NEURON, SYNAPSE, OVERLAP, RECALL), {"dt_s": float(dt)})

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
+from brian2 import Hz
 from matplotlib.colors import to_hex
 from matplotlib.testing.compare import compare_images
 
@@ -24,9 +25,9 @@ from astro_sim.dynamics.vector_fields import li_rinzel
 from astro_sim.figures import pages, plots
 from astro_sim.parameters.presets import FM
 from astro_sim.protocols.pairing import CycledPairing
-from astro_sim.protocols.plotting import plot_raster
-from astro_sim.protocols.protocol import Spikes
+from astro_sim.protocols.protocol import Joined
 from astro_sim.protocols.pulses import DistanceSweep, Releases
+from astro_sim.protocols.trains import Train
 
 PICTURES = Path(__file__).with_name("pictures")
 ORIGIN = {"kind": "measurement", "command": "c", "source": "s", "versions": {}}
@@ -180,8 +181,8 @@ def test_protocols_draw_themselves():
     assert Releases(n_releases=3).plot().get_legend().get_texts()[0].get_text() == "gliotransmitter"
     (bar,) = DistanceSweep(sources=(2,)).plot(n=5).patches
     assert bar.get_width() == 20
-    raster = plot_raster(Spikes(np.array([0, 1, 1]), np.array([0.1, 0.2, 0.4])))
-    assert len(raster.collections[0].get_segments()) == 3
+    three = Joined(whole=Train(rate=1 * Hz), parts=(Train(rate=1 * Hz, n_pulses=1), Train(rate=1 * Hz, n_pulses=2)))
+    assert len(three.plot(n=2).collections[0].get_segments()) == 3
 
 
 # --- house rules -----------------------------------------------------------------------------------------------------
