@@ -102,7 +102,7 @@ def derivation(standard: type[Experiment]) -> Callable[[Callable[..., Curve]], C
 
         given, *options = signature(derive).parameters.values()
         optional = [given.replace(default=None), options[0].replace(default=None), *options[1:]]
-        target = Parameter("target", Parameter.KEYWORD_ONLY, default="auto", annotation="str")
+        target = Parameter("target", Parameter.KEYWORD_ONLY, default="auto", annotation=str)
         derived.__signature__ = Signature([*optional, target])  # type: ignore[attr-defined]  # what help() shows
         return derived
 

@@ -81,7 +81,7 @@ def parse_quantity(text: str) -> b2.Quantity:
     """A number with its unit, such as ``0.9 uM/s``, ``0.2/(uM*s)``, ``50 ms`` or ``0.3``."""
 
     def value(node: ast.AST) -> Any:
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
             return float(node.value)
         if isinstance(node, ast.Name) and node.id in WRITTEN:
             return WRITTEN[node.id]
