@@ -180,6 +180,10 @@ class ModelConfig:
     def _check_combinations(self) -> None:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}")
+        for name, low, high in (("alpha", 0, 10), ("m_scale", 1e-30, 1e30)):  # beyond them float32 overflows
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise ValueError(f"{name} must be from {low:g} to {high:g}, got {value:g}")
         check_heads(self.d_model, self.n_heads)
         if self.retention == "population" and self.memory_update not in ("relax", "consolidate"):
             raise ValueError(

@@ -149,6 +149,8 @@ def analyse(
     symbols = constant.symbols
     if not 0 < spread < 1:
         raise ValueError(f"spread must be between 0 and 1, got {spread}")
+    if max(n_trajectories, n_base) > 2**16:
+        raise ValueError(f"n_trajectories and n_base must be at most 65536, got {n_trajectories} and {n_base}")
     if n_trajectories < 2 or n_base < 2 or n_base & (n_base - 1):
         raise ValueError(
             f"n_trajectories must be at least 2 and n_base a power of two, got {n_trajectories} and {n_base}"

@@ -45,3 +45,9 @@ def test_counts_and_numbers():
             check_number("a", value)
     with pytest.raises(ValueError, match=r"^a must be finite and at least 0, got -1$"):
         check_number("a", -1, zero=True)
+
+
+@pytest.mark.parametrize(("name", "value"), [("alpha", 50.0), ("m_scale", 1e-300), ("m_scale", 1e300)])
+def test_constants_that_overflow_are_refused(name, value):
+    with pytest.raises(ValueError, match=rf"{name} must be from .* to .*, got {value:g}".replace("+", r"\+")):
+        ModelConfig(vocab_size=4, **{name: value})
