@@ -40,23 +40,18 @@ def sizes(model: Any, protocol: Protocol) -> tuple[int, int]:
         found = [table.quantities().items() for table in tables if table is not None]
         return [len(v) for items in found for k, v in items if np.ndim(v) and (only is None or k in only)]
 
+    astrocytes = [model.n_fixed(), *lengths([model, *model.astrocyte_tables()])]
     if not isinstance(model, TripartiteSynapses):
-        return 0, agree(
-            "astrocytes", 1, model.n_fixed(), protocol.n_elements, *lengths([model, *model.astrocyte_tables()])
-        )
-    index = model.astrocyte_index
-    synapse_arrays = lengths([model.release, model.plasticity]) + lengths([model.gliotransmission], SYNAPSE_SIDE)
-    fallback = 1000 if model.plasticity is not None else 1
-    n_astrocyte_arrays = lengths([model, *model.astrocyte_tables()])
-    n_astrocyte_arrays += lengths([model.gliotransmission], ASTROCYTE_SIDE)
+        return 0, agree("astrocytes", 1, protocol.n_elements, *astrocytes)
+    astrocytes += lengths([model.gliotransmission], ASTROCYTE_SIDE)
+    synapses = [model.n_synapses, protocol.n_elements, *lengths([model.release, model.plasticity])]
+    synapses += lengths([model.gliotransmission], SYNAPSE_SIDE)
+    fallback, index = 1000 if model.plasticity is not None else 1, model.astrocyte_index
     if index is None:  # one astrocyte per synapse: their arrays have one length
-        n = agree(
-            "synapses", fallback, model.n_synapses, model.n_fixed(), protocol.n_elements, *synapse_arrays,
-            *n_astrocyte_arrays,
-        )  # fmt: skip
+        n = agree("synapses", fallback, *synapses, *astrocytes)
         return n, n
-    n_synapses = agree("synapses", fallback, model.n_synapses, len(index), protocol.n_elements, *synapse_arrays)
-    return n_synapses, agree("astrocytes", int(index.max()) + 1, model.n_fixed(), *n_astrocyte_arrays)
+    n = agree("synapses", fallback, len(index), *synapses)
+    return n, agree("astrocytes", int(index.max()) + 1, *astrocytes)
 
 
 @dataclass(frozen=True, kw_only=True)
