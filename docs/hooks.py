@@ -41,7 +41,7 @@ PACKAGES = {  # rooms in the order of the pipeline; a room's modules follow in t
         "dynamics": "vector_fields fixed_points limit_cycles bifurcations closed_forms",
         "simulation": "arguments initial description astrocytes synapses network run recording",
         "rate_networks": "macro naam",
-        "curves": "forms curve format fit measured plotting files",
+        "curves": "forms curve format fit measured plotting files console",
         "derivations": "experiment ltp stp standard provenance verify network_constants sensitivity",
         "sweeps": "sweep conditions run folder",
         "validation": "targets calcium release gliotransmission plasticity astrocytes",
@@ -50,18 +50,20 @@ PACKAGES = {  # rooms in the order of the pipeline; a room's modules follow in t
     "rmaat": {
         "config": "",
         "data": "",
-        "layers": "attention softmax state_space scans block",
+        "layers": "projection attention synapses softmax state_space scans block",
         "memory": "retention update segments replay",
         "models": "constants rmaat baselines zoo pretrained minimal",
-        "tasks": "dataset batching recall listops images text lra.release lra.downloads lra.check pathfinder.task"
-        " pathfinder.contours pathfinder.dashes",
+        "tasks": "dataset batching recall association listops images text lra.release lra.downloads lra.check"
+        " pathfinder.task pathfinder.contours pathfinder.dashes",
         "training": "config optimiser run_folder evaluation machine train",
         "report": "trace figures plots page",
         "experiments": "arena variants results recall recall_grid runner bench timing markdown",
     },
 }
 CONSTANTS = ("astro_sim.models.equations", "astro_sim.parameters.presets")  # what one looks for are their values
-SHOW_ALL = '    options:\n      show_if_no_docstring: true\n      filters: ["!^_", "!Parameters$", "!^variant$"]\n'
+SHOW_ALL = (
+    '    options:\n      show_if_no_docstring: true\n      filters: ["!^_", "!Parameters$", "!^(tables|variant)$"]\n'
+)
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
 WORD = re.compile(r"_\{(eff|pre|post|thr|th|SIC|gjc|lin|ex)\}")  # subscripts that are words: upright, in one piece
 TABLE = re.compile(r"<table>.*?</table>", re.S)

@@ -10,13 +10,6 @@ from rmaat.memory.segments import State
 from rmaat.models.rmaat import RMAAT
 
 __all__ = [
-    "RMAAT",
-    "AstromorphicAttention",
-    "Curve",
-    "CurveFileError",
-    "ModelConfig",
-    "State",
-    "load_curve",
-    "load_curves",
+    "RMAAT", "AstromorphicAttention", "Curve", "CurveFileError", "ModelConfig", "State", "load_curve", "load_curves",
     "retention_factors",
-]
+]  # fmt: skip

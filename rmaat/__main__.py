@@ -2,27 +2,23 @@
 
 Add --debug to any command to see the traceback of an error."""
 
-import contextlib
-import io
+import argparse
 import json
-import os
-import re
 import sys
-import traceback
 from collections.abc import Callable, Sequence
-from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 from tyro.conf import Positional, arg
 
+from astro_sim.curves.console import deferred, parse, run_command
+from astro_sim.curves.files import add_metrics, read_if_there
 from rmaat.experiments import bench
 from rmaat.experiments.arena import ExperimentConfig, run_experiments
 from rmaat.experiments.recall_grid import ProbeConfig, run_probe
 from rmaat.experiments.results import accuracy_tables
 from rmaat.training.config import TrainConfig
-from rmaat.training.run_folder import read_if_there
 
 Run = Annotated[Positional[Path], arg(metavar="RUN", help="run directory, as `rmaat train` wrote it")]
 
@@ -91,7 +87,6 @@ def evaluate_run(
         data_dir: Where the task's files lie, if not where they were in training.
     """
     from rmaat.training.evaluation import evaluate
-    from rmaat.training.run_folder import add_metrics
 
     folders = [run_directory, *sorted(path.parent for path in run_directory.glob("baselines/*/config.json"))]
     own, *baselines = (evaluate(folder, split, device=device, data_dir=data_dir) for folder in folders)
@@ -100,9 +95,10 @@ def evaluate_run(
     for result in (own, *baselines):
         print(f"{result['model']:<14} {result['accuracy']:>16.1%}")
     print(f"{'majority class':<14} {own['majority_rate']:>16.1%}   {own['model']} gains {gain:+.1f} percentage points")
-    if split == "test" and "test_accuracy" in read_if_there(run_directory / "metrics.json"):
-        accuracies = {result["model"]: result["accuracy"] for result in baselines}
-        add_metrics(run_directory, {"test_accuracy": own["accuracy"], "baselines": accuracies})
+    if not all(result["same_data"] for result in (own, *baselines)):
+        print("These are not the data of the training; metrics.json stays as it is.")
+    elif baselines and split == "test" and "test_accuracy" in read_if_there(run_directory / "metrics.json"):
+        add_metrics(run_directory, {"baselines": {result["model"]: result["accuracy"] for result in baselines}})
     if require_gain is not None and gain < require_gain:
         print(f"error: gain must be at least {require_gain:g} percentage points, got {gain:.1f}", file=sys.stderr)
         return 1
@@ -139,66 +135,46 @@ def report_run(run_directory: Run, title: str | None = None) -> int:
     return 0
 
 
-class Recall(ProbeConfig):
-    """Train every memory rule to recall one marked symbol and test it by the symbol's segment, at T and beyond."""
-
-    def __call__(self) -> int:
-        run_probe(self, _say)
-        return _say((self.out / "recall.md").read_text())
-
-
-class LongRangeArena(ExperimentConfig):
-    """Train models, or variants of one, on tasks by their recipes, with several seeds; tables of their accuracy."""
-
-    def __call__(self) -> int:
-        return _say(accuracy_tables(run_experiments(self, _say)))
-
-
-class Attention(bench.AttentionBench):
-    """Time and memory of attention alone, forward, and forward with backward, over N tokens."""
-
-    def __call__(self) -> int:
-        return _say(bench.bench_table(bench.bench_attention(self)))
-
-
-class Replay(bench.ReplayBench):
-    """Time and memory of a training step with AMRB and with back-propagation through time."""
-
-    def __call__(self) -> int:
-        return _say(bench.bench_table(bench.bench_replay(self)))
-
-
-class Speed(bench.SpeedBench):
-    """Time and memory of a training step of every model, with matched parameters."""
-
-    def __call__(self) -> int:
-        return _say(bench.bench_table(bench.bench_speed(self)))
-
-
-def _say(line: str) -> int:
-    print(line, flush=True)
+def _benchmark(config: Any) -> int:
+    """Run the benchmark that these options are of, and print its tables."""
+    match config:
+        case ProbeConfig():
+            run_probe(config, _say)
+            _say((config.out / "recall.md").read_text())
+        case ExperimentConfig():
+            _say(accuracy_tables(run_experiments(config, _say)))
+        case bench.AttentionBench():
+            _say(bench.bench_table(bench.bench_attention(config)))
+        case bench.ReplayBench():
+            _say(bench.bench_table(bench.bench_replay(config)))
+        case bench.SpeedBench():
+            _say(bench.bench_table(bench.bench_speed(config)))
     return 0
 
 
-def _deferred(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:
-    """A function with the same options that returns the call instead of making it, so that parsing comes first."""
-    return wraps(function)(lambda *args, **options: partial(function, *args, **options))
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
-def _train(argv: Sequence[str]) -> int:
+def _train(argv: list[str]) -> int:
     """Train a model; the defaults are those of a recipe where `--recipe FILE.toml` is given."""
     from accelerate import PartialState
 
     from rmaat.training.config import load_recipe
     from rmaat.training.train import train
 
-    argv, recipe = _take_option(list(argv), "--recipe")
-    default = TrainConfig() if recipe is None else load_recipe(Path(recipe))
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--recipe")
+    try:
+        chosen, argv = parser.parse_known_args(argv)
+    except argparse.ArgumentError as error:
+        raise ValueError("--recipe must be followed by a file, got nothing") from error
+    default = TrainConfig() if chosen.recipe is None else load_recipe(chosen.recipe)
     description = (
         "Train a model from curve files; an interrupted run is continued where it stopped.\n\n"
         "--recipe FILE.toml takes the defaults below from a recipe, such as those of benchmarks/lra/."
     )
-    config = _parse(tyro.cli, TrainConfig, default=default, args=argv, prog="rmaat train", description=description)
+    config = parse(tyro.cli, TrainConfig, default=default, args=argv, prog="rmaat train", description=description)
     run = train(config)
     if not PartialState().is_main_process:
         return 0
@@ -212,24 +188,18 @@ def _train(argv: Sequence[str]) -> int:
     return 0
 
 
-def _take_option(argv: list[str], name: str) -> tuple[list[str], str | None]:
-    """Remove `name VALUE` or `name=VALUE` from the arguments."""
-    for k, word in enumerate(argv):
-        if word == name:
-            if k + 1 == len(argv):
-                raise ValueError(f"{name} must be followed by a file, got nothing")
-            return argv[:k] + argv[k + 2 :], argv[k + 1]
-        if word.startswith(name + "="):
-            return argv[:k] + argv[k + 1 :], word.split("=", 1)[1]
-    return argv, None
-
-
 GROUPS: dict[str, dict[str, Callable]] = {
-    "data": {"make": _deferred(make_data), "check": _deferred(check_data), "list": _deferred(list_data)},
-    "bench": {"recall": Recall, "lra": LongRangeArena, "attention": Attention, "replay": Replay, "speed": Speed},
+    "data": {"make": deferred(make_data), "check": deferred(check_data), "list": deferred(list_data)},
+    "bench": {
+        "recall": ProbeConfig,
+        "lra": ExperimentConfig,
+        "attention": bench.AttentionBench,
+        "replay": bench.ReplayBench,
+        "speed": bench.SpeedBench,
+    },
 }
 
-COMMANDS = {"eval": _deferred(evaluate_run), "trace": _deferred(trace_run), "report": _deferred(report_run)}
+COMMANDS = {"eval": deferred(evaluate_run), "trace": deferred(trace_run), "report": deferred(report_run)}
 
 OVERVIEW = f"""{__doc__}
 
@@ -243,33 +213,13 @@ commands:
 
 `rmaat COMMAND --help` describes a command."""
 
-EXPECTED = (ValueError, TypeError, OSError, RuntimeError, MemoryError)
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors are one line, or a traceback with --debug."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in argv
-    argv = [word for word in argv if word != "--debug"]
-    try:
-        try:
-            return _run(argv)
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:  # head, say, has read enough; what is left to write at exit must not fail again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141  # as of a program that SIGPIPE ended
-    except EXPECTED as error:
-        if debug:
-            traceback.print_exc()
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return 130
+    return run_command(_run, argv, interrupted="interrupted; the same command goes on where it stopped")
 
 
-def _run(argv: Sequence[str]) -> int:
+def _run(argv: list[str]) -> int:
     name, rest = (argv[0], argv[1:]) if argv else ("--help", [])
     if name in ("-h", "--help"):
         print(OVERVIEW)
@@ -277,26 +227,15 @@ def _run(argv: Sequence[str]) -> int:
     if name == "train":
         return _train(rest)
     if name in GROUPS and rest and rest[0] in GROUPS[name]:
-        return _parse(tyro.cli, GROUPS[name][rest[0]], prog=f"rmaat {name} {rest[0]}", args=rest[1:])()
-    if name in GROUPS:
-        return _parse(tyro.extras.subcommand_cli_from_dict, GROUPS[name], prog=f"rmaat {name}", args=rest)()
-    if name in COMMANDS:
-        return _parse(tyro.cli, COMMANDS[name], prog=f"rmaat {name}", args=rest)()
-    raise ValueError(f"command must be one of train, {', '.join([*GROUPS, *COMMANDS])}, got {name!r}; see rmaat --help")
-
-
-def _parse(parse: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """Call a parser of tyro; what it would draw as a box on standard error becomes the one line of a ValueError."""
-    drawn = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(drawn):
-            return parse(*args, **options)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        inside = drawn.getvalue().translate(dict.fromkeys(map(ord, "╭╮╰╯│"), " "))
-        parts = [" ".join(part.split()).rstrip(".") for part in re.split("[-─]{3,}", inside)]
-        raise ValueError("; ".join(filter(None, parts[1:]))) from None  # the first is the heading of the box
+        chosen = parse(tyro.cli, GROUPS[name][rest[0]], prog=f"rmaat {name} {rest[0]}", args=rest[1:])
+    elif name in GROUPS:
+        chosen = parse(tyro.extras.subcommand_cli_from_dict, GROUPS[name], prog=f"rmaat {name}", args=rest)
+    elif name in COMMANDS:
+        chosen = parse(tyro.cli, COMMANDS[name], prog=f"rmaat {name}", args=rest)
+    else:
+        names = ", ".join(["train", *GROUPS, *COMMANDS])
+        raise ValueError(f"command must be one of {names}, got {name!r}; see rmaat --help")
+    return chosen() if callable(chosen) else _benchmark(chosen)
 
 
 if __name__ == "__main__":

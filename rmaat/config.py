@@ -19,6 +19,10 @@ Norm = Literal["post", "pre"]
 
 Pooling = Literal["last", "memory", "mean", "each"]
 
+Synapses = Literal["none", "hebbian", "delta"]
+
+SynapticRates = Literal["population", "single", "none", "loguniform", "retnet", "learned"]
+
 PAPER: dict[str, Any] = {  # what preset="paper" requires
     "attention": "astromorphic",
     "memory_update": "scale",
@@ -28,6 +32,8 @@ PAPER: dict[str, Any] = {  # what preset="paper" requires
     "feedback": True,
     "norm": "post",
     "cached_memories": False,
+    "synapses": "none",
+    "conv_len": 1,
 }
 
 
@@ -138,6 +144,14 @@ class ModelConfig:
     """False drops P = 1 / C."""
     neuron: bool = True
     """False drops H_neuron."""
+    synapses: Synapses = "none"
+    """Synaptic memory: how H, which then persists from segment to segment, is written. Hebbian is the paper's write;
+    delta corrects what the key recalls and has neither R nor g."""
+    synaptic_rates: SynapticRates = "population"
+    """Relaxation of H per segment, by head: of the curve ltp_population; of ltp, the same for all; none; evenly spaced
+    in the logarithm from 0.01 to 2; RetNet's; or learned, from those of the population on."""
+    conv_len: Count = 1
+    """Neighbouring tokens that a short convolution mixes in queries, keys and values; 1 for none."""
     memory_position: Literal["none", "learned"] = "none"
     """Rows of phi(R) of the memory tokens: zero, or phi of learned ones."""
     grid: tuple[int, int] | None = None
@@ -206,6 +220,8 @@ class ModelConfig:
             raise ValueError("n_memory must be at least 1 with pooling='memory', got 0")
         if self.pooling == "each" and self.task != "classify":
             raise ValueError(f"pooling must not be 'each' with task={self.task!r}; it gives one label per segment")
+        if (self.synapses != "none" or self.conv_len > 1) and self.attention == "softmax":
+            raise ValueError("attention must not be 'softmax' with synapses or conv_len, which are of linear attention")
         if self.carry_state and self.task == "match":
             raise ValueError("carry_state must be False with task='match', got True; pairs have no next rollout")
         if self.preset == "paper":

@@ -20,6 +20,7 @@ def modules_after(statement: str) -> set[str]:
     [
         ("import rmaat", {"brian2", "tyro", "matplotlib", "astro_sim.curves.fit", "tomlkit"}),
         ("import rmaat.training.train", {"brian2", "tyro", "matplotlib"}),
+        ("import rmaat.training.config", {"accelerate", "rmaat.training.train", "rmaat.tasks"}),
         ("import astro_sim", {"torch", "rmaat", "tyro"}),
         (
             "import astro_sim.curves.forms, astro_sim.curves.format, astro_sim.curves.plotting",

@@ -93,7 +93,7 @@ MISTAKES = [
     (astro_sim_main.main, ["verify", "nowhere.toml"], "nowhere.toml: curve file must be readable, got No such"),
     (astro_sim_main.main, ["verify", "nowhere.toml", "--jobs", "0"], "jobs must be an integer of at least 1, got 0"),
     (astro_sim_main.main, ["fit", "nowhere.csv"], "nowhere.csv"),
-    (rmaat_main.main, ["train", "--recipe", "nowhere.toml"], "recipe must be a readable TOML file"),
+    (rmaat_main.main, ["train", "--recipe", "nowhere.toml"], "recipe must be readable, got No such file"),
     (rmaat_main.main, ["train", "--lr", "-1"], "lr must be positive"),
     (rmaat_main.main, ["train", "--task", "listopps", "--run", "{tmp}/run"], "task must be one of"),
     (rmaat_main.main, ["trace", "nowhere"], "nowhere"),

@@ -13,18 +13,9 @@ if TYPE_CHECKING:
     from astro_sim.curves.fit import fit_curve
 
 __all__ = [
-    "FORMS",
-    "Axis",
-    "Curve",
-    "CurveFileError",
-    "Form",
-    "fit_curve",
-    "load_curve",
-    "load_curves",
-    "parse_curve",
-    "read_curve",
-    "write_curve",
-]
+    "FORMS", "Axis", "Curve", "CurveFileError", "Form", "fit_curve", "load_curve", "load_curves", "parse_curve",
+    "read_curve", "write_curve",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

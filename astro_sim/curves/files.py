@@ -5,7 +5,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -77,12 +77,22 @@ def read_json(path: Path, remedy: str = "write it again") -> dict[str, Any]:
     return value
 
 
-def record_seconds(folder: str | os.PathLike, stage: str, seconds: float) -> Path:
-    """Add the wall time of a stage to ``FOLDER/metrics.json`` and leave what others wrote there; atomic."""
+def read_if_there(path: Path) -> dict[str, Any]:
+    """The object of a JSON file, {} if there is no such file."""
+    return read_json(path) if path.exists() else {}
+
+
+def add_metrics(folder: str | os.PathLike, metrics: Mapping[str, Any]) -> Path:
+    """Add entries to ``FOLDER/metrics.json``; those of its ``seconds`` (stage to wall time) are merged likewise."""
     path = Path(folder) / "metrics.json"
-    metrics = json.loads(path.read_text()) if path.exists() else {}
-    metrics["seconds"] = {**metrics.get("seconds", {}), stage: round(seconds, 2)}
-    return write_text(path, json.dumps(metrics, indent=2) + "\n")
+    before = read_if_there(path)
+    seconds = {**before.get("seconds", {}), **metrics.get("seconds", {})}
+    return write_text(path, json.dumps({**before, **metrics, "seconds": seconds}, indent=2) + "\n")
+
+
+def record_seconds(folder: str | os.PathLike, stage: str, seconds: float) -> Path:
+    """Add the wall time of a stage to ``FOLDER/metrics.json``."""
+    return add_metrics(folder, {"seconds": {stage: round(seconds, 2)}})
 
 
 @contextmanager
@@ -92,22 +102,34 @@ def locked(path: Path, wait: bool = True) -> Iterator[None]:
     Where the file system has no locks, as some that are shared between machines, nobody is kept out. Without `wait`,
     BlockingIOError is raised if another process holds it.
     """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _take(path, wait)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        raise OSError(cannot_write(path.parent, error)) from error
+    with lock:
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _take(path: Path, wait: bool) -> IO[Any]:
     import fcntl  # Windows has none; a model can be used there all the same
 
     while True:
-        with path.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in WITHOUT_LOCKS:
-                    raise
-            if not _is_at(lock, path):  # whoever held it has removed it meanwhile
-                continue
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-            return
+        lock = path.open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                lock.close()
+                raise
+        if _is_at(lock, path):
+            return lock
+        lock.close()  # whoever held it has removed it meanwhile
 
 
 def _is_at(file: IO[Any], path: Path) -> bool:

@@ -25,23 +25,8 @@ from astro_sim.derivations.stp import (
 from astro_sim.derivations.verify import verify_curve, verify_curves
 
 __all__ = [
-    "DERIVATIONS",
-    "STANDARD",
-    "CalciumExperiment",
-    "Experiment",
-    "LTPExperiment",
-    "MacroExperiment",
-    "PopulationExperiment",
-    "ReleaseExperiment",
-    "SpatialExperiment",
-    "derive_all",
-    "derive_ltp",
-    "derive_ltp_macro",
-    "derive_ltp_population",
-    "derive_stp_calcium",
-    "derive_stp_calcium_full",
-    "derive_stp_release",
-    "derive_stp_spatial",
-    "verify_curve",
-    "verify_curves",
-]
+    "DERIVATIONS", "STANDARD", "CalciumExperiment", "Experiment", "LTPExperiment", "MacroExperiment",
+    "PopulationExperiment", "ReleaseExperiment", "SpatialExperiment", "derive_all", "derive_ltp", "derive_ltp_macro",
+    "derive_ltp_population", "derive_stp_calcium", "derive_stp_calcium_full", "derive_stp_release",
+    "derive_stp_spatial", "verify_curve", "verify_curves",
+]  # fmt: skip

@@ -1,5 +1,6 @@
 """Long-term plasticity: the experiments and the curves that are derived from them."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,7 +20,6 @@ from astro_sim.parameters.variants import variant
 from astro_sim.protocols.pairing import CycledPairing
 from astro_sim.rate_networks.macro import MACRO, CycledInput, layout, simulate_macro
 from astro_sim.simulation.recording import Recording
-from astro_sim.simulation.run import simulate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,6 @@ class LTPExperiment(Experiment):
     """Release probability without gliotransmission; below the threshold 0.375 release facilitates."""
 
     def published(self) -> dict[str, Any]:
-        """Tables of astrocyte, release, gliotransmission and plasticity; ValueError for an unknown set."""
         return {
             "astrocyte": get_preset(self.preset),
             "release": variant(RELEASE, source=THIS_STUDY, U_0__star=self.U_0__star),
@@ -63,18 +62,19 @@ class LTPExperiment(Experiment):
         """Times of the start and of the end of every cycle in s, shape ``(n_cycles + 1,)``."""
         return self.cycle_s * np.arange(self.n_cycles + 1)
 
-    def simulate(self, target: str = "auto") -> Recording:
+    def arguments(self) -> dict[str, Any]:
         """Efficacy rho of every synapse, fifty times a cycle."""
-        return self._simulate(target, self.cycle_s / 50, rate=self.burst_rate_hz * Hz)
-
-    def _simulate(self, target: str, every_s: float, **rate_and_timing: Any) -> Recording:
         tables = self.tables()
         if not self.gliotransmission:  # the astrocyte then has no effect on its synapse
             tables |= {"astrocyte": None, "gliotransmission": None}
+        protocol = CycledPairing(
+            rate=self.burst_rate_hz * Hz,
+            n_cycles=self.n_cycles,
+            cycle=self.cycle_s * second,
+            burst=self.burst_s * second,
+        )
         model = TripartiteSynapses(n_synapses=self.n_synapses, **tables)
-        cycle, burst = self.cycle_s * second, self.burst_s * second
-        protocol = CycledPairing(n_cycles=self.n_cycles, cycle=cycle, burst=burst, **rate_and_timing)
-        return simulate(model, protocol, seed=self.seed, record=["rho"], record_every=every_s * second, target=target)
+        return {"model": model, "protocol": protocol, "record": ["rho"], "record_every": self.cycle_s / 50 * second}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +87,12 @@ class PopulationExperiment(Rates, LTPExperiment):
     low_hz: float = 0.25
     high_hz: float = 4.0
 
-    def simulate(self, target: str = "auto") -> Recording:
+    def arguments(self) -> dict[str, Any]:
         """Efficacy of every synapse at cycle ends; each has its own phase in each burst."""
+        arguments = super().arguments()
         rates = np.repeat(self.rates_hz(), self.repeats) * Hz
-        return self._simulate(target, self.cycle_s, rate=rates, timing="jittered")
+        protocol = dataclasses.replace(arguments["protocol"], rate=rates, timing="jittered")
+        return arguments | {"protocol": protocol, "record_every": self.cycle_s * second}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +107,9 @@ class MacroExperiment(Experiment):
     """Of "3 x 3 network": A is 3 presynaptic onto 3 postsynaptic neurons, B nine neurons all to all."""
 
     def published(self) -> dict[str, Any]:
-        """The table of the macro-model."""
         return {"macro": MACRO}
 
     def cycle_ends(self) -> np.ndarray:
-        """Times of the start and of the end of every cycle in s, shape ``(n_cycles + 1,)``."""
         return self.cycle_s * np.arange(self.n_cycles + 1)
 
     def simulate(self, target: str = "auto") -> Recording:
@@ -141,20 +141,15 @@ def derive_ltp(
     Parameters
     ----------
     experiment : LTPExperiment, optional
-        ``alpha=0`` and ``gliotransmission=False`` are the committed variants.
+        The standard one by default; ``alpha=0`` and ``gliotransmission=False`` are the committed variants.
     recording : Recording, optional
         What the experiment gave, if it has been run.
     name : str
         Of the curve.
     form : str
-        A form to be used instead of the best.
+        A form of `astro_sim.curves.forms` to be used instead of the best.
     target : str
         Brian2 target.
-
-    Returns
-    -------
-    Curve
-        ``rho`` against ``t`` in s.
     """
     experiment = LTPExperiment() if experiment is None else experiment
     recording = experiment.simulate(target) if recording is None else recording
@@ -193,7 +188,7 @@ def derive_ltp_population(
     ``1/tau_eff`` in 1/s is fitted against the rate in Hz, weighted by ``stderr(tau_eff) / tau_eff**2``. For constant
     drive without the cubic term it is proportional to the rate. The distribution of ``a = cycle_s / tau_eff`` is kept.
 
-    Parameters and returns as `derive_ltp`.
+    Parameters as for `derive_ltp`.
     """
     experiment = PopulationExperiment() if experiment is None else experiment
     recording = experiment.simulate(target) if recording is None else recording
@@ -233,7 +228,7 @@ def derive_ltp_macro(
     ``p_l(t) = p_inf (1 - exp(-t gamma_l / tau_p_l))``, which is fitted to the mean over processes with equal weights
     (without noise the run is deterministic).
 
-    Parameters and returns as `derive_ltp`.
+    Parameters as for `derive_ltp`.
     """
     experiment = MacroExperiment() if experiment is None else experiment
     recording = experiment.simulate(target) if recording is None else recording

@@ -11,26 +11,20 @@ from astro_sim.derivations.experiment import Experiment
 from astro_sim.simulation.recording import Recording
 
 
-def provenance(name: str, derivation: str, experiment: Experiment, recording: Recording) -> dict[str, Any]:
-    """The ``[provenance]`` of a curve file.
+def with_provenance(
+    curve: Curve, derivation: str, experiment: Experiment, recording: Recording, **beside: Any
+) -> Curve:
+    """The curve with its provenance, and with what is noted beside the fit.
 
-    Parameters
-    ----------
-    name : str
-        Of the curve.
-    derivation : str
-        ``ltp`` where the function is `astro_sim.derivations.ltp.derive_ltp`.
-    experiment : Experiment
-    recording : Recording
-        What it gave.
+    `derivation` is ``ltp`` where the function is `astro_sim.derivations.ltp.derive_ltp`; `recording` is what the
+    experiment gave.
     """
     attrs = recording.attrs
     described = json.loads(attrs["parameters"])
     sources = {key: value for key, value in described.items() if key.split(".")[-1] == "source"}
-    parameters = {key: entry for key, entry in sorted(described.items()) if isinstance(entry, dict)}
-    return {
+    origin = {
         "kind": "simulation",
-        "command": command(name, derivation, experiment),
+        "command": command(curve.name, derivation, experiment),
         "source": "; ".join(dict.fromkeys(sources.values())) or attrs["source"],
         "derivation": derivation,
         "model": attrs["model"],
@@ -44,8 +38,9 @@ def provenance(name: str, derivation: str, experiment: Experiment, recording: Re
         "config": dataclasses.asdict(experiment),
         "protocol": _concise(json.loads(attrs["protocol"])),
         "sources": sources,
-        "parameters": {key: _concise(entry) for key, entry in parameters.items()},
+        "parameters": {key: _concise(entry) for key, entry in sorted(described.items()) if isinstance(entry, dict)},
     }
+    return dataclasses.replace(curve, fit=curve.fit | beside, provenance=origin)
 
 
 def _concise(value: Any) -> Any:
@@ -72,11 +67,3 @@ def command(name: str, derivation: str, experiment: Experiment) -> str:
         return shlex.join(words)
     arguments = ", ".join(f"{key}={value!r}" for key, value in changed.items())
     return f"astro_sim.derivations.derive_{derivation}({type(experiment).__name__}({arguments}), name={name!r})"
-
-
-def with_provenance(
-    curve: Curve, derivation: str, experiment: Experiment, recording: Recording, **beside: Any
-) -> Curve:
-    """The curve with its provenance, and with what is noted beside the fit."""
-    origin = provenance(curve.name, derivation, experiment, recording)
-    return dataclasses.replace(curve, fit=curve.fit | beside, provenance=origin)

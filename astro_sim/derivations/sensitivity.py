@@ -12,10 +12,8 @@ A. Saltelli et al. (2010), Comput. Phys. Commun. 181, 259-270 (first-order and t
 J. Herman, W. Usher (2017), J. Open Source Softw. 2, 97 (SALib).
 """
 
-from __future__ import annotations
-
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,44 +49,33 @@ BASELINE = (
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """How one constant depends on its parameters.
-
-    Attributes
-    ----------
-    name, what : str
-    baseline : float
-        The constant at the published parameters.
-    spread : float
-        Parameters were varied by factors from ``1 / (1 + spread)`` to ``1 + spread``; probabilities that this would
-        carry beyond 1 by the same ratio below it.
-    symbols : tuple of str
-        In the order of influence.
-    elasticity, elasticity_ci95, bend, sign : ndarray, shape (k,)
-        Mean absolute elementary effect with its 95 % half-width, standard deviation of the effects (large where the
-        parameter acts unevenly or through others), and their mean over their mean absolute value (1: always up).
-    leading : tuple of str
-        The symbols carried on to Sobol indices.
-    first, first_ci95, total, total_ci95 : ndarray, shape (n_leading,)
-        Shares of the variance of the constant's logarithm: alone, and with all interactions.
-    runs : tuple of int
-        Parameter sets that were simulated, for screening and for indices.
-    """
+    """How one constant depends on its parameters, of which there are k."""
 
     name: str
     what: str
     baseline: float
+    """The constant at the published parameters."""
     spread: float
+    """Parameters were varied by factors from ``1 / (1 + spread)`` to ``1 + spread``; probabilities that this would
+    carry beyond 1 by the same ratio below it."""
     symbols: tuple[str, ...]
+    """In the order of influence, as the arrays of shape ``(k,)``."""
     elasticity: np.ndarray
+    """Mean absolute elementary effect, shape ``(k,)``."""
     elasticity_ci95: np.ndarray
     bend: np.ndarray
+    """Standard deviation of the effects: large where a parameter acts unevenly or through others."""
     sign: np.ndarray
+    """Mean effect over mean absolute effect: 1 where it is always up."""
     leading: tuple[str, ...]
+    """The symbols carried on to Sobol indices."""
     first: np.ndarray
+    """Share of the variance of the constant's logarithm, shape ``(n_leading,)``: alone; `total` with interactions."""
     first_ci95: np.ndarray
     total: np.ndarray
     total_ci95: np.ndarray
     runs: tuple[int, int]
+    """Parameter sets that were simulated, for screening and for indices."""
 
     def markdown(self) -> str:
         """Table of the screening, with the indices of the leading parameters."""
@@ -101,27 +88,30 @@ class Sensitivity:
             "| parameter | elasticity | 95 % | direction | bend | first order | total |",
             "|---|---|---|---|---|---|---|",
         ]
-        index = {symbol: k for k, symbol in enumerate(self.leading)}
+        shares = {
+            symbol: f"{self.first[k]:.2f} ± {self.first_ci95[k]:.2f} | {self.total[k]:.2f} ± {self.total_ci95[k]:.2f}"
+            for k, symbol in enumerate(self.leading)
+        }
         for i, symbol in enumerate(self.symbols):
-            shares = "| | |"
-            if symbol in index:
-                pairs = ((self.first, self.first_ci95), (self.total, self.total_ci95))
-                k = index[symbol]
-                shares = "| " + " | ".join(f"{share[k]:.2f} ± {ci95[k]:.2f}" for share, ci95 in pairs) + " |"
             lines.append(
                 f"| {symbol} | {self.elasticity[i]:.3f} | ± {self.elasticity_ci95[i]:.3f} | {self.sign[i]:+.2f} "
-                f"| {self.bend[i]:.3f} {shares}"
+                f"| {self.bend[i]:.3f} | {shares.get(symbol, '|')} |"
             )
         return "\n".join(lines) + "\n"
 
 
-def _problem(names: Iterable[str], constant: Constant, spread: float) -> dict[str, Any]:
+def _constant(name: str) -> Constant:
+    if name not in CONSTANTS:
+        raise ValueError(f"constants must be among {list(CONSTANTS)}, got {name!r}")
+    return CONSTANTS[name]
+
+
+def _problem(names: Sequence[str], constant: Constant, spread: float) -> dict[str, Any]:
     """SALib's description of the logarithms of the factors."""
-    names = list(names)
     return {"num_vars": len(names), "names": names, "bounds": [constant.bounds(name, spread) for name in names]}
 
 
-def _evaluate(constant: Constant, names: Iterable[str], X: np.ndarray, seed: int, target: str) -> np.ndarray:
+def _evaluate(constant: Constant, names: Sequence[str], X: np.ndarray, seed: int, target: str) -> np.ndarray:
     """Logarithm of the constant at every row of logarithms of factors."""
     values = constant.simulate(dict(zip(names, np.exp(X).T, strict=True)), seed=seed, target=target)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -154,84 +144,59 @@ def analyse(
         Parameters carried on, by mean absolute elementary effect.
     n_base : int
         Of the indices, a power of two: ``n_base * (n_leading + 2)`` parameter sets.
-    seed : int
-    target : str
-        Brian2 target.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name, sizes or a spread that make no sense.
     """
-    if name not in CONSTANTS:
-        raise ValueError(f"constants must be among {list(CONSTANTS)}, got {name!r}")
+    constant = _constant(name)
+    symbols = constant.symbols
     if not 0 < spread < 1:
         raise ValueError(f"spread must be between 0 and 1, got {spread}")
     if n_trajectories < 2 or n_base < 2 or n_base & (n_base - 1):
         raise ValueError(
             f"n_trajectories must be at least 2 and n_base a power of two, got {n_trajectories} and {n_base}"
         )
-    constant = CONSTANTS[name]
-    if not 1 <= n_leading <= len(constant.symbols):
-        raise ValueError(f"n_leading must be from 1 to {len(constant.symbols)}, got {n_leading}")
-    screening, order = _screen(constant, spread, n_trajectories, seed, target)
-    leading = [constant.symbols[i] for i in order[:n_leading]]
+    if not 1 <= n_leading <= len(symbols):
+        raise ValueError(f"n_leading must be from 1 to {len(symbols)}, got {n_leading}")
 
+    problem = _problem(symbols, constant, spread)
+    screened = morris_sample.sample(problem, n_trajectories, num_levels=LEVELS, seed=seed)
+    centre = np.zeros((1, len(symbols)))  # the published set goes along
+    *Y, baseline = _evaluate(constant, symbols, np.concatenate([screened, centre]), seed, target)
+    effects = morris_analysis.analyze(problem, screened, np.array(Y), num_levels=LEVELS, seed=seed)
+    order = np.argsort(-np.asarray(effects["mu_star"], dtype=float), kind="stable")
+    width = 2 * np.log1p(spread)  # SALib's effects are those of the whole range
+    mean, strength, error, bend = (
+        np.asarray(effects[key], dtype=float)[order] / width for key in ("mu", "mu_star", "mu_star_conf", "sigma")
+    )
+
+    leading = [symbols[i] for i in order[:n_leading]]
     problem = _problem(leading, constant, spread)
     X = sobol_sample.sample(problem, n_base, calc_second_order=False, seed=seed)
-    Y = _evaluate(constant, leading, X, seed, target)
+    varied = _evaluate(constant, leading, X, seed, target)
     rng = np.random.default_rng(seed)  # SALib would take a seed of 0 for none
-    indices = sobol_analysis.analyze(problem, Y, calc_second_order=False, seed=rng)
+    indices = sobol_analysis.analyze(problem, varied, calc_second_order=False, seed=rng)
     return Sensitivity(
         name=name,
         what=constant.what,
+        baseline=float(np.exp(baseline)),
         spread=spread,
-        symbols=tuple(constant.symbols[i] for i in order),
+        symbols=tuple(symbols[i] for i in order),
+        elasticity=strength,
+        elasticity_ci95=error,
+        bend=bend,
+        sign=np.divide(mean, strength, out=np.zeros_like(strength), where=strength > 0),
         leading=tuple(leading),
         first=indices["S1"],
         first_ci95=indices["S1_conf"],
         total=indices["ST"],
         total_ci95=indices["ST_conf"],
-        runs=(n_trajectories * (len(constant.symbols) + 1), len(X)),
-        **screening,
+        runs=(len(screened), len(X)),
     )
-
-
-def _screen(constant: Constant, spread: float, n_trajectories: int, seed: int, target: str) -> tuple[dict, np.ndarray]:
-    """Fields of `Sensitivity` that come from the screening, and the order of influence of all symbols."""
-    problem = _problem(constant.symbols, constant, spread)
-    X = morris_sample.sample(problem, n_trajectories, num_levels=LEVELS, seed=seed)
-    centre = np.zeros((1, problem["num_vars"]))  # the published set goes along
-    *Y, baseline = _evaluate(constant, constant.symbols, np.concatenate([X, centre]), seed, target)
-    effects = morris_analysis.analyze(problem, X, np.array(Y), num_levels=LEVELS, seed=seed)
-    width = 2 * np.log1p(spread)  # SALib's effects are those of the whole range
-    mean, strength, error, bend = (
-        np.asarray(effects[key], dtype=float) / width for key in ("mu", "mu_star", "mu_star_conf", "sigma")
-    )
-    order = np.argsort(-strength, kind="stable")
-    fields = {
-        "baseline": float(np.exp(baseline)),
-        "elasticity": strength[order],
-        "elasticity_ci95": error[order],
-        "bend": bend[order],
-        "sign": np.divide(mean, strength, out=np.zeros_like(strength), where=strength > 0)[order],
-    }
-    return fields, order
 
 
 def sensitivity(constants: Iterable[str] = tuple(CONSTANTS), **settings: Any) -> dict[str, Sensitivity]:
-    """`analyse` for several constants.
-
-    Parameters
-    ----------
-    constants : iterable of {"a", "alpha", "length"}
-    **settings
-        As for `analyse`.
-    """
+    """`analyse`, with its settings, for several constants."""
     names = list(constants)
     for name in names:
-        if name not in CONSTANTS:
-            raise ValueError(f"constants must be among {list(CONSTANTS)}, got {name!r}")
+        _constant(name)
     return {name: analyse(name, **settings) for name in names}
 
 

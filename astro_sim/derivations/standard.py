@@ -10,45 +10,34 @@ from joblib import Parallel, delayed
 
 from astro_sim.curves.curve import Curve
 from astro_sim.curves.format import write_curve
-from astro_sim.derivations.experiment import Experiment, Rates
-from astro_sim.derivations.ltp import (
-    LTPExperiment,
-    MacroExperiment,
-    PopulationExperiment,
-    derive_ltp,
-    derive_ltp_macro,
-    derive_ltp_population,
-)
-from astro_sim.derivations.stp import (
-    CalciumExperiment,
-    ReleaseExperiment,
-    SpatialExperiment,
-    derive_stp_calcium,
-    derive_stp_calcium_full,
-    derive_stp_release,
-    derive_stp_spatial,
-)
+from astro_sim.derivations import ltp, stp
+from astro_sim.derivations.experiment import Experiment
 from astro_sim.parameters.variants import symbols
 from astro_sim.simulation.recording import save_recording
 
-EXPERIMENTS: tuple[type[Experiment], ...] = (  # longest first
-    *(PopulationExperiment, LTPExperiment, CalciumExperiment, ReleaseExperiment, SpatialExperiment, MacroExperiment),
+EXPERIMENTS = (  # longest first
+    ltp.PopulationExperiment,
+    ltp.LTPExperiment,
+    stp.CalciumExperiment,
+    stp.ReleaseExperiment,
+    stp.SpatialExperiment,
+    ltp.MacroExperiment,
 )
 
-# Curve name -> the experiment behind the committed file of that name.
-STANDARD = {name: kind(**changed) for kind in EXPERIMENTS for name, changed in kind.committed.items()}
-
-DERIVATIONS: dict[str, Callable[..., Curve]] = {
-    "ltp": derive_ltp,
-    "ltp_population": derive_ltp_population,
-    "stp_calcium": derive_stp_calcium,
-    "stp_calcium_full": derive_stp_calcium_full,
-    "stp_spatial": derive_stp_spatial,
-    "stp_release": derive_stp_release,
-    "ltp_macro": derive_ltp_macro,
+# Curve name -> the experiment behind the committed file of that name. The name begins with that of its derivation.
+STANDARD: dict[str, Experiment] = {
+    name: kind(**changed) for kind in EXPERIMENTS for name, changed in kind.committed.items()
 }
 
-VARIANTS = {"ltp_alpha0": "ltp", "ltp_no_gliotransmission": "ltp"}  # curve -> derivation of another name
+DERIVATIONS: dict[str, Callable[..., Curve]] = {
+    "ltp": ltp.derive_ltp,
+    "ltp_population": ltp.derive_ltp_population,
+    "stp_calcium": stp.derive_stp_calcium,
+    "stp_calcium_full": stp.derive_stp_calcium_full,
+    "stp_spatial": stp.derive_stp_spatial,
+    "stp_release": stp.derive_stp_release,
+    "ltp_macro": ltp.derive_ltp_macro,
+}
 
 
 def derive_all(
@@ -67,22 +56,15 @@ def derive_all(
 
     Parameters
     ----------
-    out_dir : path
-        Folder of the curve files ``NAME.toml``.
+    out_dir, recordings : path
+        Folders of the curve files ``NAME.toml`` and of the recordings ``NAME.nc``, which are not kept by default.
     only : iterable of str, optional
         Names of curves, keys of `astro_sim.derivations.standard.STANDARD`; all by default.
     n_synapses : int, optional
         Instead of the standard numbers; sweeps over rates take the nearest multiple of their number of rates.
-    seed : int, optional
     overrides : mapping of str to str, optional
-        Parameters that differ from the published ones: symbol -> value with its unit, or x and a factor. Each applies
-        to the experiments that have the symbol.
-    recordings : path, optional
-        Folder of the recordings ``NAME.nc``; none are kept by default.
-    target : str
-        Brian2 target.
-    n_jobs : int
-        Processes.
+        Parameters that differ from the published ones, as in `astro_sim.parameters.variants.vary`. Each applies to the
+        experiments that have the symbol.
     progress : Callable, optional
         Called as ``progress(name, n_done, n_all)`` whenever an experiment is done.
 
@@ -109,19 +91,23 @@ def experiments(
     overrides: Mapping[str, str] | None = None,
 ) -> list[tuple[list[str], Experiment]]:
     """The experiments behind the curves `only`, longest first, each with the names of all its curves."""
-    names = list(STANDARD) if only is None else list(only)
+    names, overrides = list(STANDARD if only is None else only), overrides or {}
     for name in names:
         if name not in STANDARD:
             raise ValueError(f"only must name curves among {', '.join(STANDARD)}, got {name!r}")
     known = {name: symbols(STANDARD[name].published()) for name in names}
-    for symbol in overrides or {}:
+    for symbol in overrides:
         if not any(symbol in of_curve for of_curve in known.values()):
             every = ", ".join(sorted(set().union(*known.values())))
             raise ValueError(f"overrides must name one of {every}, got {symbol!r}")
     groups: list[tuple[list[str], Experiment]] = []
     for name in (name for name in STANDARD if name in names):
-        own = {symbol: value for symbol, value in (overrides or {}).items() if symbol in known[name]}
-        experiment = _sized(dataclasses.replace(STANDARD[name], overrides=own), n_synapses, seed)
+        own = {symbol: value for symbol, value in overrides.items() if symbol in known[name]}
+        changes: dict[str, Any] = {"overrides": own} if seed is None else {"overrides": own, "seed": seed}
+        if n_synapses is not None and hasattr(STANDARD[name], "n_synapses"):
+            n_rates = getattr(STANDARD[name], "n_rates", None)
+            changes["n_synapses"] = max(3, round(n_synapses / n_rates)) * n_rates if n_rates else n_synapses
+        experiment = dataclasses.replace(STANDARD[name], **changes)
         experiment.tables()  # a wrong value is refused before anything runs
         same = next((group for group, other in groups if other == experiment), None)
         if same is None:
@@ -131,24 +117,15 @@ def experiments(
     return groups
 
 
-def _sized(experiment: Experiment, n_synapses: int | None, seed: int | None) -> Experiment:
-    changes: dict[str, Any] = {} if seed is None else {"seed": seed}
-    if n_synapses is not None and hasattr(experiment, "n_synapses"):
-        changes["n_synapses"] = n_synapses
-        if isinstance(experiment, Rates):
-            changes["n_synapses"] = max(3, round(n_synapses / experiment.n_rates)) * experiment.n_rates
-    return dataclasses.replace(experiment, **changes)
-
-
 def _derive(
     names: list[str], experiment: Experiment, out_dir: Path, recordings: Path | None, target: str
 ) -> dict[str, Path]:
-    """One experiment in a process of its own: its recording and its curves."""
     recording = experiment.simulate(target)
     if recordings is not None:
         save_recording(recording, recordings / f"{names[0]}.nc")
     paths = {}
     for name in names:
-        curve = DERIVATIONS[VARIANTS.get(name, name)](experiment, recording, name=name)
+        derivation = max((known for known in DERIVATIONS if name.startswith(known)), key=len)
+        curve = DERIVATIONS[derivation](experiment, recording, name=name)
         paths[name] = write_curve(curve, out_dir / f"{name}.toml")
     return paths

@@ -21,6 +21,7 @@ M. Tsodyks, K. Pawelzik, H. Markram (1998), Neural Computation 10, 821-835: rele
 M. Z. A. Mia, M. Bal, A. Sengupta (2026), RMAAT, arXiv:2601.00426: what the constants are used for.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -30,7 +31,7 @@ from brian2 import Hz, second, umolar
 from astro_sim.curves.curve import Axis, Curve, six
 from astro_sim.curves.fit import fit_curve, fit_form, prepare
 from astro_sim.curves.forms import FORMS
-from astro_sim.derivations.experiment import CALCIUM, RATE, Experiment, Rates
+from astro_sim.derivations.experiment import RATE, Experiment, Rates
 from astro_sim.derivations.provenance import with_provenance
 from astro_sim.dynamics import closed_forms as theory
 from astro_sim.models.astrocytes import AstrocyteNetwork
@@ -42,7 +43,6 @@ from astro_sim.parameters.variants import variant
 from astro_sim.protocols.pulses import DistanceSweep
 from astro_sim.protocols.trains import AstrocyteResponse, RateSweep
 from astro_sim.simulation.recording import Recording
-from astro_sim.simulation.run import simulate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +65,9 @@ class CalciumExperiment(Rates, Experiment):
     """Fit the response above the resting level instead of the level itself."""
 
     def published(self) -> dict[str, Any]:
-        """Tables of astrocyte and release; ValueError for an unknown preset."""
         return {"astrocyte": get_preset(self.preset), "release": RELEASE}
 
-    def simulate(self, target: str = "auto") -> Recording:
+    def arguments(self) -> dict[str, Any]:
         """Calcium of every astrocyte."""
         protocol = AstrocyteResponse(
             rates=self.rates_hz() * Hz,
@@ -77,7 +76,7 @@ class CalciumExperiment(Rates, Experiment):
             discard=self.discard_s * second,
         )
         model = TripartiteSynapses(stim=float(self.sink), gliotransmission=None, plasticity=None, **self.tables())
-        return simulate(model, protocol, seed=self.seed, record=["C"], record_every=0.5 * second, target=target)
+        return {"model": model, "protocol": protocol, "record": ["C"], "record_every": 0.5 * second}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +93,14 @@ class SpatialExperiment(Experiment):
     """Largest distance from the source, in cells, that is fitted."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 3 <= self.farthest <= (self.n_cells - 1) // 2:
             raise ValueError(f"farthest must be from 3 to half of n_cells = {self.n_cells}, got {self.farthest}")
 
     def published(self) -> dict[str, Any]:
-        """Tables of astrocyte and coupling; ValueError for an unknown preset."""
         return {"astrocyte": get_preset(self.preset), "coupling": LINEAR}
 
-    def simulate(self, target: str = "auto") -> Recording:
+    def arguments(self) -> dict[str, Any]:
         """IP3 along the chain."""
         protocol = DistanceSweep(
             sources=(self.n_cells // 2,),
@@ -109,8 +108,8 @@ class SpatialExperiment(Experiment):
             width=self.pulse_s * second,
             length=self.length_s * second,
         )
-        network = AstrocyteNetwork(topology=chain(self.n_cells), **self.tables())
-        return simulate(network, protocol, seed=self.seed, record=["I"], record_every=0.1 * second, target=target)
+        model = AstrocyteNetwork(topology=chain(self.n_cells), **self.tables())
+        return {"model": model, "protocol": protocol, "record": ["I"], "record_every": 0.1 * second}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,23 +126,22 @@ class ReleaseExperiment(Rates, Experiment):
     U_0__star: float = 0.3
 
     def published(self) -> dict[str, Any]:
-        """The table of release."""
         return {"release": variant(RELEASE, source=THIS_STUDY, U_0__star=self.U_0__star)}
 
-    def simulate(self, target: str = "auto") -> Recording:
+    def arguments(self) -> dict[str, Any]:
         """Release variables of every synapse."""
         protocol = RateSweep(rates=self.rates_hz() * Hz, repeats=self.repeats, length=self.length_s * second)
         model = TripartiteSynapses(astrocyte=None, gliotransmission=None, plasticity=None, **self.tables())
-        every = 0.5 * second
-        return simulate(model, protocol, seed=self.seed, record=["u_S", "r_S"], record_every=every, target=target)
+        return {"model": model, "protocol": protocol, "record": ["u_S", "r_S"], "record_every": 0.5 * second}
 
 
 def derive_stp_calcium(
     experiment: CalciumExperiment | None = None,
     recording: Recording | None = None,
     *,
-    name: str = "stp_calcium",
-    form: str = "power_law",
+    full: bool = False,
+    name: str | None = None,
+    form: str | None = None,
     target: str = "auto",
 ) -> Curve:
     """Mean astrocytic calcium against presynaptic rate below 20 Hz: the exponent alpha of the presynaptic state g.
@@ -153,57 +151,44 @@ def derive_stp_calcium(
     scatter between repeats. Baseline: `subtract_rest` decides whether <C> is the level or its excess over the fixed
     point without input; the exponents of both, and of a line through the logarithms, are kept beside the fit.
 
-    Parameters and returns as `derive_ltp`.
+    With `full` (as `derive_stp_calcium_full`) all rates are fitted, by
+    ``<C> = base + amplitude nu**n / (half**n + nu**n)``. Other parameters as for `derive_ltp`.
     """
     experiment = CalciumExperiment() if experiment is None else experiment
     recording = experiment.simulate(target) if recording is None else recording
-    calcium, rest = _mean_calcium(recording, experiment)
-    low = experiment.rates_hz() < experiment.power_law_below_hz
-    rates, level = experiment.rates_hz()[low], calcium[low]
+    calcium = recording["C"].sel(time=slice(experiment.discard_s, None)).mean("time").values
+    calcium = calcium.reshape(experiment.n_rates, -1).mean(axis=1)
+    rest = float(recording["C"].isel(time=0).mean())  # runs start at the fixed point without input
+    derivation = "stp_calcium_full" if full else "stp_calcium"
+    usual, because = ("hill", "it has a base and saturates") if full else ("power_law", "alpha is its exponent")
+    fitted = experiment.rates_hz() < (np.inf if full else experiment.power_law_below_hz)
+    rates, level = experiment.rates_hz()[fitted], calcium[fitted]
     curve = fit_curve(
         rates,
         level - rest * experiment.subtract_rest,
-        form=form,
-        because="alpha is its exponent",
-        name=name,
+        form=form or usual,
+        because=because,
+        name=name or derivation,
         x_axis=RATE,
-        y_axis=CALCIUM,
+        y_axis=Axis("C", "uM"),
+    )
+    if full:
+        return with_provenance(curve, derivation, experiment, recording)
+    of_level, above_rest = (
+        fit_form(FORMS["power_law"], prepare(rates, values)).theta[1] for values in (level, level - rest)
     )
     exponents = {
         "rest_uM": six(rest),
         "rest_subtracted": experiment.subtract_rest,
-        "of_level": six(_exponent(rates, level)),
-        "above_rest": six(_exponent(rates, level - rest)),
+        "of_level": six(of_level),
+        "above_rest": six(above_rest),
         "of_level_log_log": six(np.polyfit(np.log(rates), np.log(level), 1)[0]),
     }
-    return with_provenance(curve, "stp_calcium", experiment, recording, exponents=exponents)
+    return with_provenance(curve, derivation, experiment, recording, exponents=exponents)
 
 
-def derive_stp_calcium_full(
-    experiment: CalciumExperiment | None = None,
-    recording: Recording | None = None,
-    *,
-    name: str = "stp_calcium_full",
-    form: str = "hill",
-    target: str = "auto",
-) -> Curve:
-    """Mean astrocytic calcium over the full range of rates: ``<C> = base + amplitude nu**n / (half**n + nu**n)``.
-
-    Weights and baseline as in `derive_stp_calcium`. Parameters and returns as `derive_ltp`.
-    """
-    experiment = CalciumExperiment() if experiment is None else experiment
-    recording = experiment.simulate(target) if recording is None else recording
-    calcium, rest = _mean_calcium(recording, experiment)
-    curve = fit_curve(
-        experiment.rates_hz(),
-        calcium - rest * experiment.subtract_rest,
-        form=form,
-        because="it has a base and saturates",
-        name=name,
-        x_axis=RATE,
-        y_axis=CALCIUM,
-    )
-    return with_provenance(curve, "stp_calcium_full", experiment, recording)
+derive_stp_calcium_full = functools.partial(derive_stp_calcium, full=True)
+"""`derive_stp_calcium` over all rates."""
 
 
 def derive_stp_spatial(
@@ -220,7 +205,7 @@ def derive_stp_spatial(
     constant rate Omega_5P, the profile along a chain is exactly ``q**d`` with ``q + 1/q = 2 + Omega_5P / F_lin``, so
     that ``length = 1 / arccosh(1 + Omega_5P / (2 F_lin))``, which is noted beside the fit.
 
-    Parameters and returns as `derive_ltp`.
+    Parameters as for `derive_ltp`.
     """
     experiment = SpatialExperiment() if experiment is None else experiment
     recording = experiment.simulate(target) if recording is None else recording
@@ -259,7 +244,7 @@ def derive_stp_release(
     a Naka-Rushton curve. Kept beside the fit: the mean release ``r_S`` with its mean-field value, which neglects the
     correlation of u_S and x_S, and the paired-pulse ratio in closed form.
 
-    Parameters and returns as `derive_ltp`.
+    Parameters as for `derive_ltp`.
     """
     experiment = ReleaseExperiment() if experiment is None else experiment
     recording = experiment.simulate(target) if recording is None else recording
@@ -293,13 +278,3 @@ def derive_stp_release(
         },
     }
     return with_provenance(curve, "stp_release", experiment, recording, **beside)
-
-
-def _mean_calcium(recording: Recording, experiment: CalciumExperiment) -> tuple[np.ndarray, float]:
-    """Mean over time and repeats at each rate, and the resting level: runs start at the fixed point without input."""
-    calcium = recording["C"].sel(time=slice(experiment.discard_s, None)).mean("time").values
-    return calcium.reshape(experiment.n_rates, -1).mean(axis=1), float(recording["C"].isel(time=0).mean())
-
-
-def _exponent(rates: np.ndarray, calcium: np.ndarray) -> float:
-    return fit_form(FORMS["power_law"], prepare(rates, calcium)).theta[1]

@@ -10,7 +10,6 @@ room for another processor's rounding; with other draws they must agree within t
 """
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from astro_sim.curves.curve import Curve
 from astro_sim.curves.fit import fit_form, prepare
 from astro_sim.curves.format import read_curve
 from astro_sim.curves.forms import FORMS
-from astro_sim.derivations.experiment import Experiment
 from astro_sim.derivations.standard import DERIVATIONS, STANDARD
 from astro_sim.simulation.recording import flatten
 
@@ -56,14 +54,13 @@ class VerifyReport:
     comparisons: tuple[Comparison, ...]
 
     @property
-    def ok(self) -> bool:
-        """True when everything agrees."""
-        return all(comparison.agrees for comparison in self.comparisons)
-
-    @property
     def differences(self) -> tuple[str, ...]:
         """Names of what does not agree."""
         return tuple(comparison.name for comparison in self.comparisons if not comparison.agrees)
+
+    @property
+    def ok(self) -> bool:
+        return not self.differences
 
     def __str__(self) -> str:
         how = "the same draws" if self.same_draws else "draws of another target or version"
@@ -76,23 +73,22 @@ class VerifyReport:
 
 
 def verify_curve(path: str | os.PathLike, *, target: str = "auto") -> VerifyReport:
-    """Run the experiment named in a curve file again and compare.
-
-    Raises
-    ------
-    ValueError
-        If the file is not a whole curve file, holds a measurement, or names no known derivation.
-    """
+    """Run the experiment named in a curve file again and compare."""
     path = Path(path)
     curve = read_curve(path)
     origin = curve.provenance
     if origin["kind"] != "simulation":
         raise ValueError(f"{path} must hold a simulated curve to be verified, got one of {origin['source']}")
-    if origin.get("derivation") not in DERIVATIONS:
-        known = ", ".join(DERIVATIONS)
-        raise ValueError(f"{path}: provenance.derivation must be one of {known}, got {origin.get('derivation')!r}")
-    derive = DERIVATIONS[origin["derivation"]]
-    again = derive(_experiment(curve, path), name=curve.name, form=curve.form.name, target=target)
+    derivation = origin.get("derivation")
+    if derivation not in DERIVATIONS:
+        raise ValueError(f"{path}: provenance.derivation must be one of {', '.join(DERIVATIONS)}, got {derivation!r}")
+    standard = STANDARD[derivation]
+    try:
+        experiment = dataclasses.replace(standard, **origin["config"])
+    except (TypeError, ValueError) as error:
+        kind = type(standard).__name__
+        raise ValueError(f"{path}: provenance.config must describe a {kind}, got {error}") from None
+    again = DERIVATIONS[derivation](experiment, name=curve.name, form=curve.form.name, target=target)
     return VerifyReport(path, _same_draws(curve, again), tuple(compare(curve, again)))
 
 
@@ -102,15 +98,6 @@ def verify_curves(
     """Verify files side by side; reports come in the order of `paths`, each as soon as it is there."""
     tasks = [delayed(verify_curve)(path, target=target) for path in paths]
     yield from Parallel(n_jobs=min(n_jobs, len(tasks)) or 1, return_as="generator")(tasks)
-
-
-def _experiment(curve: Curve, path: Path) -> Experiment:
-    origin = curve.provenance
-    try:
-        return dataclasses.replace(STANDARD[origin["derivation"]], **origin["config"])
-    except (TypeError, ValueError) as error:
-        kind = type(STANDARD[origin["derivation"]]).__name__
-        raise ValueError(f"{path}: provenance.config must describe a {kind}, got {error}") from None
 
 
 def _same_draws(file: Curve, again: Curve) -> bool:
@@ -131,44 +118,44 @@ def _samples_agree(file: Curve, again: Curve, tolerance: float) -> bool:
 def compare(file: Curve, again: Curve) -> list[Comparison]:
     """Everything in which a curve and its repetition may differ."""
     same = _same_draws(file, again)
-    tolerance, ratio = SAME_DRAWS if same else OTHER_DRAWS, ERROR_RATIO[same]
-    found = []
+    tolerance, ratio, found = SAME_DRAWS if same else OTHER_DRAWS, ERROR_RATIO[same], []
+
+    def note(name: str, mine: Any, other: Any, agrees: Any) -> None:
+        found.append(Comparison(name, str(mine), str(other), bool(agrees)))
+
     for name, value in file.parameters.items():
-        stderr = np.hypot(file.stderr[name], again.stderr[name]) if not same else again.stderr[name]
-        close = abs(value - again.parameters[name]) <= tolerance * stderr + 2e-6 * abs(again.parameters[name])
-        found.append(Comparison(name, f"{value:g}", f"{again.parameters[name]:g} ± {stderr:.2g}", bool(close)))
-        errors = sorted([file.stderr[name], again.stderr[name]])
-        close = errors[1] <= ratio * errors[0] + 1e-300
-        found.append(Comparison(f"{name}.stderr", f"{file.stderr[name]:g}", f"{again.stderr[name]:g}", bool(close)))
+        other, mine_error, other_error = again.parameters[name], file.stderr[name], again.stderr[name]
+        stderr = other_error if same else np.hypot(mine_error, other_error)
+        close = abs(value - other) <= tolerance * stderr + 2e-6 * abs(other)
+        note(name, f"{value:g}", f"{other:g} ± {stderr:.2g}", close)
+        smaller, larger = sorted((mine_error, other_error))
+        note(f"{name}.stderr", f"{mine_error:g}", f"{other_error:g}", larger <= ratio * smaller + 1e-300)
         close = np.allclose(file.ci95[name], again.ci95[name], rtol=2e-6, atol=(tolerance + ratio - 1) * 3 * stderr)
-        found.append(Comparison(f"{name}.ci95", str(file.ci95[name]), str(again.ci95[name]), bool(close)))
+        note(f"{name}.ci95", file.ci95[name], again.ci95[name], close)
     scale = np.sqrt(np.outer(np.diag(again.covariance), np.diag(again.covariance)))
-    close = bool(np.all(np.abs(file.covariance - again.covariance) <= (ratio**2 - 1) * scale))
-    found.append(Comparison("covariance", _short(file.covariance), _short(again.covariance), close))
-    close = _samples_agree(file, again, OF_MANY[same])
-    found.append(Comparison("samples", str(file.samples.get("y")), str(again.samples["y"]), close))
-    unexplained = sorted(1 - curve.fit["r_squared"] for curve in (file, again))
-    close = unexplained[1] <= ratio**4 * unexplained[0] + 2e-6  # shares of few squares scatter more than errors do
-    found.append(Comparison("r_squared", f"{file.fit['r_squared']:g}", f"{again.fit['r_squared']:g}", bool(close)))
+    near = np.all(np.abs(file.covariance - again.covariance) <= (ratio**2 - 1) * scale)
+    note("covariance", file.covariance.tolist(), again.covariance.tolist(), near)
+    note("samples", file.samples.get("y"), again.samples["y"], _samples_agree(file, again, OF_MANY[same]))
+    smaller, larger = sorted(1 - curve.fit["r_squared"] for curve in (file, again))
+    near = larger <= ratio**4 * smaller + 2e-6  # shares of few squares scatter more than errors do
+    note("r_squared", f"{file.fit['r_squared']:g}", f"{again.fit['r_squared']:g}", near)
     for name in ("x", "y", "x_range", "extrapolate"):
-        mine, other = getattr(file, name), getattr(again, name)
-        found.append(Comparison(name, str(mine), str(other), mine == other))
-    return found + _compare_noted(file, again, OF_MANY[same]) + _compare_origins(file.provenance, again.provenance)
+        note(name, getattr(file, name), getattr(again, name), getattr(file, name) == getattr(again, name))
 
-
-def _compare_noted(file: Curve, again: Curve, tolerance: float) -> list[Comparison]:
-    """What is noted beside the fit: within `tolerance` of its standard errors, all six digits where it has none."""
-    mine, other = (flatten({key: curve.fit[key] for key in NOTED if key in curve.fit}) for curve in (file, again))
     errors = dict(_errors(again))
-    return [
-        Comparison(
-            name,
-            str(mine.get(name)),
-            str(other.get(name)),
-            _near(mine.get(name), other.get(name), tolerance * errors.get(name, 0.0)),
-        )
-        for name in mine | other
-    ]
+    noted = ({key: curve.fit[key] for key in NOTED if key in curve.fit} for curve in (file, again))
+    for name, was, now in _pairs(*noted):  # within its standard errors, all six digits where it has none
+        note(name, was, now, _agree(was, now, OF_MANY[same] * errors.get(name, 0.0), rtol=1e-5))
+    for name, was, now in _pairs(file.provenance, again.provenance):
+        if name != "target" and not name.startswith("versions."):  # these say on what it ran
+            note(name, was, now, _agree(was, now))  # to the last of twelve digits
+    return found
+
+
+def _pairs(file: dict[str, Any], again: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Every entry of nested tables by its name, with the value of both sides."""
+    mine, other = flatten(file), flatten(again)
+    yield from ((name, mine.get(name), other.get(name)) for name in mine | other)
 
 
 def _errors(curve: Curve) -> Iterator[tuple[str, Any]]:
@@ -184,33 +171,12 @@ def _errors(curve: Curve) -> Iterator[tuple[str, Any]]:
             yield f"exponents.{key}", np.sqrt(law.covariance[1, 1])
 
 
-def _near(mine: Any, other: Any, error: Any) -> bool:
-    """Equal within `error` and the last of six digits; what is no number, exactly."""
-    if not isinstance(other, float | list):
-        return bool(mine == other)
-    values = np.array(mine)
-    numbers = values.dtype.kind in "if" and values.shape == np.shape(other)
-    return numbers and bool(np.all(np.abs(values - other) <= error + 1e-5 * np.abs(other)))
-
-
-def _compare_origins(file: dict[str, Any], again: dict[str, Any]) -> list[Comparison]:
-    """Every recorded value of model and run, except those that say on what it ran."""
-    mine, other = (flatten({k: v for k, v in o.items() if k not in ("target", "versions")}) for o in (file, again))
-    names = [*mine, *(name for name in other if name not in mine)]
-    return [
-        Comparison(name, str(mine.get(name)), str(other.get(name)), _equal(mine.get(name), other.get(name)))
-        for name in names
-    ]
-
-
-def _equal(mine: Any, other: Any) -> bool:
-    """Equal as the file would have it; numbers to the last of twelve digits."""
+def _agree(mine: Any, other: Any, error: Any = 0.0, rtol: float = 1e-11) -> bool:
+    """Equal, or numbers of one shape whose difference is within `error` and `rtol` of them."""
+    if mine == other:
+        return True
     if isinstance(mine, dict) and isinstance(other, dict):
-        return mine.keys() == other.keys() and all(_equal(mine[key], other[key]) for key in mine)
-    if isinstance(mine, int | float) and isinstance(other, int | float):
-        return bool(np.isclose(mine, other, rtol=1e-11, atol=0))
-    return mine == other
-
-
-def _short(matrix: np.ndarray) -> str:
-    return json.dumps(matrix.tolist())
+        return mine.keys() == other.keys() and all(_agree(mine[key], other[key], error, rtol) for key in mine)
+    values, others = np.array(mine), np.array(other)
+    numbers = values.dtype.kind in "if" and others.dtype.kind in "if" and values.shape == others.shape
+    return numbers and bool(np.all(np.abs(values - others) <= error + rtol * np.abs(others)))

@@ -1,4 +1,4 @@
-"""The astrocyte as a dynamical system: fixed points, nullclines, cycles, bifurcations along IP3, AM and FM encoding.
+"""Bifurcations of the Li-Rinzel model along IP3, with all fixed points and limit cycles; AM and FM encoding.
 
 Every fixed point of every model is found as the root of a scalar function (see `astro_sim.dynamics.vector_fields`),
 every cycle of the Li-Rinzel model as the root of another (see `astro_sim.dynamics.limit_cycles`). Numbers are in
@@ -33,7 +33,7 @@ from astro_sim.dynamics.vector_fields import (
 
 
 def cycles(calcium, I, n_section: int = 24) -> Cycles:
-    """All cycles of the Li-Rinzel model at the IP3 levels `I` (uM, array_like), stable and unstable."""
+    """All limit cycles of the Li-Rinzel model at the IP3 levels `I` (uM, array_like), stable and unstable."""
     levels = np.atleast_1d(np.asarray(I, dtype=float))
     if not levels.size or not np.all(levels >= 0):
         raise ValueError(f"I must be one or more IP3 levels that are not negative, got {I!r}")
@@ -48,7 +48,7 @@ def cycles(calcium, I, n_section: int = 24) -> Cycles:
 
 @dataclass(frozen=True)
 class Oscillation:
-    """A periodic course: period (s), calcium extremes (uM), and a state on it to start again from."""
+    """An oscillation: period (s), calcium extremes (uM), and a state on it to start again from."""
 
     period_s: float
     C_min: float
@@ -57,11 +57,10 @@ class Oscillation:
 
 
 def oscillation(system: System, start=None, settle_s: float = 300.0, n_periods: int = 4) -> Oscillation | None:
-    """What a model of any size oscillates with after a transient; None where it comes to rest.
+    """The oscillation that a model of any size settles into; None where it comes to rest.
 
     Parameters
     ----------
-    system : System
     start : array_like, shape (n,), optional
         Where to begin, such as the state of a neighbouring oscillation (continuation); the published start by default.
     settle_s : float
@@ -82,9 +81,6 @@ def oscillation(system: System, start=None, settle_s: float = 300.0, n_periods: 
     raise ValueError(f"system must settle into a simple cycle in {7 * settle_s:g} s, got periods {periods.round(2)} s")
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Bifurcations along IP3
-# ---------------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class BifurcationPoint:
     """`kind` is `saddle-node`, `supercritical Hopf`, `subcritical Hopf` or `fold of cycles`.
@@ -101,7 +97,7 @@ class BifurcationPoint:
 
 @dataclass(frozen=True)
 class BifurcationDiagram:
-    """What the Li-Rinzel model does at every IP3 level; `plotting.plot_bifurcation_diagram` draws it.
+    """Fixed points, limit cycles and bifurcations along IP3; `figures.plot_bifurcation_diagram` draws them.
 
     Attributes
     ----------
@@ -142,15 +138,8 @@ class BifurcationDiagram:
 def bifurcation_diagram(calcium, *, I_range=(0.0, 1.5), n_cycles: int = 60, n_grid: int = 4000) -> BifurcationDiagram:
     """Fixed points, their bifurcations and all cycles of the Li-Rinzel model along IP3, in one call.
 
-    Parameters
-    ----------
-    calcium : CalciumParameters
-    I_range : tuple of float
-        IP3 levels in uM.
-    n_cycles : int
-        IP3 levels at which cycles are looked for, evenly spaced over the bifurcations' range and a tenth beyond.
-    n_grid : int
-        Points on the curve of fixed points.
+    `I_range` is in uM. Cycles are looked for at `n_cycles` levels of IP3, evenly spaced over the bifurcations' range
+    and a tenth beyond; the curve of fixed points has `n_grid` points.
     """
     low, high = I_range
     if not 0 <= low < high:

@@ -1,4 +1,4 @@
-"""Closed forms of the models: what the simulator is held against, and the lines to draw through its curves.
+"""Closed forms of the models: formulas that the simulator is tested against, and that figures draw through its curves.
 
 Every function takes parameter tables, and arrays of plain numbers in the unit that an argument's name says. Where a
 form is exact the docstring says so; a mean field is one that neglects correlations, and says that.
@@ -21,18 +21,13 @@ from scipy.special import ndtr
 from astro_sim.dynamics.vector_fields import micromolar_seconds
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Release
-# ---------------------------------------------------------------------------------------------------------------------
 def periodic_release(release, interval_s):
     """Release in the steady state of a regular train: exact.
 
     ``u = U / (1 - (1 - U) e^(-Omega_f D))``, ``x = (1 - e^(-Omega_d D)) / (1 - (1 - u) e^(-Omega_d D))``, ``r = u x``,
     with u after and x before a spike, and D the interval [TM].
 
-    Returns
-    -------
-    u, x, r : float or ndarray, shape of `interval_s`
+    Returns u, x and r, each of the shape of `interval_s`.
     """
     p, D = micromolar_seconds(release), np.asarray(interval_s, dtype=float)
     u = p.U_0__star / (1 - (1 - p.U_0__star) * np.exp(-p.Omega_f * D))
@@ -60,7 +55,7 @@ def facilitation_threshold(release):
 
 
 def poisson_threshold(release):
-    """The same for a Poisson train, correlations included: exact.
+    """`facilitation_threshold` for Poisson trains, with the correlations between u and x: exact.
 
     To first order in the rate only the last interval counts, so the slope is ``U`` times the integral of
     `paired_pulse_ratio` less one, ``(1 - U) / Omega_f - U / Omega_d - U (1 - U) / (Omega_f + Omega_d)``; its root in U
@@ -78,16 +73,7 @@ def mean_field_release(release, rate_hz, U_0=None):
     ``u = U (Omega_f + nu) / (Omega_f + U nu)``, ``x = Omega_d / (Omega_d + u nu)``, ``r = u x`` [BK10]. Rewritten,
     ``u = U + (1 - U) nu / (nu + Omega_f / U)``: a Naka-Rushton curve.
 
-    Parameters
-    ----------
-    release : ReleaseParameters
-    rate_hz : array_like
-    U_0 : array_like, optional
-        Release probability where it is not that of the table, see `modulated_probability`.
-
-    Returns
-    -------
-    u, x, r : float or ndarray
+    `U_0` is the release probability where it is not that of the table, see `modulated_probability`. Returns u, x and r.
     """
     p, nu = micromolar_seconds(release), np.asarray(rate_hz, dtype=float)
     U = p.U_0__star if U_0 is None else U_0
@@ -106,9 +92,6 @@ def limiting_rate(release):
     return np.maximum(rate, 0)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Gliotransmission
-# ---------------------------------------------------------------------------------------------------------------------
 def receptors_after_release(gliotransmission, x_A=1.0, Gamma_S=0.0, dt_s=0.0):
     """Activated presynaptic receptors after one release, ``1 - (1 - Gamma_S) e^(-J U_A x_A)`` with ``J = J_S``.
 
@@ -177,9 +160,6 @@ def threshold_release_rate(release, gliotransmission):
     return p.Omega_G * p.Omega_A * gap / (J * p.Omega_A * p.U_A * (p.alpha - U_thr) - p.Omega_G * p.U_A * gap)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Astrocytes: receptor and space
-# ---------------------------------------------------------------------------------------------------------------------
 def receptor_after_spike(receptor, release, transmitter_uM):
     """Gamma_A bound by the transmitter of one spike, ``1 - e^(-O_N Y_0 / Omega_c)``, unbinding neglected."""
     p = micromolar_seconds(receptor, release)
@@ -207,16 +187,13 @@ def junction_gate(coupling, difference_uM):
     return (1 + np.tanh((np.abs(difference_uM) - p.I_Theta) / p.omega_I)) / 2
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Long-term plasticity
-# ---------------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class EfficacyDynamics:
     """Mean and spread of the efficacy rho under stationary drive; the cubic term neglected [GB].
 
     Attributes
     ----------
-    above_d, above_p : float or ndarray
+    above_d, above_p : float
         Shares of time for which c exceeds theta_d and theta_p (the paper's alpha_d, alpha_p).
     rho_bar, tau_eff : float or ndarray
         Plateau, and time constant in s, of ``rho(t) = rho_bar - (rho_bar - rho_0) e^(-t / tau_eff)``.
@@ -224,8 +201,8 @@ class EfficacyDynamics:
         Standard deviation of rho in the steady state.
     """
 
-    above_d: np.ndarray
-    above_p: np.ndarray
+    above_d: float
+    above_p: float
     rho_bar: np.ndarray
     tau_eff: np.ndarray
     sd: np.ndarray
@@ -257,21 +234,10 @@ def efficacy_dynamics(plasticity, rate_hz=1.0, lag_s=0.01) -> EfficacyDynamics:
     """Relaxation of rho under regular pairs: ``rho_bar = G_p / (G_p + G_d)``, ``tau_eff = tau / (G_p + G_d)``.
 
     ``G_x = gamma_x above_x``; the variance is ``sigma^2 (above_p + above_d) / (2 (G_p + G_d))`` [GB]; the
-    `sigmaRhoSquared` of its code is twice that, because it stands in an error function.
-
-    Parameters
-    ----------
-    plasticity : PlasticityParameters
-    rate_hz : float
-        Pairs per second.
-    lag_s : float
-        Postsynaptic after presynaptic spike.
+    `sigmaRhoSquared` of its code is twice that, because it stands in an error function. `rate_hz` counts pairs, and
+    the postsynaptic spike is `lag_s` after the presynaptic one.
     """
-    return _efficacy(plasticity, *time_above(plasticity, rate_hz, lag_s))
-
-
-def _efficacy(plasticity, above_d, above_p) -> EfficacyDynamics:
-    p = micromolar_seconds(plasticity)
+    p, (above_d, above_p) = micromolar_seconds(plasticity), time_above(plasticity, rate_hz, lag_s)
     G_p, G_d = p.gamma_p * above_p, p.gamma_d * above_d
     with np.errstate(divide="ignore", invalid="ignore"):
         total = np.float64(G_p + G_d)

@@ -32,7 +32,7 @@ def jacobian(system: System, state) -> np.ndarray:
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """A rest state, with the eigenvalues (1/s) of the Jacobian there."""
+    """A fixed point, with the eigenvalues (1/s) of the Jacobian there."""
 
     names: tuple[str, ...]
     state: np.ndarray

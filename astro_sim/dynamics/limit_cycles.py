@@ -1,4 +1,4 @@
-"""Cycles of the Li-Rinzel model, stable and unstable, by a return map.
+"""Limit cycles of the Li-Rinzel model, stable and unstable, by a return map.
 
 On the line ``C = C*`` through a fixed point ``(C*, h*)``, ``dC/dt`` has the sign of ``h - h*``. Every orbit around the
 point therefore crosses the half-line ``h > h*`` transversally, and a cycle is a fixed point of the scalar map from one
@@ -20,7 +20,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.optimize.elementwise import find_root
 
-from astro_sim.dynamics.vector_fields import calcium_rates
+from astro_sim.dynamics.vector_fields import calcium_rates, runge_kutta
 
 STEP_S = 0.02  # RK4 step: periods and extremes are good to 5e-5 of their value
 
@@ -33,7 +33,7 @@ SAME_CYCLE = 1e-3  # uM: two cycles at one IP3 level whose peaks differ by less 
 
 @dataclass(frozen=True)
 class Cycles:
-    """Cycles of the Li-Rinzel model: one entry per cycle, ordered by IP3 and then by size.
+    """Limit cycles of the Li-Rinzel model: one entry per cycle, ordered by IP3 and then by size.
 
     Attributes
     ----------
@@ -49,15 +49,6 @@ class Cycles:
     stable: np.ndarray
 
 
-def _runge_kutta(rates, state, step):
-    """One classical fourth-order step of ``state' = rates(state)``, elementwise over arrays."""
-    k1 = np.array(rates(state))
-    k2 = np.array(rates(state + step / 2 * k1))
-    k3 = np.array(rates(state + step / 2 * k2))
-    k4 = np.array(rates(state + step * k3))
-    return state + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-
-
 def _land(state, time, I, C_star, p):
     """Step back from just beyond the section onto it, with C as the independent variable: crossing `h` and time."""
 
@@ -66,7 +57,7 @@ def _land(state, time, I, C_star, p):
         return np.ones_like(C_rate), h_rate / C_rate, 1 / C_rate
 
     ahead = np.array([*state, np.full(state.shape[1], time)])
-    return _runge_kutta(per_calcium, ahead, C_star - ahead[0])[1:]
+    return runge_kutta(per_calcium, ahead, C_star - ahead[0])[1:]
 
 
 def return_map(h, I, C_star, p, step_s: float = STEP_S) -> np.ndarray:
@@ -76,10 +67,6 @@ def return_map(h, I, C_star, p, step_s: float = STEP_S) -> np.ndarray:
     ----------
     h, I, C_star : array_like
         Where each orbit starts on the section, its IP3 level (uM), and the calcium (uM) of its fixed point; broadcast.
-    p : SimpleNamespace
-        Parameters in uM and s.
-    step_s : float
-        Step of the Runge-Kutta method.
 
     Returns
     -------
@@ -97,7 +84,7 @@ def return_map(h, I, C_star, p, step_s: float = STEP_S) -> np.ndarray:
     for step in range(1, round(LONGEST_PERIOD_S / step_s) + 1):
         level, section = I[active], C_star[active]
         below = state[0] < section
-        state = _runge_kutta(lambda y, level=level: calcium_rates(y[0], y[1], level, p), state, step_s)
+        state = runge_kutta(lambda y, level=level: calcium_rates(y[0], y[1], level, p), state, step_s)
         lowest, highest = np.minimum(lowest, state[0]), np.maximum(highest, state[0])
         back = below & (state[0] >= section)
         done = back
@@ -113,14 +100,12 @@ def return_map(h, I, C_star, p, step_s: float = STEP_S) -> np.ndarray:
 
 
 def cycles_around(I, C_star, h_star, p, n_section: int = 24) -> Cycles:
-    """All cycles that cross the sections of the given fixed points.
+    """All limit cycles that cross the sections of the given fixed points.
 
     Parameters
     ----------
     I, C_star, h_star : array_like, shape (n,)
         Fixed points: IP3 (uM), calcium (uM) and gate. Several may share one IP3 level.
-    p : SimpleNamespace
-        Parameters in uM and s.
     n_section : int
         Points on each section, log-spaced from 1e-3 of its length. Two cycles between neighbours are not told apart.
     """
@@ -142,8 +127,7 @@ def cycles_around(I, C_star, h_star, p, n_section: int = 24) -> Cycles:
     table = np.array([I[row], period, low, high, growth[row, column] > 0])[:, order]
     # a cycle around several fixed points is found from each of them: keep it once
     again = (np.diff(table[0]) == 0) & (np.diff(table[3]) < SAME_CYCLE)
-    table = table[:, np.concatenate([[True], ~again])]
-    levels, period, low, high, grows = table
+    levels, period, low, high, grows = table[:, np.concatenate([[True], ~again])]
     return Cycles(levels, period, low, high, grows.astype(bool))
 
 
@@ -171,13 +155,8 @@ def fold_of_cycles(I_hopf: float, I_end: float, rest, p) -> float | None:
         The Hopf point, and the other end of the stable stretch of fixed points (uM).
     rest : callable
         ``rest(I) -> (C, h)`` of the fixed point.
-    p : SimpleNamespace
-        Parameters in uM and s.
 
-    Returns
-    -------
-    float or None
-        None where the cycles outlive the stretch.
+    Returns None where the cycles outlive the stretch.
     """
 
     def excess(I):

@@ -1,4 +1,4 @@
-"""The astrocyte's vector fields in plain NumPy: Li-Rinzel, ChI and G-ChI in micromolar and seconds.
+"""Vector fields of the astrocyte models in plain NumPy: Li-Rinzel, ChI and G-ChI in micromolar and seconds.
 
 The equations of `astro_sim.models.equations` are written once more here as functions of numbers, because exploring them
 (sliders, root finding, return maps) wants thousands of cheap evaluations rather than a compiled network. They take the
@@ -30,17 +30,7 @@ from scipy.optimize import brentq
 
 
 def micromolar_seconds(*tables) -> SimpleNamespace:
-    """Numbers in uM and s of every quantity in parameter tables.
-
-    Parameters
-    ----------
-    *tables : astro_sim.parameters.units.Table
-
-    Returns
-    -------
-    types.SimpleNamespace
-        One attribute per field of the tables, a float (or an array, for a per-element parameter).
-    """
+    """Quantities of parameter tables in uM and s, as attributes: floats, or arrays where there is one per element."""
     values = {}
     for table in tables:
         if not hasattr(table, "kinds"):
@@ -54,9 +44,9 @@ def micromolar_seconds(*tables) -> SimpleNamespace:
     return SimpleNamespace(**values)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Right-hand sides. Elementwise in every argument (arrays broadcast; complex arguments serve the derivatives).
-# ---------------------------------------------------------------------------------------------------------------------
+# Right-hand sides, elementwise in every argument: arrays broadcast, and complex arguments serve the derivatives.
+
+
 def calcium_fluxes(C, h, I, p):
     """Release, leak and uptake `J_r`, `J_l`, `J_p` in uM/s [Li & Rinzel 1994; Stimberg et al. 2019, chapter 18]."""
     m_inf = I / (I + p.d_1) * C / (C + p.d_5)
@@ -92,25 +82,32 @@ def ip3_rate(C, I, p, J_beta=0.0, I_bias=None):
     return rate
 
 
+def g_chi_rates(state, p, Y_S=0.0, I_bias=None):
+    """Time derivatives of ``(C, h, I, Gamma_A)`` under the transmitter concentration `Y_S` (uM): the G-ChI model."""
+    C, h, I, Gamma_A = state
+    binding = p.O_N * Y_S * (1 - Gamma_A)
+    unbinding = p.Omega_N * (1 + p.zeta * C / (C + p.K_KC)) * Gamma_A
+    dI = ip3_rate(C, I, p, J_beta=p.O_beta * Gamma_A, I_bias=I_bias)
+    return *calcium_rates(C, h, I, p), dI, binding - unbinding
+
+
 def receptor_steady_state(C, Y_S, p):
     """`Gamma_A` at rest under a constant transmitter concentration `Y_S` (uM)."""
     binding, unbinding = p.O_N * Y_S, p.Omega_N * (1 + p.zeta * C / (C + p.K_KC))
     return binding / (binding + unbinding)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Rest
-# ---------------------------------------------------------------------------------------------------------------------
 def gate_balance(C, p):
     """Gate product `k` that release needs to balance uptake at calcium `C`, and the denominator of `resting_ip3`."""
     stored = p.C_T - (1 + p.rho_A) * C
-    needed = (p.O_P * C**2 / (C**2 + p.K_P**2) - p.Omega_L * stored) / (p.Omega_C * stored)
+    _, leak, uptake = calcium_fluxes(C, 0, 0, p)
+    needed = (uptake - leak) / (p.Omega_C * stored)
     k = np.where(needed.real > 0, needed, 0) ** (1 / 3)  # below `leak_balance` no release is needed
     return k, C / (C + p.d_5) * p.d_2 - k * (p.d_2 + C)
 
 
 def resting_ip3(C, p):
-    """IP3 (uM) at which calcium `C` (uM, inside `calcium_ranges`) is a fixed point: the module's exact property."""
+    """IP3 (uM) at which calcium `C` (uM, inside `calcium_ranges`) is a fixed point: exact (see above)."""
     k, denominator = gate_balance(C, p)
     return k * (p.d_1 * p.d_2 + p.d_3 * C) / denominator
 
@@ -119,7 +116,8 @@ def leak_balance(p) -> float:
     """C (uM) at which leak alone balances uptake: the least at which a cell can rest, with no release."""
 
     def excess_uptake(C):
-        return p.O_P * C**2 / (C**2 + p.K_P**2) - p.Omega_L * (p.C_T - (1 + p.rho_A) * C)
+        _, leak, uptake = calcium_fluxes(C, 0, 0, p)
+        return uptake - leak
 
     top = p.C_T / (1 + p.rho_A)
     return top if excess_uptake(top) <= 0 else brentq(excess_uptake, 0, top, xtol=1e-15)
@@ -164,9 +162,6 @@ def calcium_grids(p, n: int = 4000) -> list[np.ndarray]:
     return [first, *(grid[1:] for grid in others)]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Systems
-# ---------------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class System:
     """An autonomous astrocyte: the names of its state variables, its vector field, and the roots that are its rests.
@@ -218,31 +213,19 @@ def g_chi(calcium, ip3, receptor, Y_S: float = 0.0, I_bias: float | None = None)
     """G-ChI: (C, h, I, Gamma_A) under a constant transmitter concentration `Y_S` in uM."""
     p = micromolar_seconds(calcium, ip3, receptor)
 
-    def rates(state):
-        C, h, I, Gamma_A = state
-        binding = p.O_N * Y_S * (1 - Gamma_A)
-        unbinding = p.Omega_N * (1 + p.zeta * C / (C + p.K_KC)) * Gamma_A
-        dI = ip3_rate(C, I, p, J_beta=p.O_beta * Gamma_A, I_bias=I_bias)
-        return *calcium_rates(C, h, I, p), dI, binding - unbinding
-
     def rest(C):
         I, Gamma_A = resting_ip3(C, p), receptor_steady_state(C, Y_S, p)
         state = np.array([C, h_inf(C, I, p), I, Gamma_A])
         return state, ip3_rate(C, I, p, J_beta=p.O_beta * Gamma_A, I_bias=I_bias)
 
-    return System(("C", "h", "I", "Gamma_A"), rates, rest, p)
+    return System(("C", "h", "I", "Gamma_A"), lambda state: g_chi_rates(state, p, Y_S, I_bias), rest, p)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Time courses
-# ---------------------------------------------------------------------------------------------------------------------
 def time_course(system: System, duration_s: float, start=None, dt_s: float = 0.05):
     """Integrate with LSODA.
 
     Parameters
     ----------
-    system : System
-    duration_s : float
     start : array_like, shape (n,), optional
         Initial state; by default the published one: everything zero except h = 0.9.
     dt_s : float
@@ -270,6 +253,15 @@ def time_course(system: System, duration_s: float, start=None, dt_s: float = 0.0
         max_step=1.0,
     )
     return solution.t, solution.y
+
+
+def runge_kutta(derivative: Callable, state: np.ndarray, step) -> np.ndarray:
+    """One classical fourth-order step of ``state' = derivative(state)``, elementwise over arrays."""
+    k1 = np.array(derivative(state))
+    k2 = np.array(derivative(state + step / 2 * k1))
+    k3 = np.array(derivative(state + step / 2 * k2))
+    k4 = np.array(derivative(state + step * k3))
+    return state + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
 
 
 def upward_crossings(times, values, level: float) -> np.ndarray:

@@ -16,15 +16,6 @@ from astro_sim.figures.plots import (
 )
 
 __all__ = [
-    "panels",
-    "plot_accumulation",
-    "plot_bifurcation_diagram",
-    "plot_course",
-    "plot_curve",
-    "plot_nullclines",
-    "plot_periods",
-    "plot_response",
-    "plot_retention",
-    "plot_spread",
-    "save_figure",
-]
+    "panels", "plot_accumulation", "plot_bifurcation_diagram", "plot_course", "plot_curve", "plot_nullclines",
+    "plot_periods", "plot_response", "plot_retention", "plot_spread", "save_figure",
+]  # fmt: skip

@@ -1,10 +1,10 @@
-"""Sliders on the astrocyte: a panel for JupyterLab that solves the equations again at every move.
+"""A panel of sliders for JupyterLab that simulates a synapse and three astrocytes again at every move.
 
 Three astrocytes in a row, coupled by linear gap junctions. The first one has a tripartite synapse, closed in both
 directions: its spikes release transmitter (M4), which the astrocyte senses (M3), whose calcium (M1, M2) makes it
-release gliotransmitter, which changes the synapse (M5); and it can be held by a pipette that exchanges IP3. The vector
-fields are those of `astro_sim.dynamics.vector_fields`, advanced by Runge-Kutta steps in plain floats, so that a minute
-of biology takes a fraction of a second; spikes end a step early and act in closed form.
+release gliotransmitter, which changes the synapse (M5); and it can be held by a pipette that exchanges IP3. Vector
+field and Runge-Kutta steps are those of `astro_sim.dynamics.vector_fields`; spikes end a step early and act in closed
+form. A minute of biology takes a fraction of a second.
 
 Retention factors are a *surrogate*, not a simulation of plasticity: the closed form of the mean Graupner-Brunel
 efficacy (`astro_sim.dynamics.closed_forms.efficacy_dynamics`; stationary, cubic term dropped) with the presynaptic
@@ -33,13 +33,15 @@ from matplotlib.figure import Figure
 from astro_sim.curves.plotting import BLUE, GREEN, GREY, ORANGE, label, styled
 from astro_sim.dynamics.closed_forms import efficacy_dynamics
 from astro_sim.dynamics.fixed_points import fixed_points, nullclines
-from astro_sim.dynamics.vector_fields import calcium_rates, chi, ip3_rate, li_rinzel, micromolar_seconds
+from astro_sim.dynamics.vector_fields import chi, g_chi_rates, li_rinzel, micromolar_seconds, runge_kutta
 from astro_sim.figures.plots import plot_nullclines
 from astro_sim.parameters.presets import FM, GLIOTRANSMISSION, PLASTICITY, RELEASE, get_preset
 from astro_sim.parameters.tables import THIS_STUDY
 from astro_sim.parameters.variants import variant
 
 N_CELLS = 3
+
+NEIGHBOURS = np.diff(np.eye(N_CELLS), axis=0).T @ np.diff(np.eye(N_CELLS), axis=0)  # each cell less those beside it
 
 STEP_S = 0.08
 
@@ -60,26 +62,14 @@ LIMITS = {"ip3": (0.0, 1.5), "rate_hz": (0.1, 10.0), "alpha": (0.0, 1.0), "coupl
 class Settings:
     """Where the sliders stand.
 
-    Attributes
-    ----------
-    preset : str
-        ``am``, ``fm`` or another astrocyte with IP3 and receptor tables.
-    ip3 : float
-        IP3 in the pipette at the first cell (uM); 0 is no pipette.
-    rate_hz : float
-        Regular spikes of the synapse at the first cell.
-    alpha : float
-        Effect of gliotransmission: release probability moves from 0.3 towards it.
-    coupling : float
-        F_lin of the gap junctions (1/s).
-    duration_s : float
+    `preset` is ``am``, ``fm`` or another astrocyte with IP3 and receptor tables.
     """
 
     preset: str = "am"
-    ip3: float = 0.0
-    rate_hz: float = 0.5
-    alpha: float = 1.0
-    coupling: float = 0.1
+    ip3: float = 0.0  # in the pipette at the first cell (uM); 0 is no pipette
+    rate_hz: float = 0.5  # of the regular spikes of the synapse at the first cell
+    alpha: float = 1.0  # effect of gliotransmission: release probability moves from 0.3 towards it
+    coupling: float = 0.1  # F_lin of the gap junctions (1/s)
     duration_s: float = 60.0
 
     def __post_init__(self) -> None:
@@ -95,120 +85,61 @@ class Settings:
 
 @dataclass(frozen=True)
 class Course:
-    """What happened.
-
-    Attributes
-    ----------
-    time_s : ndarray, shape (n,)
-    C, h, I : ndarray, shape (n, N_CELLS)
-        Calcium (uM), gate, IP3 (uM) of every cell.
-    spike_s, r_S : ndarray, shape (n_spikes,)
-        Spikes of the synapse and what each released.
-    release_s : ndarray
-        When the first astrocyte released gliotransmitter.
-    """
+    """A simulated course: calcium and IP3 (uM) and gate, of shape ``(n, N_CELLS)``, and the events."""
 
     time_s: np.ndarray
     C: np.ndarray
     h: np.ndarray
     I: np.ndarray
-    spike_s: np.ndarray
-    r_S: np.ndarray
-    release_s: np.ndarray
-
-
-class _Synapse:
-    """Release and gliotransmission at the first cell, brought up to date in closed form at every event (M4, M5)."""
-
-    def __init__(self, alpha: float):
-        self.p = micromolar_seconds(SYNAPSE, variant(GLIOTRANSMISSION, source=THIS_STUDY, alpha=alpha))
-        self.J_S = float(GLIOTRANSMISSION.J_S)
-        self.t, self.u_S, self.x_S, self.Gamma_S, self.x_A = 0.0, 0.0, 1.0, 0.0, 1.0
-
-    def _advance(self, t: float) -> None:
-        p, elapsed = self.p, t - self.t
-        self.u_S *= math.exp(-p.Omega_f * elapsed)
-        self.x_S = 1 - (1 - self.x_S) * math.exp(-p.Omega_d * elapsed)
-        self.Gamma_S *= math.exp(-p.Omega_G * elapsed)
-        self.x_A = 1 - (1 - self.x_A) * math.exp(-p.Omega_A * elapsed)
-        self.t = t
-
-    def spike(self, t: float) -> float:
-        """Released share r_S of one spike."""
-        self._advance(t)
-        U_0 = (1 - self.Gamma_S) * self.p.U_0__star + self.p.alpha * self.Gamma_S
-        self.u_S += U_0 * (1 - self.u_S)
-        r_S = self.u_S * self.x_S
-        self.x_S -= r_S
-        return r_S
-
-    def gliotransmit(self, t: float) -> None:
-        """One release of the astrocyte."""
-        self._advance(t)
-        self.Gamma_S = 1 - (1 - self.Gamma_S) * math.exp(-self.J_S * self.p.U_A * self.x_A)
-        self.x_A *= 1 - self.p.U_A
+    spike_s: np.ndarray  # spikes of the synapse
+    r_S: np.ndarray  # what each released
+    release_s: np.ndarray  # when the first astrocyte released gliotransmitter
 
 
 @cache
-def _rest(preset: str) -> tuple[float, ...]:
+def _rest(preset: str) -> np.ndarray:
     """Lowest stable fixed point of an astrocyte without input, as (C, h, I, Gamma_A)."""
     astrocyte = get_preset(preset)
     points = [point for point in fixed_points(chi(astrocyte.calcium, astrocyte.ip3)) if point.stable]
-    return (*points[0].state.tolist(), 0.0)
-
-
-def _derivative(cells, p, I_bias, F_lin):
-    """Time derivative of the row of cells, each a tuple (C, h, I, Gamma_A)."""
-    result = []
-    for k, (C, h, I, Gamma_A) in enumerate(cells):
-        dC, dh = calcium_rates(C, h, I, p)
-        left, right = cells[max(k - 1, 0)][2], cells[min(k + 1, len(cells) - 1)][2]
-        dI = ip3_rate(C, I, p, J_beta=p.O_beta * Gamma_A, I_bias=I_bias if k == 0 else None)
-        dI += F_lin * (left + right - 2 * I)
-        result.append((dC, dh, float(dI), -p.Omega_N * (1 + p.zeta * C / (C + p.K_KC)) * Gamma_A))
-    return result
-
-
-def _moved(cells, rates, step):
-    return [tuple(x + step * rate for x, rate in zip(*pair, strict=True)) for pair in zip(cells, rates, strict=True)]
-
-
-def _step(cells, step, *constants):
-    """One classical Runge-Kutta step."""
-    k1 = _derivative(cells, *constants)
-    k2 = _derivative(_moved(cells, k1, step / 2), *constants)
-    k3 = _derivative(_moved(cells, k2, step / 2), *constants)
-    k4 = _derivative(_moved(cells, k3, step), *constants)
-    mean = [
-        tuple((a + 2 * b + 2 * c + d) / 6 for a, b, c, d in zip(*cell, strict=True))
-        for cell in zip(k1, k2, k3, k4, strict=True)
-    ]
-    return _moved(cells, mean, step)
+    return np.append(points[0].state, 0.0)
 
 
 def solve(settings: Settings) -> Course:
     """Solve the row of astrocytes under `settings`, from rest."""
     astrocyte = get_preset(settings.preset)
     ip3 = variant(astrocyte.ip3, source=THIS_STUDY, F_ex=PIPETTE)
-    p = micromolar_seconds(astrocyte.calcium, ip3, astrocyte.receptor)
-    constants = (p, settings.ip3 if settings.ip3 > 0 else None, settings.coupling)
-    synapse, cells = _Synapse(settings.alpha), [_rest(settings.preset)] * N_CELLS
-    binding = p.O_N * synapse.p.rho_c * synapse.p.Y_T / synapse.p.Omega_c  # of a full release
+    gliotransmission = variant(GLIOTRANSMISSION, source=THIS_STUDY, alpha=settings.alpha)
+    p = micromolar_seconds(astrocyte.calcium, ip3, astrocyte.receptor, SYNAPSE, gliotransmission)
+    pipette, J_S = settings.ip3 if settings.ip3 > 0 else None, float(GLIOTRANSMISSION.J_S)
+
+    def derivative(cells):
+        first, *others = cells.tolist()  # plain floats: on three numbers they are several times faster than arrays
+        slopes = np.array([g_chi_rates(first, p, I_bias=pipette), *(g_chi_rates(cell, p) for cell in others)])
+        slopes[:, 2] -= settings.coupling * (NEIGHBOURS @ cells[:, 2])
+        return slopes
+
+    binding = p.O_N * p.rho_c * p.Y_T / p.Omega_c  # of a full release
     spikes = np.arange(FIRST_SPIKE_S, settings.duration_s, 1 / settings.rate_hz)
     grid = STEP_S * np.arange(math.ceil(settings.duration_s / STEP_S - 1e-6) + 1)
-    states, releases, now = [cells], [], 0.0
+    cells = np.tile(_rest(settings.preset), (N_CELLS, 1))  # C, h, I and Gamma_A of each
+    resting = np.array([0.0, 1.0, 0.0, 1.0])  # what u_S, x_S, Gamma_S and x_A of the synapse decay to between events
+    decay = np.array([p.Omega_f, p.Omega_d, p.Omega_G, p.Omega_A])
+    synapse, now = resting, 0.0
+    states, releases = [cells], []
     released: list[float] = []
     for end in sorted({*grid[1:].tolist(), *spikes.tolist()}):
-        before = cells[0][0]
-        cells = _step(cells, end - now, *constants)
+        before, cells = cells[0, 0], runge_kutta(derivative, cells, end - now)
+        u_S, x_S, Gamma_S, x_A = resting + (synapse - resting) * np.exp(-decay * (end - now))
         now = end
-        if before <= synapse.p.C_Theta < cells[0][0]:
-            synapse.gliotransmit(now)
+        if before <= p.C_Theta < cells[0, 0]:  # the astrocyte releases
+            Gamma_S, x_A = 1 - (1 - Gamma_S) * math.exp(-J_S * p.U_A * x_A), x_A * (1 - p.U_A)
             releases.append(now)
-        if len(released) < len(spikes) and now == spikes[len(released)]:
-            released.append(synapse.spike(now))
-            C, h, I, Gamma_A = cells[0]
-            cells = [(C, h, I, 1 - (1 - Gamma_A) * math.exp(-binding * released[-1])), *cells[1:]]
+        if len(released) < len(spikes) and now == spikes[len(released)]:  # the synapse releases
+            u_S += ((1 - Gamma_S) * p.U_0__star + p.alpha * Gamma_S) * (1 - u_S)
+            released.append(u_S * x_S)
+            x_S -= released[-1]
+            cells[0, 3] = 1 - (1 - cells[0, 3]) * math.exp(-binding * released[-1])
+        synapse = np.array([u_S, x_S, Gamma_S, x_A])
         if now == grid[len(states)]:
             states.append(cells)
     C, h, I, _ = np.moveaxis(np.array(states), -1, 0)
@@ -216,19 +147,10 @@ def solve(settings: Settings) -> Course:
 
 
 def surrogate_retention(mean_release: float, rate_hz: float, n_segments: int = N_SEGMENTS) -> tuple[float, np.ndarray]:
-    """Relaxation rate a per segment and retention factors, by the closed form of the module docstring.
+    """Relaxation rate a per segment and retention factors, which sum to 1, by the closed form of the module docstring.
 
-    Parameters
-    ----------
-    mean_release : float
-        Mean r_S; the presynaptic calcium step of set DP is scaled by its ratio to U_0*.
-    rate_hz : float
-        Pairs per second in the 5-s burst of each segment.
-
-    Returns
-    -------
-    a : float
-    factors : ndarray, shape (n_segments,), summing to 1
+    `mean_release` is the mean r_S; the presynaptic calcium step of set DP is scaled by its ratio to U_0*. `rate_hz` is
+    the rate of pairs in the 5-s burst of each segment.
     """
     scale = mean_release / float(SYNAPSE.U_0__star)
     plasticity = variant(PLASTICITY["DP"], source=THIS_STUDY, C_pre=float(PLASTICITY["DP"].C_pre) * scale)
@@ -237,9 +159,6 @@ def surrogate_retention(mean_release: float, rate_hz: float, n_segments: int = N
     return a, factors / factors.sum()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Picture and panel
-# ---------------------------------------------------------------------------------------------------------------------
 @styled
 def draw(settings: Settings, figure: Figure | None = None) -> Figure:
     """Draw calcium, phase plane, release and retention of one setting, onto an earlier `figure` if given."""
@@ -301,19 +220,20 @@ class Explorer:
     def __init__(self, settings: Settings):
         self.settings = settings
         self.figure = draw(settings)
-        sliders = {
-            "ip3": ipywidgets.FloatSlider(description="IP₃ in pipette (µM)", step=0.05),
-            "rate_hz": ipywidgets.FloatLogSlider(description="stimulus rate (Hz)", base=10, step=0.05),
-            "alpha": ipywidgets.FloatSlider(description="gliotransmission α", step=0.05),
-            "coupling": ipywidgets.FloatSlider(description="coupling (1/s)", step=0.01),
+        style = {"style": {"description_width": "9.5em"}, "layout": {"width": "95%"}, "readout_format": ".2f"}
+        texts = {
+            "ip3": ("IP₃ in pipette (µM)", 0.05),
+            "rate_hz": ("stimulus rate (Hz)", 0.05),
+            "alpha": ("gliotransmission α", 0.05),
+            "coupling": ("coupling (1/s)", 0.01),
         }
-        for name, slider in sliders.items():
-            low, high = LIMITS[name]
-            log = isinstance(slider, ipywidgets.FloatLogSlider)
-            slider.max, slider.min = (math.log10(high), math.log10(low)) if log else (high, low)
-            slider.value = getattr(settings, name)
-            slider.style.description_width, slider.layout.width = "9.5em", "95%"
-            slider.readout_format = ".2f"
+        sliders = {}
+        for name, (text, step) in texts.items():
+            kind, (low, high) = ipywidgets.FloatSlider, LIMITS[name]
+            if name == "rate_hz":
+                kind, low, high = ipywidgets.FloatLogSlider, math.log10(low), math.log10(high)
+            value = getattr(settings, name)
+            sliders[name] = kind(value=value, min=low, max=high, step=step, description=text, **style)
         preset = ipywidgets.ToggleButtons(options=["am", "fm"], value=settings.preset, description="astrocyte")
         preset.style.description_width, preset.style.button_width = "9.5em", "4em"
         preset.add_class("widget-inline-hbox")  # JupyterLab leaves it out, and the label would stand on its own line

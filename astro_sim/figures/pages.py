@@ -1,9 +1,13 @@
-"""The figures of a folder of curves: what was simulated and what was fitted to it, each with its caption."""
+"""Figures with captions, written to files: of a folder of curves, and of one recording."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable, Sequence
 from pathlib import Path
+from typing import Any
+
+import xarray as xr
 
 from astro_sim.curves.curve import Curve
 from astro_sim.curves.format import read_curve
@@ -29,13 +33,29 @@ def draw_figures(folder: str | os.PathLike) -> list[Path]:
         "stp_spatial": _spatial,
         "stp_release": _release,
     }
-    return [draw(folder, curves)[1] for name, draw in drawers.items() if name in curves]
+    paths = []
+    for name in (name for name in drawers if name in curves):
+        figure, caption = drawers[name](folder / "recordings", curves)
+        stem = "calcium_response" if name == "stp_calcium" else name
+        paths.append(save_figure(figure, folder / "figures" / stem, caption)[1])
+    return paths
 
 
-def _ltp(folder: Path, curves: dict[str, Curve]) -> tuple[Path, Path]:
+def draw_recording(
+    recording: xr.Dataset, names: Sequence[Hashable], path_stem: str | os.PathLike, caption: str
+) -> tuple[Path, Path]:
+    """Draw the time courses of the variables `names`, one below the other, and save the figure."""
+    axes = panels(len(names), 1, size=(5.5, 1.5 * len(names)), sharex=True, squeeze=False).ravel()
+    for name, ax in zip(names, axes, strict=True):
+        plot_course(recording, str(name), ax=ax)
+        ax.label_outer()
+    return save_figure(axes[0].figure, path_stem, caption)
+
+
+def _ltp(recordings: Path, curves: dict[str, Curve]) -> tuple[Any, str]:
     """Efficacy over the cycles with its fit, the variants, and the retention factors that follow."""
     course, retention = panels(1, 2, size=(8.2, 3.0))
-    recording = folder / "recordings" / "ltp.nc"
+    recording = recordings / "ltp.nc"
     if recording.exists():
         plot_course(load_recording(recording), "rho", color=GREY, ax=course)
     alone = not VARIANTS.keys() & curves.keys()  # a title with one formula would not be that of all curves
@@ -50,19 +70,19 @@ def _ltp(folder: Path, curves: dict[str, Curve]) -> tuple[Path, Path]:
         "and middle 90 % of the synapses), at cycle ends (points), and the fitted courses with 95 % bands. Right: the "
         "retention factors that follow, the share of the total rise that falls to each of T segments."
     )
-    return save_figure(course.figure, folder / "figures" / "ltp", caption)
+    return course.figure, caption
 
 
-def _population(folder: Path, curves: dict[str, Curve]) -> tuple[Path, Path]:
+def _population(recordings: Path, curves: dict[str, Curve]) -> tuple[Any, str]:
     ax = plot_curve(curves["ltp_population"], log="xy")
     caption = (
         "Relaxation rate of the efficacy against the rate of the bursts, in one simulated population of synapses: "
         "the time constants that the memory tokens take over."
     )
-    return save_figure(ax.figure, folder / "figures" / "ltp_population", caption)
+    return ax.figure, caption
 
 
-def _calcium(folder: Path, curves: dict[str, Curve]) -> tuple[Path, Path]:
+def _calcium(recordings: Path, curves: dict[str, Curve]) -> tuple[Any, str]:
     ax, alone = panels(size=(4.2, 3.0)), "stp_calcium_full" not in curves
     if not alone:
         plot_curve(curves["stp_calcium_full"], log="xy", ax=ax, color=GREY, label="Hill, full range", formula=False)
@@ -73,12 +93,12 @@ def _calcium(folder: Path, curves: dict[str, Curve]) -> tuple[Path, Path]:
         f"Mean astrocytic calcium against presynaptic rate. The exponent, {exponent:.3f} ± {error:.2g}, is the "
         "attention's alpha."
     )
-    return save_figure(ax.figure, folder / "figures" / "calcium_response", caption)
+    return ax.figure, caption
 
 
-def _spatial(folder: Path, curves: dict[str, Curve]) -> tuple[Path, Path]:
+def _spatial(recordings: Path, curves: dict[str, Curve]) -> tuple[Any, str]:
     spread, decay = panels(1, 2, size=(8.2, 3.0))
-    recording = folder / "recordings" / "stp_spatial.nc"
+    recording = recordings / "stp_spatial.nc"
     if recording.exists():
         plot_spread(load_recording(recording), "I", ax=spread)
     plot_curve(curves["stp_spatial"], ax=decay)
@@ -87,13 +107,9 @@ def _spatial(folder: Path, curves: dict[str, Curve]) -> tuple[Path, Path]:
         "Left: IP3 in a chain of astrocytes with linear gap junctions while the middle cell is pulsed. Right: the peak "
         f"against the distance; its length, {length:.3g} cells, sets the decay of the positional term R."
     )
-    return save_figure(decay.figure, folder / "figures" / "stp_spatial", caption)
+    return decay.figure, caption
 
 
-def _release(folder: Path, curves: dict[str, Curve]) -> tuple[Path, Path]:
-    ax = plot_curve(curves["stp_release"], log="x")
-    return save_figure(
-        ax.figure,
-        folder / "figures" / "stp_release",
-        "Release probability against presynaptic rate, with its Naka-Rushton fit.",
-    )
+def _release(recordings: Path, curves: dict[str, Curve]) -> tuple[Any, str]:
+    caption = "Release probability against presynaptic rate, with its Naka-Rushton fit."
+    return plot_curve(curves["stp_release"], log="x").figure, caption

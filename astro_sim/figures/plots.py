@@ -1,8 +1,8 @@
-"""Figures: every function draws one thing on one pair of axes and returns them; nothing is ever shown.
+"""Figures of recordings, dynamics and responses: each function draws one thing on one pair of axes and returns them.
 
 ``plot_<thing>(recording_or_curve, *, ax=None, **line) -> Axes``: without `ax` a new figure in the package's style is
-made; `line` goes to the main line. `panels` makes several axes in that style, `save_figure` writes a figure as SVG and
-PNG::
+made; `line` goes to the main line; nothing is ever shown. `panels` makes several axes in that style, `save_figure`
+writes a figure as SVG and PNG::
 
     left, right = panels(1, 2)
     plot_course(recording, "C", ax=left)
@@ -23,20 +23,12 @@ from matplotlib.axes import Axes
 from astro_sim.curves.plotting import BLUE, GREY, ORANGE, PURPLE, SKY, VERMILLION, _log_scale, label, new_axes, styled
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Recordings
-# ---------------------------------------------------------------------------------------------------------------------
 @styled
 def plot_course(recording: xr.Dataset, name: str, *, members: int = 0, ax: Axes | None = None, **line) -> Axes:
     """Time course of one variable: its line, or for many elements the mean and the middle 90 % of them.
 
-    Parameters
-    ----------
-    recording : xarray.Dataset
-    name : str
-        Variable with dimension ``time`` and at most one more.
-    members : int
-        Single elements drawn thinly behind the mean; with as many as there are elements, all of them and no mean.
+    The variable has dimension ``time`` and at most one more. As many elements as `members` says are drawn thinly behind
+    the mean; with as many as there are, all of them and no mean.
     """
     if name not in recording:
         raise ValueError(f"name must be one of {sorted(map(str, recording.data_vars))}, got {name!r}")
@@ -87,21 +79,12 @@ def plot_accumulation(recording: xr.Dataset, name: str = "p_l", *, ax: Axes | No
     return ax
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Dynamics
-# ---------------------------------------------------------------------------------------------------------------------
 @styled
 def plot_nullclines(lines: dict, *, fixed_points=(), course=None, ax: Axes | None = None, **line) -> Axes:
     """The (C, h) plane of the Li-Rinzel model.
 
-    Parameters
-    ----------
-    lines : dict
-        From `astro_sim.dynamics.fixed_points.nullclines`.
-    fixed_points : sequence of FixedPoint
-        Filled where stable, open where not.
-    course : array_like, shape (2 or more, m), optional
-        An orbit, calcium first and gate second.
+    `lines` come from `astro_sim.dynamics.fixed_points.nullclines`; fixed points are filled where stable and open where
+    not; `course` is an orbit of shape (2 or more, m), calcium first and gate second.
     """
     ax = new_axes(ax)
     ax.plot(lines["C"], lines["h_where_C_rests"], color=BLUE, label="$dC/dt = 0$", **line)
@@ -161,12 +144,7 @@ def plot_periods(cycles, *, ax: Axes | None = None, **line) -> Axes:
 def plot_response(rates, responses, *, curve=None, ylabel: str = "", ax: Axes | None = None, **line) -> Axes:
     """A response against presynaptic rate: mean and middle 90 % over repeats, and the curve fitted to it.
 
-    Parameters
-    ----------
-    rates : array_like, shape (n,)
-        In Hz.
-    responses : array_like, shape (n, n_repeats)
-    curve : Curve, optional
+    `rates` are in Hz, of shape (n,), and `responses` have shape (n, n_repeats).
     """
     ax = new_axes(ax)
     responses = np.atleast_2d(np.asarray(responses, dtype=float).T).T
@@ -190,12 +168,7 @@ def plot_retention(
 ) -> Axes:
     """Retention factor of each segment for several numbers of segments: the curve's increments as shares of their sum.
 
-    Parameters
-    ----------
-    curve : callable
-        A rising curve of time in s, such as a `Curve`.
-    totals : sequence of int
-    seconds_per_segment : float
+    `curve` is any rising function of time in s, such as a `Curve`.
     """
     ax = new_axes(ax)
     for k, total in enumerate(totals):  # the first on top: long texts share their first factors

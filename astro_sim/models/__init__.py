@@ -8,15 +8,6 @@ from astro_sim.models.synapses import TripartiteSynapses
 from astro_sim.models.topology import Topology, chain, edge_list, grid, ring
 
 __all__ = [
-    "AstrocyteNetwork",
-    "ChI",
-    "GChI",
-    "InwardCurrent",
-    "LiRinzel",
-    "Topology",
-    "TripartiteSynapses",
-    "chain",
-    "edge_list",
-    "grid",
-    "ring",
-]
+    "AstrocyteNetwork", "ChI", "GChI", "InwardCurrent", "LiRinzel", "Topology", "TripartiteSynapses", "chain",
+    "edge_list", "grid", "ring",
+]  # fmt: skip

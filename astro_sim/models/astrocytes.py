@@ -1,4 +1,4 @@
-"""What can be simulated: frozen dataclasses that put parameter tables together.
+"""Astrocyte models: frozen dataclasses that put parameter tables together.
 
 ``LiRinzel`` < ``ChI`` < ``GChI`` are astrocytes of growing detail (``AstrocyteNetwork`` couples them by gap junctions,
 ``InwardCurrent`` is NEST's astrocyte); ``TripartiteSynapses`` adds release, gliotransmission and long-term plasticity,
@@ -34,22 +34,25 @@ class Astrocytes(Checked):
     """Base of the astrocyte models.
 
     ``noise`` multiplies the fluctuations of the IP3 receptors' gate: 0 is deterministic, 1 the published channel noise.
-    ``astrocyte`` may be ``None`` in `TripartiteSynapses` only.
     """
 
     astrocyte: AstrocyteParameters | None = FM
     noise: Number = 0.0
     n_astrocytes: int | None = None
     needs: ClassVar[tuple[str, ...]] = ("calcium",)
+    optional: ClassVar[bool] = False  # whether ``astrocyte`` may be None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         name = type(self).__name__
         check_classes(self, AstrocyteParameters, Table, Topology)
-        if self.astrocyte is None:
+        update = getattr(self, "update", UPDATES[0])
+        if update not in UPDATES:
+            raise ValueError(f"{name}.update must be one of {UPDATES}, got {update!r}")
+        if self.astrocyte is None and not self.optional:
             raise TypeError(f"{name}.astrocyte must be AstrocyteParameters, got None; see get_preset")
         for table in self.needs:
-            if getattr(self.astrocyte, table) is None:
+            if self.astrocyte is not None and getattr(self.astrocyte, table) is None:
                 raise ValueError(f"{name}.astrocyte must have a table {table!r}, got preset {self.astrocyte.name!r}")
         if self.n_astrocytes is not None:
             check_count(f"{name}.n_astrocytes", self.n_astrocytes)
@@ -110,10 +113,6 @@ class GChI(ChI):
     update: str = "event"
     needs: ClassVar[tuple[str, ...]] = ("calcium", "ip3", "receptor")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_update(type(self).__name__, self.update)
-
     def astrocyte_tables(self) -> list[Table]:
         return [*super().astrocyte_tables(), self.release]
 
@@ -138,9 +137,3 @@ class InwardCurrent(Astrocytes):
     neuron: NeuronParameters | None = None
     w_SIC: Number = 1.0
     needs: ClassVar[tuple[str, ...]] = ("calcium", "inward_current")
-
-
-def check_update(owner: str, update: str) -> None:
-    """Raise one sentence unless the update scheme is known."""
-    if update not in UPDATES:
-        raise ValueError(f"{owner}.update must be one of {UPDATES}, got {update!r}")

@@ -1,4 +1,4 @@
-"""The models as Brian2 equations: one block per mechanism, named fluxes, no numbers.
+"""The models as Brian2 equations: one block per mechanism, in symbols without numbers.
 
 Blocks add up: ``CALCIUM + ip3(receptor=True) + RECEPTOR``. Symbols are those of the papers; every constant is a field
 of a table in `astro_sim.parameters.tables`. Where a mechanism has a closed form between events, the block that serves
@@ -17,10 +17,6 @@ References
 from __future__ import annotations
 
 import brian2 as b2
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Astrocyte
-# ---------------------------------------------------------------------------------------------------------------------
 
 # M1, Li-Rinzel core [LR94; S19]
 _FLUXES = """
@@ -184,9 +180,6 @@ NEURON_RESET = "v = V_r"
 
 ON_IP3 = "I_post += delta_IP3*w_IP3"
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Synapse
-# ---------------------------------------------------------------------------------------------------------------------
 
 # M4, release [TM; S19]. u_S, x_S and Y_S hold the values of the last event; *_now brings them to the present.
 RELEASE = b2.Equations("""

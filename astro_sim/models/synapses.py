@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from astro_sim.models.astrocytes import ChI, check_update
-from astro_sim.models.topology import Topology
+from astro_sim.models.astrocytes import ChI
 from astro_sim.parameters.presets import FM, GLIOTRANSMISSION, PLASTICITY, RELEASE
 from astro_sim.parameters.tables import (
     THIS_STUDY,
@@ -16,9 +16,8 @@ from astro_sim.parameters.tables import (
     GliotransmissionParameters,
     PlasticityParameters,
     ReleaseParameters,
-    check_classes,
 )
-from astro_sim.parameters.units import Checked, Table, check_count
+from astro_sim.parameters.units import Table, check_count
 from astro_sim.parameters.variants import variant
 
 
@@ -57,14 +56,10 @@ class TripartiteSynapses(ChI):
     n_synapses: int | None = None
     astrocyte_index: np.ndarray | None = None
     update: str = "event"
+    optional: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.astrocyte is None:
-            Checked.__post_init__(self)
-            check_classes(self, Table, Topology)
-        else:
-            super().__post_init__()
-        check_update(type(self).__name__, self.update)
+        super().__post_init__()
         if self.loop not in ("closed", "open"):
             raise ValueError(f"TripartiteSynapses.loop must be 'closed' or 'open', got {self.loop!r}")
         if self.release is None and (self.astrocyte is not None or self.gliotransmission is not None):

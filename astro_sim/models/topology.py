@@ -1,4 +1,4 @@
-"""Who is coupled to whom: ring, chain, grid or any list of edges, and copies of them for a vectorised sweep."""
+"""Which astrocytes are coupled: chain, ring, grid or any list of edges, and copies side by side for a sweep."""
 
 from __future__ import annotations
 

@@ -17,25 +17,13 @@ M. De Pitta, H. Berry, eds. (2019), Computational Glioscience, code of chapters 
 M. Graupner, N. Brunel (2012), PNAS 109, 3991-3996; ``mgraupe/CalciumBasedPlasticityModel/synapticChange.py``.
 """
 
-from __future__ import annotations
-
 import dataclasses
+from typing import Any
 
 from brian2 import mmolar, ms, mV, nmolar, nS, pA, pF, second, umolar
 
-from astro_sim.parameters.tables import (
-    THIS_STUDY,
-    AstrocyteParameters,
-    CalciumParameters,
-    CouplingParameters,
-    GliotransmissionParameters,
-    InwardCurrentParameters,
-    IP3Parameters,
-    NeuronParameters,
-    PlasticityParameters,
-    ReceptorParameters,
-    ReleaseParameters,
-)
+from astro_sim.parameters import tables
+from astro_sim.parameters.tables import THIS_STUDY, AstrocyteParameters, PlasticityParameters
 from astro_sim.parameters.variants import variant
 
 _S19 = "Stimberg et al. 2019, table A2 and the code of its figures 3 to 6"
@@ -51,7 +39,7 @@ _GB = "Graupner and Brunel 2012, synapticChange.py"
 FM = AstrocyteParameters(
     name="fm",
     source=_S19,
-    calcium=CalciumParameters(
+    calcium=tables.CalciumParameters(
         source=_S19,
         O_P=0.9 * umolar / second,
         K_P=0.05 * umolar,
@@ -65,7 +53,7 @@ FM = AstrocyteParameters(
         d_5=0.08 * umolar,
         O_2=0.2 / umolar / second,
     ),
-    ip3=IP3Parameters(
+    ip3=tables.IP3Parameters(
         source=_S19,
         O_delta=0.6 * umolar / second,
         kappa_delta=1.5 * umolar,
@@ -78,7 +66,7 @@ FM = AstrocyteParameters(
         I_Theta=0.3 * umolar,
         omega_I=0.05 * umolar,
     ),
-    receptor=ReceptorParameters(
+    receptor=tables.ReceptorParameters(
         source=_S19,
         O_beta=3.2 * umolar / second,  # figure 4; figure 6: 0.5
         O_N=0.3 / umolar / second,
@@ -115,7 +103,7 @@ NEST = AstrocyteParameters(
         d_2=1.049 * umolar,
         d_5=0.08234 * umolar,
     ),
-    inward_current=InwardCurrentParameters(
+    inward_current=tables.InwardCurrentParameters(
         source=_NEST,
         IP3_0=0.16 * umolar,
         tau_IP3=7.142 * second,
@@ -142,7 +130,7 @@ BOOK = AstrocyteParameters(
         d_5=0.2 * umolar,
         O_2=0.4 / umolar / second,
     ),
-    ip3=IP3Parameters(
+    ip3=tables.IP3Parameters(
         source=_BOOK,
         O_delta=0.5 * umolar / second,
         kappa_delta=1 * umolar,
@@ -159,7 +147,7 @@ BOOK = AstrocyteParameters(
 
 PRESETS: dict[str, AstrocyteParameters] = {preset.name: preset for preset in (FM, AM, NEST, BOOK)}
 
-RELEASE = ReleaseParameters(
+RELEASE = tables.ReleaseParameters(
     source=_S19,
     Omega_d=2 / second,
     Omega_f=3.33 / second,
@@ -176,7 +164,7 @@ RELEASE_DEPRESSING = variant(
     RELEASE, source=_BOOK, U_0__star=0.5, Omega_d=1 / (0.5 * second), Omega_f=1 / (0.3 * second)
 )
 
-GLIOTRANSMISSION = GliotransmissionParameters(
+GLIOTRANSMISSION = tables.GliotransmissionParameters(
     source=_S19,
     C_Theta=0.5 * umolar,
     Omega_A=0.6 / second,
@@ -198,11 +186,13 @@ GLIOTRANSMISSION_BOOK = variant(
     Omega_G=1 / (20 * second),
 )
 
-RECTIFYING = CouplingParameters(source=_S19, F=0.09 * umolar / second, I_Theta=0.3 * umolar, omega_I=0.05 * umolar)
+RECTIFYING = tables.CouplingParameters(
+    source=_S19, F=0.09 * umolar / second, I_Theta=0.3 * umolar, omega_I=0.05 * umolar
+)
 
-LINEAR = CouplingParameters(source=THIS_STUDY, F_lin=0.1 / second)
+LINEAR = tables.CouplingParameters(source=THIS_STUDY, F_lin=0.1 / second)
 
-NEURON = NeuronParameters(
+NEURON = tables.NeuronParameters(
     source="Stimberg et al. 2019, code of figure 1",
     C_m=198 * pF,
     g_l=9.99 * nS,
@@ -214,23 +204,12 @@ NEURON = NeuronParameters(
 )
 
 
-def _plasticity(tau_Ca, C_pre, C_post, theta_p, gamma_d, gamma_p, sigma, tau, D, beta=0.5, b=5.0):
-    return PlasticityParameters(
-        source=_GB,
-        tau_Ca=tau_Ca * ms,
-        C_pre=C_pre,
-        C_post=C_post,
-        theta_d=1,
-        theta_p=theta_p,
-        gamma_d=gamma_d,
-        gamma_p=gamma_p,
-        sigma=sigma,
-        tau=tau * second,
-        rho_star=0.5,
-        D=D * ms,
-        beta=beta,
-        b=b,
-    )
+def _plasticity(*numbers: float, beta: float = 0.5, b: float = 5.0) -> PlasticityParameters:
+    symbols = ("tau_Ca", "C_pre", "C_post", "theta_p", "gamma_d", "gamma_p", "sigma", "tau", "D")
+    values: dict[str, Any] = dict(zip(symbols, numbers, strict=True))
+    for symbol, unit in (("tau_Ca", ms), ("tau", second), ("D", ms)):
+        values[symbol] *= unit
+    return PlasticityParameters(source=_GB, theta_d=1, rho_star=0.5, beta=beta, b=b, **values)
 
 
 PLASTICITY: dict[str, PlasticityParameters] = {

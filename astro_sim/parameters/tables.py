@@ -5,9 +5,6 @@ one-dimensional array with one value per element (astrocyte or synapse), which i
 Symbols are spelled as in the papers.
 """
 
-from __future__ import annotations
-
-import dataclasses
 import inspect
 import re
 from dataclasses import dataclass
@@ -24,6 +21,7 @@ from astro_sim.parameters.units import (
     Conductance,
     Current,
     Flux,
+    Fraction,
     Number,
     PositiveNumber,
     Rate,
@@ -103,10 +101,7 @@ class CouplingParameters(Table):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        rectifying = [self.F, self.I_Theta, self.omega_I]
-        if (self.F_lin is None) == any(value is None for value in rectifying) or (
-            self.F_lin is not None and any(value is not None for value in rectifying)
-        ):
+        if set(self.quantities()) not in ({"F", "I_Theta", "omega_I"}, {"F_lin"}):
             raise ValueError(
                 "CouplingParameters must have either F, I_Theta and omega_I (rectifying) or F_lin (linear), "
                 f"got {sorted(self.quantities())}"
@@ -124,15 +119,10 @@ class ReleaseParameters(Table):
 
     Omega_d: Rate  # recovery from depression
     Omega_f: Rate  # loss of facilitation
-    U_0__star: Number  # release probability without gliotransmission
+    U_0__star: Fraction  # release probability without gliotransmission
     Y_T: Concentration  # vesicular transmitter
     rho_c: Number  # ratio of vesicular to cleft volume
     Omega_c: RateConstant  # clearance
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if np.any(np.asarray(self.U_0__star) > 1):
-            raise ValueError(f"ReleaseParameters.U_0__star must be at most 1, got {self.U_0__star!r}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,20 +136,17 @@ class GliotransmissionParameters(Table):
 
     C_Theta: Concentration  # Ca2+ threshold of exocytosis
     Omega_A: Rate  # recycling of gliotransmitter resources
-    U_A: Number  # release probability
+    U_A: Fraction  # release probability
     G_T: Concentration  # vesicular gliotransmitter
     rho_e: Number  # ratio of vesicular to extracellular volume
     Omega_e: RateConstant  # clearance
     O_G: BindingRate  # binding to presynaptic receptors
     Omega_G: Rate  # unbinding
-    alpha: Number  # effect on release: below U_0__star decreasing, above it increasing
+    alpha: Fraction  # effect on release: below U_0__star decreasing, above it increasing
     refractory: TimeConstant | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("U_A", "alpha"):
-            if np.any(np.asarray(getattr(self, name)) > 1):
-                raise ValueError(f"GliotransmissionParameters.{name} must be at most 1, got {getattr(self, name)!r}")
         if self.refractory is not None and np.ndim(self.refractory):
             raise ValueError(f"GliotransmissionParameters.refractory must be one time, got {self.refractory!r}")
 
@@ -238,8 +225,7 @@ class AstrocyteParameters:
 
     def tables(self) -> list[Table]:
         """The tables that are set."""
-        candidates = (getattr(self, field.name) for field in dataclasses.fields(self))
-        return [value for value in candidates if isinstance(value, Table)]
+        return [value for value in vars(self).values() if isinstance(value, Table)]
 
     def quantities(self) -> dict[str, b2.Quantity]:
         """Map symbol to value, over all tables."""

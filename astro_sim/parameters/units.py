@@ -5,9 +5,10 @@ for dimension, sign, shape and NaN, so that a wrong number never reaches a compi
 one-dimensional array with one value per element (astrocyte or synapse).
 """
 
-from __future__ import annotations
-
+import ast
 import dataclasses
+import operator
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
@@ -21,47 +22,90 @@ def default(value: Any) -> Any:
     return dataclasses.field(default_factory=lambda: value)
 
 
+UNITS: dict[str, tuple[Any, str, str]] = {
+    # label of a dimension: its SI unit, as Brian2's equations declare it, and the unit of recordings
+    "1": (b2.Quantity(1.0), "1", "1"),
+    "M": (mmolar, "mmolar", "uM"),
+    "M/s": (mmolar / second, "mmolar/second", "uM/s"),
+    "1/s": (1 / second, "Hz", "1/s"),
+    "1/(M s)": (1 / (mmolar * second), "Hz/mmolar", "1/(uM s)"),
+    "s": (second, "second", "s"),
+    "V": (volt, "volt", "V"),
+    "S": (siemens, "siemens", "S"),
+    "F": (farad, "farad", "F"),
+    "A": (amp, "amp", "A"),
+}
+
+RECORDED = {unit.dim: recorded for unit, _, recorded in UNITS.values()}  # unit of recordings, by dimension
+
+
 class Dimension(NamedTuple):
-    """Unit of a field, the text that names it, and its sign rule: ``positive``, ``non-negative`` or ``any``."""
+    """Unit of a field, its label, and its rule: ``positive``, ``non-negative``, ``fraction`` (at most 1) or ``any``."""
 
     unit: Any
     label: str
     sign: str = "non-negative"
 
 
-def _kind(unit: Any, label: str, sign: str = "non-negative") -> Any:
-    return Annotated[b2.Quantity, Dimension(unit, label, sign)]
+def _kind(label: str, sign: str = "non-negative") -> Any:
+    return Annotated[b2.Quantity, Dimension(UNITS[label][0], label, sign)]
 
 
-Concentration = _kind(mmolar, "M")
+Concentration = _kind("M")
+Affinity = _kind("M", "positive")
+Flux = _kind("M/s")
+Rate = _kind("1/s")
+RateConstant = _kind("1/s", "positive")
+BindingRate = _kind("1/(M s)")
+Time = _kind("s")
+TimeConstant = _kind("s", "positive")
+SignedTime = _kind("s", "any")
+Voltage = _kind("V", "any")
+Conductance = _kind("S", "positive")
+Capacitance = _kind("F", "positive")
+Current = _kind("A", "any")
+Number = _kind("1")
+Fraction = _kind("1", "fraction")
+PositiveNumber = _kind("1", "positive")
 
-Affinity = _kind(mmolar, "M", "positive")
+WRITTEN = {  # units that a command line may name
+    "M": b2.molar, "mM": b2.mmolar, "uM": b2.umolar, "nM": b2.nmolar,
+    "molar": b2.molar, "mmolar": b2.mmolar, "umolar": b2.umolar, "nmolar": b2.nmolar,
+    "s": b2.second, "second": b2.second, "ms": b2.ms, "Hz": b2.Hz,
+}  # fmt: skip
 
-Flux = _kind(mmolar / second, "M/s")
+OPERATORS = {ast.Mult: operator.mul, ast.Div: operator.truediv, ast.Pow: operator.pow}
 
-Rate = _kind(1 / second, "1/s")
 
-RateConstant = _kind(1 / second, "1/s", "positive")
+def parse_quantity(text: str) -> b2.Quantity:
+    """A number with its unit, such as ``0.9 uM/s``, ``0.2/(uM*s)``, ``50 ms`` or ``0.3``."""
 
-BindingRate = _kind(1 / (mmolar * second), "1/(M s)")
+    def value(node: ast.AST) -> Any:
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+            return float(node.value)
+        if isinstance(node, ast.Name) and node.id in WRITTEN:
+            return WRITTEN[node.id]
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            return -value(node.operand)
+        if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
+            left, right = value(node.left), value(node.right)
+            if isinstance(node.op, ast.Pow) and abs(right) not in range(11):  # a whole power of a unit
+                raise ValueError
+            return OPERATORS[type(node.op)](left, right)
+        raise ValueError
 
-Time = _kind(second, "s")
-
-TimeConstant = _kind(second, "s", "positive")
-
-SignedTime = _kind(second, "s", "any")
-
-Voltage = _kind(volt, "V", "any")
-
-Conductance = _kind(siemens, "S", "positive")
-
-Capacitance = _kind(farad, "F", "positive")
-
-Current = _kind(amp, "A", "any")
-
-Number = _kind(b2.Quantity(1.0), "1")
-
-PositiveNumber = _kind(b2.Quantity(1.0), "1", "positive")
+    try:
+        if len(str(text)) > 100:
+            raise ValueError
+        product = re.sub(r"^(\s*[-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*(?=[A-Za-z])", r"\1*", str(text))
+        with np.errstate(all="ignore"):
+            found = b2.Quantity(value(ast.parse(product.strip(), mode="eval").body))
+        if not np.isfinite(found):
+            raise ValueError
+        return found
+    except (ValueError, SyntaxError, TypeError, ArithmeticError, b2.DimensionMismatchError):
+        rule = f"value must be a finite number and units ({', '.join(WRITTEN)}) joined by * / **"
+        raise ValueError(f"{rule}, got {text!r:.60}") from None
 
 
 def check_quantity(name: str, value: Any, kind: Dimension) -> b2.Quantity:
@@ -80,8 +124,10 @@ def check_quantity(name: str, value: Any, kind: Dimension) -> b2.Quantity:
         raise ValueError(f"{name} must be finite, {got}")
     if kind.sign == "positive" and np.any(array <= 0):
         raise ValueError(f"{name} must be positive, {got}")
-    if kind.sign == "non-negative" and np.any(array < 0):
+    if kind.sign in ("non-negative", "fraction") and np.any(array < 0):
         raise ValueError(f"{name} must not be negative, {got}")
+    if kind.sign == "fraction" and np.any(array > 1):
+        raise ValueError(f"{name} must be at most 1, {got}")
     return b2.Quantity(array, dim=quantity.dim)
 
 

@@ -16,24 +16,7 @@ from astro_sim.protocols.pulses import BiasPulse, DistanceSweep, GammaSweep, Rel
 from astro_sim.protocols.trains import AstrocyteResponse, PairedPulse, Poisson, RateSweep, Recovery, Train, log_rates
 
 __all__ = [
-    "AstrocyteResponse",
-    "Bias",
-    "BiasPulse",
-    "ContinuousPairing",
-    "CycledPairing",
-    "DistanceSweep",
-    "GammaSweep",
-    "PairedPulse",
-    "Poisson",
-    "Protocol",
-    "RateSweep",
-    "Recovery",
-    "Releases",
-    "RetentionAfterInduction",
-    "STDPWindow",
-    "Spikes",
-    "Tetanus",
-    "ThetaBurst",
-    "Train",
-    "log_rates",
-]
+    "AstrocyteResponse", "Bias", "BiasPulse", "ContinuousPairing", "CycledPairing", "DistanceSweep", "GammaSweep",
+    "PairedPulse", "Poisson", "Protocol", "RateSweep", "Recovery", "Releases", "RetentionAfterInduction", "STDPWindow",
+    "Spikes", "Tetanus", "ThetaBurst", "Train", "log_rates",
+]  # fmt: skip

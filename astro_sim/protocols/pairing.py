@@ -8,8 +8,9 @@ import brian2 as b2
 import numpy as np
 from brian2 import Hz, ms, second
 
-from astro_sim.parameters.units import RateConstant, SignedTime, TimeConstant, check_count, default
+from astro_sim.parameters.units import RateConstant, SignedTime, TimeConstant, default
 from astro_sim.protocols.protocol import Bias, Protocol, Spikes, ragged, spike_times, spread
+from astro_sim.protocols.trains import Poisson
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -19,7 +20,7 @@ class Pairing(Protocol):
     lag: SignedTime = default(10 * ms)
 
     def pairs(self, n: int, seed: int) -> Spikes:
-        """Times of the pairs, as seen by the first spike of each."""
+        """Times of the pairs, as seen by the first spike of each; ``seed`` is that of Poisson or jittered timing."""
         raise NotImplementedError
 
     def pre(self, n: int, seed: int) -> Spikes:
@@ -39,15 +40,8 @@ class ContinuousPairing(Pairing):
     length: TimeConstant = default(120 * second)
     timing: str = "regular"
 
-    @property
-    def duration(self) -> b2.Quantity:
-        return np.max(self.length)
-
     def pairs(self, n: int, seed: int) -> Spikes:
-        """Pairs of ``n`` elements from 0 to ``length``; ``seed`` is that of Poisson or jittered timing."""
-        rng = np.random.default_rng((seed, 0))
-        rate, length = spread(self.rate, n), spread(self.length, n)
-        return ragged([spike_times(rate[i], length[i], self.timing, rng) for i in range(n)])
+        return Poisson(rate=self.rate, length=self.length, timing=self.timing).pre(n, seed)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,7 +60,6 @@ class CycledPairing(Pairing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("CycledPairing.n_cycles", self.n_cycles)
         if np.any(self.burst > self.cycle):
             raise ValueError(f"CycledPairing.burst must not exceed cycle = {self.cycle!r}, got {self.burst!r}")
 
@@ -75,7 +68,6 @@ class CycledPairing(Pairing):
         return np.max(self.n_cycles * self.cycle)
 
     def pairs(self, n: int, seed: int) -> Spikes:
-        """Pairs of ``n`` elements, in the burst of each cycle; ``seed`` is that of Poisson or jittered timing."""
         rng = np.random.default_rng((seed, 0))
         rate, cycle, burst = spread(self.rate, n), spread(self.cycle, n), spread(self.burst, n)
         trains = []
@@ -95,17 +87,7 @@ class Tetanus(Pairing):
     interval: TimeConstant = default(10 * second)
     length: TimeConstant = default(60 * second)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_count(f"{type(self).__name__}.n_pulses", self.n_pulses)
-        check_count(f"{type(self).__name__}.n_trains", self.n_trains)
-
-    @property
-    def duration(self) -> b2.Quantity:
-        return np.max(self.length)
-
     def pairs(self, n: int, seed: int) -> Spikes:
-        """Pairs of ``n`` elements, train after train; nothing is drawn."""
         rate, interval = spread(self.rate, n), spread(self.interval, n)
         pulse, train = np.arange(self.n_pulses), np.arange(self.n_trains)[:, None]
         return ragged([(train * interval[i] + pulse / rate[i]).ravel() for i in range(n)])
@@ -135,14 +117,11 @@ class STDPWindow(Pairing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("STDPWindow.repeats", self.repeats)
-        check_count("STDPWindow.n_pairs", self.n_pairs)
         lag = np.repeat(np.atleast_1d(np.asarray(self.lags)), self.repeats)
         object.__setattr__(self, "lag", b2.Quantity(lag, dim=second.dim))
 
     @property
     def n_elements(self) -> int:
-        """``repeats`` for each lag."""
         return len(self.lag)
 
     @property
@@ -150,7 +129,6 @@ class STDPWindow(Pairing):
         return np.max(self.n_pairs / self.rate)
 
     def pairs(self, n: int, seed: int) -> Spikes:
-        """Pairs of ``n`` elements, the same for every lag; nothing is drawn."""
         return ragged([np.arange(self.n_pairs) / rate for rate in spread(self.rate, n)])
 
 
@@ -186,7 +164,6 @@ class RetentionAfterInduction(Protocol):
         return self.induction.releases(n)
 
     def bias(self, n: int) -> Bias | None:
-        """IP3 pulse of the induction on ``n`` astrocytes; ValueError where it is periodic or outlasts that."""
         bias = self.induction.bias(n)
         if bias is not None and (bias.period is not None or bias.start + bias.width > self.induction.duration):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Pictures of protocols: spike rasters, and what a protocol does to its first elements."""
+"""Figures of protocols: spike rasters, and what a protocol does to its first elements."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What a protocol is: spike times, imposed releases and IP3 pulses for a number of elements."""
+"""Base class of the protocols: spike times, imposed releases and IP3 pulses for a number of elements."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import brian2 as b2
 import numpy as np
 
-from astro_sim.parameters.units import Checked
+from astro_sim.parameters.units import Checked, check_count
 
 TIMINGS = ("regular", "jittered", "poisson")
 
@@ -70,10 +71,16 @@ def spike_times(rate_hz: float, length_s: float, timing: str, rng: np.random.Gen
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Protocol(Checked):
-    """Base: nothing happens. ``timing`` fields are ``regular``, ``jittered`` (random phase) or ``poisson``."""
+    """Base: nothing happens. Numbers of spikes, pairs and the like are integers of at least 1.
+
+    ``timing`` fields are ``regular``, ``jittered`` (random phase) or ``poisson``.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for field in dataclasses.fields(self):
+            if field.type in ("int", int):
+                check_count(f"{type(self).__name__}.{field.name}", getattr(self, field.name))
         timing = getattr(self, "timing", "regular")
         if timing not in TIMINGS:
             raise ValueError(f"{type(self).__name__}.timing must be one of {TIMINGS}, got {timing!r}")
@@ -88,8 +95,9 @@ class Protocol(Checked):
 
     @property
     def duration(self) -> b2.Quantity | None:
-        """Length of the protocol; ``None`` if it has no end."""
-        return None
+        """Length of the protocol, by default the field ``length``; ``None`` if it has no end."""
+        length = getattr(self, "length", None)
+        return None if length is None else np.max(length)
 
     def pre(self, n: int, seed: int) -> Spikes | None:
         """Presynaptic spikes of ``n`` elements."""
@@ -108,7 +116,7 @@ class Protocol(Checked):
         return None
 
     def plot(self, n: int = 8, seed: int = 0, ax: Any = None) -> Any:
-        """Draw the first elements: see `astro_sim.figures.plots.plot_protocol`."""
+        """Draw the first elements: see `astro_sim.protocols.plotting.plot_protocol`."""
         from astro_sim.protocols.plotting import plot_protocol
 
         return plot_protocol(self, n=n, seed=seed, ax=ax)
@@ -116,14 +124,15 @@ class Protocol(Checked):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Joined(Protocol):
-    """The spikes that each condition would see alone, one after the other; all else is that of ``whole``."""
+    """The spikes that each of ``parts`` would see alone, one after the other; all else is that of ``whole``."""
 
     whole: Protocol
     parts: tuple[Protocol, ...]
 
     @property
     def n_elements(self) -> int | None:
-        return self.whole.n_elements
+        each = [part.n_elements for part in self.parts if part.n_elements is not None]
+        return sum(each) if len(each) == len(self.parts) else self.whole.n_elements
 
     @property
     def duration(self) -> b2.Quantity | None:

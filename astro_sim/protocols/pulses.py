@@ -1,4 +1,4 @@
-"""Pulses: imposed releases, receptor occupancy and IP3 at chosen cells."""
+"""Gliotransmitter releases and IP3 pulses that are imposed on astrocytes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,6 @@ class Releases(Protocol):
     n_releases: int = 1
     start: Time = default(1 * second)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_count(f"{type(self).__name__}.n_releases", self.n_releases)
-
     @property
     def duration(self) -> b2.Quantity:
         return np.max(self.start + self.n_releases * self.period)
@@ -42,10 +38,6 @@ class GammaSweep(Releases):
     rate: RateConstant = default(20 * Hz)
     n_pulses: int = 5
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_count("GammaSweep.n_pulses", self.n_pulses)
-
     @property
     def _test(self) -> Train:
         first = self.start + (self.n_releases - 1) * self.period + self.delay
@@ -59,9 +51,6 @@ class GammaSweep(Releases):
         return self._test.pre(n, seed)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Space
-# ---------------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BiasPulse(Protocol):
     """IP3 flows into (and out of) some astrocytes from a reservoir at ``I_bias`` during a pulse.
@@ -98,12 +87,7 @@ class BiasPulse(Protocol):
         """Any number: sources are given by index."""
         return None
 
-    @property
-    def duration(self) -> b2.Quantity:
-        return self.length
-
     def bias(self, n: int) -> Bias:
-        """The pulse on ``n`` astrocytes; ValueError for sources that are not among them."""
         for source in self.sources:
             if not 0 <= source < n:
                 raise ValueError(f"{type(self).__name__}.sources must be astrocyte indices below {n}, got {source}")

@@ -1,4 +1,4 @@
-"""What the presynapse is made to do, and what is done to the astrocyte: small frozen dataclasses that can be drawn.
+"""Trains of presynaptic spikes: regular, paired and Poisson, at one rate or many.
 
 A protocol gives spike times (:meth:`Protocol.pre`, :meth:`Protocol.post`), imposed gliotransmitter releases
 (:meth:`Protocol.releases`) or an IP3 pulse (:meth:`Protocol.bias`) for `n` elements. Where a field may hold an array,
@@ -23,9 +23,6 @@ from astro_sim.parameters.units import Dimension, RateConstant, Time, TimeConsta
 from astro_sim.protocols.protocol import Protocol, Spikes, ragged, spike_times, spread
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Short-term plasticity
-# ---------------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Train(Protocol):
     """``n_pulses`` at ``rate`` from ``start``."""
@@ -33,10 +30,6 @@ class Train(Protocol):
     rate: RateConstant
     n_pulses: int = 10
     start: Time = default(0 * second)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_count("Train.n_pulses", self.n_pulses)
 
     @property
     def duration(self) -> b2.Quantity:
@@ -55,10 +48,6 @@ class Recovery(Protocol):
     delay: TimeConstant
     n_pulses: int = 10
     margin: ClassVar[Any] = 100 * ms
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_count("Recovery.n_pulses", self.n_pulses)
 
     @property
     def duration(self) -> b2.Quantity:
@@ -93,10 +82,6 @@ class Poisson(Protocol):
     length: TimeConstant = default(150 * second)
     timing: str = "poisson"
 
-    @property
-    def duration(self) -> b2.Quantity:
-        return np.max(self.length)
-
     def pre(self, n: int, seed: int) -> Spikes:
         rng = np.random.default_rng((seed, 0))
         rate, length = spread(self.rate, n), spread(self.length, n)
@@ -123,18 +108,12 @@ class RateSweep(Protocol):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count(f"{type(self).__name__}.repeats", self.repeats)
         if np.ndim(self.length):
             raise ValueError(f"{type(self).__name__}.length must be one time, got {self.length!r}")
 
     @property
     def n_elements(self) -> int:
-        """``repeats`` for each rate."""
         return np.size(self.rates) * self.repeats
-
-    @property
-    def duration(self) -> b2.Quantity:
-        return self.length
 
     @property
     def rate_per_element(self) -> b2.Quantity:

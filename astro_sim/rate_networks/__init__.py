@@ -7,12 +7,5 @@ from astro_sim.rate_networks.macro import MACRO, CycledInput, MacroParameters, l
 from astro_sim.rate_networks.naam import NAAM, NAAMParameters, simulate_naam
 
 __all__ = [
-    "MACRO",
-    "NAAM",
-    "CycledInput",
-    "MacroParameters",
-    "NAAMParameters",
-    "layout",
-    "simulate_macro",
-    "simulate_naam",
-]
+    "MACRO", "NAAM", "CycledInput", "MacroParameters", "NAAMParameters", "layout", "simulate_macro", "simulate_naam",
+]  # fmt: skip

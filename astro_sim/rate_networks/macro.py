@@ -24,9 +24,6 @@ M. Z. A. Mia, M. Bal, A. Sengupta (2026), RMAAT, arXiv:2601.00426, Eqs. 1-3.
 L. Kozachkov, J.-J. Slotine, D. Krotov (2025), Neuron-astrocyte associative memory, PNAS 122.
 """
 
-from __future__ import annotations
-
-import hashlib
 from dataclasses import dataclass
 
 import brian2 as b2
@@ -37,7 +34,7 @@ from brian2.codegen.runtime.numpy_rt import NumpyCodeObject
 
 from astro_sim.parameters.units import Checked, Number, PositiveNumber, Table, Time, TimeConstant, check_count, default
 from astro_sim.simulation.arguments import check_time
-from astro_sim.simulation.recording import FORMAT, VERSION, describe, flatten, to_json
+from astro_sim.simulation.recording import describe, provenance, to_json
 
 NEURON = b2.Equations("""
 dx/dt = (-lambda_n*x + current + b + noise)/tau_n             : 1  # [parent model]
@@ -119,17 +116,12 @@ class CycledInput(Checked):
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Who is where and who talks to whom.
-
-    Attributes
-    ----------
-    positions : ndarray, shape (n_neurons, d)
-        Neurons in space, in units of the grid.
-    pre, post : ndarray of int, shape (n_synapses,)
-    """
+    """Who is where and who talks to whom."""
 
     positions: np.ndarray
+    """Neurons in space, shape ``(n_neurons, d)``, in units of the grid."""
     pre: np.ndarray
+    """Neurons at both ends of each synapse, integers of shape ``(n_synapses,)``."""
     post: np.ndarray
 
     @property
@@ -153,14 +145,12 @@ def layout(reading: str = "A", positions=None) -> Layout:
     positions : array_like, shape (6 or 9, d), optional
         Of the neurons (in A the presynaptic ones first). By default two facing rows (A) or a square grid (B).
     """
-    if reading == "A":
-        standard = np.array([(column, row) for row in (0, 1) for column in range(3)], dtype=float)
-        post, pre = (index.ravel() for index in np.meshgrid(np.arange(3, 6), np.arange(3), indexing="ij"))
-    elif reading == "B":
-        standard = np.array([(column, row) for row in range(3) for column in range(3)], dtype=float)
-        post, pre = (index.ravel() for index in np.meshgrid(np.arange(9), np.arange(9), indexing="ij"))
-    else:
+    if reading not in ("A", "B"):
         raise ValueError(f"reading must be 'A' or 'B', got {reading!r}")
+    rows, n_pre, n_post, first = (2, 3, 3, 3) if reading == "A" else (3, 9, 9, 0)
+    standard = np.array([(column, row) for row in range(rows) for column in range(3)], dtype=float)
+    post, pre = np.indices((n_post, n_pre)).reshape(2, -1)
+    post = post + first
     positions = standard if positions is None else np.asarray(positions, dtype=float)
     if not np.all(np.isfinite(positions)):
         raise ValueError("positions must be finite, got NaN or infinity among them")
@@ -212,11 +202,8 @@ def simulate_macro(
 
     Parameters
     ----------
-    parameters : MacroParameters
-    protocol : CycledInput, optional
-        By default six cycles of 50 s.
-    where : Layout, optional
-        By default reading A, `layout("A")`.
+    parameters, protocol, where
+        By default `MACRO`, six cycles of 50 s, and reading A of the network, `layout("A")`.
     seed : int
         Of the neurons' noise (`parameters.sigma`; without noise the run is deterministic).
     dt, record_every : Quantity
@@ -243,11 +230,6 @@ def simulate_macro(
     network.run(protocol.duration, namespace={})
     for monitor in monitors:  # the last state, at t = duration itself
         monitor.record_single_timestep()
-    return _recording(monitors, parameters, protocol, where, {"seed": seed, "dt_s": float(dt)})
-
-
-def _recording(monitors, parameters, protocol, where: Layout, settings: dict) -> xr.Dataset:
-    """Monitors to a dataset with units and provenance."""
     neurons, synapses = monitors
     recording = xr.Dataset(
         {
@@ -263,24 +245,15 @@ def _recording(monitors, parameters, protocol, where: Layout, settings: dict) ->
             "post": ("synapse", where.post),
         },
     )
-    for name in ("x", "s", "p_s", "p_l", "T", "neuron_position", "process_position"):
+    for name in recording.data_vars:
         recording[name].attrs["units"] = "1"
-    recording.attrs = provenance("macro", parameters, (NEURON, SYNAPSE, COUPLING)) | settings
+    recording.attrs = attributes("macro", parameters, (NEURON, SYNAPSE, COUPLING)) | {"seed": seed, "dt_s": float(dt)}
     recording.attrs |= {"n_cycles": protocol.n_cycles, "cycle_s": float(protocol.cycle)}
     recording.attrs["protocol"] = to_json(describe(protocol))
     return recording
 
 
-def provenance(model: str, parameters: Table, equations) -> dict:
-    """What a recording of this package's abstract networks says about the run that made it."""
-    text = "\n".join(str(block) for block in equations)
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "model": model,
-        "source": parameters.source,
-        "parameters": to_json(flatten(describe(parameters))),
-        "target": "numpy",
-        "versions": to_json({package.__name__: package.__version__ for package in (b2, np)}),
-        "equations_sha256": hashlib.sha256(text.encode()).hexdigest(),
-    }
+def attributes(model: str, parameters: Table, equations: tuple[b2.Equations, ...]) -> dict:
+    """Where a recording of a rate network comes from."""
+    versions = {package.__name__: package.__version__ for package in (b2, np)}
+    return provenance(model, {"source": parameters.source}, parameters, {"target": "numpy"}, versions, equations)

@@ -22,8 +22,6 @@ authors' ``kozleo/naam`` (initial state, gain 5, Euler step 0.05). The ``Continu
 ``s = p + dt*ds`` and is not followed.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import brian2 as b2
@@ -33,7 +31,7 @@ from brian2 import second
 from brian2.codegen.runtime.numpy_rt import NumpyCodeObject
 
 from astro_sim.parameters.units import PositiveNumber, Table, TimeConstant, default
-from astro_sim.rate_networks.macro import provenance
+from astro_sim.rate_networks.macro import attributes
 
 NEURON = b2.Equations("""
 dx/dt = (-x + current)/tau_n : 1
@@ -179,11 +177,6 @@ def simulate_naam(
     network.add(b2.NetworkOperation(record, dt=every, when="before_start"))
     network.run(duration, namespace={})
     record(duration)
-    return _recording(times, courses, energies, synapses, memories, parameters, dt)
-
-
-def _recording(times, courses, energies, synapses, memories, parameters, dt) -> xr.Dataset:
-    n = memories.shape[1]
     recording = xr.Dataset(
         {
             "x": (("time", "neuron"), np.array(courses)),
@@ -196,5 +189,5 @@ def _recording(times, courses, energies, synapses, memories, parameters, dt) -> 
     )
     for name in recording.data_vars:
         recording[name].attrs["units"] = "1"
-    recording.attrs = provenance("naam", parameters, (NEURON, SYNAPSE, OVERLAP, RECALL)) | {"dt_s": float(dt)}
+    recording.attrs = attributes("naam", parameters, (NEURON, SYNAPSE, OVERLAP, RECALL)) | {"dt_s": float(dt)}
     return recording

@@ -13,7 +13,7 @@ import numpy as np
 from astro_sim.dynamics.fixed_points import fixed_points
 from astro_sim.dynamics.vector_fields import balanced_ip3, chi, h_inf, knocked_out, leak_balance, li_rinzel
 from astro_sim.models.astrocytes import ChI, LiRinzel
-from astro_sim.parameters.variants import element
+from astro_sim.parameters.variants import variant
 from astro_sim.protocols.protocol import Bias
 from astro_sim.simulation.arguments import Settings
 
@@ -33,7 +33,10 @@ def no_rest(k: int) -> ValueError:
 
 def rest(model: Any, k: int, bias: Bias | None) -> tuple[float, float, float] | None:
     """C, h, I (uM) of astrocyte ``k`` at its lowest stable fixed point; None where none is stable."""
-    calcium, *others = (element(table, k) for table in model.astrocyte_tables())
+    calcium, *others = (
+        variant(table, source=table.source, **{name: v[k] for name, v in table.quantities().items() if np.ndim(v)})
+        for table in model.astrocyte_tables()
+    )
     own = {name: float(np.broadcast_to(v, np.shape(v) or (k + 1,))[k]) for name, v in model.quantities().items()}
     if isinstance(model, ChI):
         level = None

@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import os
 import platform
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,6 @@ import xarray as xr
 from astro_sim.curves.files import replacing
 
 Recording = xr.Dataset
-
-# Unit of a described quantity, by its exponents of amount of substance, time and current
-UNITS: dict[tuple[float, float, float], str] = {
-    (0, 0, 0): "1",
-    (1, 0, 0): "uM",
-    (1, -1, 0): "uM/s",
-    (0, -1, 0): "1/s",
-    (-1, -1, 0): "1/(uM s)",
-    (0, 1, 0): "s",
-    (0, 0, 1): "A",
-    (0, -3, -1): "V",
-    (0, 3, 2): "S",
-    (0, 4, 2): "F",
-}
 
 FORMAT = "astro-recording"
 
@@ -118,9 +105,10 @@ def describe(value: Any) -> Any:
                 fields[name] = {"value": fields[name], "unit": "1"}
         return {"class": type(value).__name__, **fields}
     if hasattr(value, "dim"):
-        amount, time, current = (float(value.dim.get_dimension(dimension)) for dimension in ("mol", "s", "A"))
-        number = np.asarray(value, dtype=float) * 1e3**amount
-        return {"value": number.tolist(), "unit": UNITS[amount, time, current]}
+        from astro_sim.parameters.units import RECORDED  # loads Brian2, which reading a recording does not need
+
+        number = np.asarray(value, dtype=float) * 1e3 ** float(value.dim.get_dimension("mol"))
+        return {"value": number.tolist(), "unit": RECORDED[value.dim]}
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return [describe(part) for part in value] if isinstance(value, tuple | list) else value
@@ -140,27 +128,38 @@ def to_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def provenance(settings: Any, network: Any, target: str) -> dict[str, Any]:
-    """Where a recording comes from: every parameter, the protocol, steps, versions, and a hash of the equations."""
+def provenance(
+    model: str, origin: Mapping[str, str], parameters: Any, run: Mapping[str, Any], versions: Any, code: Iterable[Any]
+) -> dict[str, Any]:
+    """Where a recording comes from: every parameter with its origin, the run, versions, and a hash of the equations."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": model,
+        **origin,
+        "parameters": to_json(flatten(describe(parameters))),
+        **run,
+        "versions": to_json(versions),
+        "equations_sha256": hashlib.sha256("\n".join(map(str, code)).encode()).hexdigest(),
+    }
+
+
+def _attributes(settings: Any, network: Any, target: str) -> dict[str, Any]:
     versions = {name: importlib.metadata.version(name) for name in ("astro-rmaat", "brian2", "numpy")}
     versions["python"] = platform.python_version()
     initial = settings.initial
     if not isinstance(initial, str):
         initial = to_json({name: describe(value) for name, value in initial.items()})
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "model": type(settings.model).__name__,
-        "preset": getattr(settings.model.astrocyte, "name", "none"),
-        "parameters": to_json(flatten(describe(settings.model))),
+    numbers = ("n_synapses", "n_astrocytes", "duration_s", "seed", "dt_s", "astrocyte_dt_s", "record_every_s")
+    run = {
         "protocol": to_json(describe(settings.protocol)),
-        **{name: getattr(settings, name) for name in ("n_synapses", "n_astrocytes", "duration_s", "seed")},
-        **{name: getattr(settings, name) for name in ("dt_s", "astrocyte_dt_s", "record_every_s")},
+        **{name: getattr(settings, name) for name in numbers},
         "initial": initial,
         "target": target,
-        "versions": to_json(versions),
-        "equations_sha256": hashlib.sha256("\n".join(network.code).encode()).hexdigest(),
     }
+    model = settings.model
+    origin = {"preset": getattr(model.astrocyte, "name", "none")}
+    return provenance(type(model).__name__, origin, model, run, versions, network.code)
 
 
 def collect(settings: Any, network: Any, target: str) -> Recording:
@@ -179,4 +178,4 @@ def collect(settings: Any, network: Any, target: str) -> Recording:
             monitor = network.parts[f"{event}_monitor"]
             variables[f"{event}_time"] = (event, np.asarray(monitor.t_), {"units": "s"})
             variables[f"{event}_{owner}"] = (event, np.asarray(monitor.i), {"units": "1"})
-    return require_in_range(xr.Dataset(variables, coordinates, provenance(settings, network, target)))
+    return require_in_range(xr.Dataset(variables, coordinates, _attributes(settings, network, target)))

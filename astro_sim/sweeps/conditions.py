@@ -5,8 +5,6 @@ batches that differ only in such constants share one C++ build: the constants, a
 them, are given to the compiled program on its command line (Brian2's ``run_args``), and the programs run side by side.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import subprocess
@@ -20,7 +18,7 @@ import joblib
 import numpy as np
 
 from astro_sim.models.synapses import TripartiteSynapses
-from astro_sim.parameters.variants import changed
+from astro_sim.parameters.variants import variant_at
 from astro_sim.protocols.protocol import Joined
 from astro_sim.simulation.arguments import check_settings
 from astro_sim.simulation.description import RENAMED
@@ -51,37 +49,44 @@ class Batch:
 
 def at(sweep, conditions, per_condition: int | None) -> dict[str, Any]:
     """Arguments of `simulate` for some conditions: arrays, `per_condition` elements for each; scalars where None."""
-    model, protocol, settings = sweep.model, sweep.protocol, dict(sweep.settings)
+    call = {"model": sweep.model, "protocol": sweep.protocol, "seed": sweep.seed, "record": sweep.record}
+    call |= sweep.settings
     for path, values in sweep.axes.items():
         chosen = [values[sweep.position(condition, path)] for condition in conditions]
         value = chosen[0]
         if per_condition is not None and path in sweep.element_axes:
             value = np.repeat(b2.Quantity(chosen), per_condition)
         if path in SETTINGS:
-            settings[path] = value
-        elif path.startswith("protocol."):
-            protocol = changed(protocol, path.removeprefix("protocol."), value)
+            call[path] = value
         else:
-            model = changed(model, path, value)
-    return {"model": model, "protocol": protocol, "seed": sweep.seed, "record": sweep.record, **settings}
+            owner, name = owner_of(path)
+            call[owner] = variant_at(call[owner], name, value)
+    return call
+
+
+def owner_of(path: str) -> tuple[str, str]:
+    """What an axis changes, ``protocol`` or ``model``, and the path of the field there."""
+    return ("protocol", path.removeprefix("protocol.")) if path.startswith("protocol.") else ("model", path)
 
 
 def arguments(sweep, batch: Batch) -> dict[str, Any]:
     """Arguments of `simulate` for a whole batch."""
     call = at(sweep, batch.conditions, sweep.repeats * sweep.n_cells)
-    copies = len(batch.conditions) * sweep.repeats
-    model = call["model"]
-    if sweep.n_cells > 1 or getattr(model, "topology", None) is not None:
-        call["model"] = dataclasses.replace(model, topology=model.topology.copies(copies))
-        if hasattr(call["protocol"], "sources"):
-            shifts = itertools.product(range(copies), call["protocol"].sources)
-            sources = tuple(copy * sweep.n_cells + source for copy, source in shifts)
-            call["protocol"] = dataclasses.replace(call["protocol"], sources=sources)
-    else:
-        count = "n_synapses" if isinstance(model, TripartiteSynapses) else "n_astrocytes"
-        call["model"] = dataclasses.replace(model, **{count: copies})
+    model, whole = copied(call["model"], call["protocol"], len(batch.conditions) * sweep.repeats)
     parts = tuple(at(sweep, [condition], None)["protocol"] for condition in batch.conditions)
-    return {**call, "protocol": Joined(whole=call["protocol"], parts=parts)}
+    return {**call, "model": model, "protocol": Joined(whole=whole, parts=parts)}
+
+
+def copied(model: Any, protocol: Any, copies: int) -> tuple[Any, Any]:
+    """Model and protocol for so many elements; of a network, whole copies, each with its own pulsed cells."""
+    topology = getattr(model, "topology", None)
+    if topology is None:
+        count = "n_synapses" if isinstance(model, TripartiteSynapses) else "n_astrocytes"
+        return dataclasses.replace(model, **{count: copies}), protocol
+    if hasattr(protocol, "sources"):
+        shifts = itertools.product(range(copies), protocol.sources)
+        protocol = dataclasses.replace(protocol, sources=tuple(copy * topology.n + cell for copy, cell in shifts))
+    return dataclasses.replace(model, topology=topology.copies(copies)), protocol
 
 
 def split(sweep, batch: Batch, recording: Recording) -> Iterator[tuple[int, Recording]]:
@@ -93,13 +98,13 @@ def split(sweep, batch: Batch, recording: Recording) -> Iterator[tuple[int, Reco
         for dim in ("synapse", "astrocyte"):
             if dim in part.dims:
                 part = part.isel({dim: slice(first, first + block)}).drop_vars(dim)
-                part = _by_repeat(part, dim, sweep.repeats, sweep.n_cells)
+                part = part.coarsen({dim: sweep.n_cells}).construct({dim: ("repeat", "cell")})
         if "release_astrocyte" in recording:
             element = recording["release_astrocyte"].values - first
             inside = (element >= 0) & (element < block)
             counts = np.bincount(element[inside], minlength=block).reshape(sweep.repeats, sweep.n_cells)
             part["n_releases"] = (("repeat", "cell"), counts, {"units": "1"})
-            part = part.isel(cell=0) if sweep.n_cells == 1 else part
+        part = part.isel(cell=0, missing_dims="ignore") if sweep.n_cells == 1 else part
         one = at(sweep, [condition], None)
         part.attrs |= {
             "parameters": to_json(flatten(described(one["model"]))),
@@ -113,36 +118,21 @@ def split(sweep, batch: Batch, recording: Recording) -> Iterator[tuple[int, Reco
         yield condition, part if sweep.reduce is None else sweep.reduce(part)
 
 
-def _by_repeat(part: Recording, dim: str, repeats: int, cells: int) -> Recording:
-    """Elements to (repeat, cell), or to repeat alone where each has one cell."""
-    if cells == 1:
-        return part.rename({dim: "repeat"})
-    shaped: dict[Any, Any] = {}
-    for name, data in part.data_vars.items():
-        shaped[name] = data
-        if dim in data.dims:
-            values = data.transpose("time", dim).values.reshape(-1, repeats, cells)
-            shaped[name] = (("time", "repeat", "cell"), values, data.attrs)
-    return part.drop_vars([name for name in part.data_vars if dim in part[name].dims]).assign(shaped)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Running
-# ---------------------------------------------------------------------------------------------------------------------
 def run_batches(sweep, batches: list[Batch], n_jobs: int = 1) -> Iterator[tuple[Batch, Recording]]:
     """Run batches that share a build, in any order."""
     target = choose_target(sweep.target)
     if target == "cpp_standalone" and len(batches) > 1:
         yield from _run_build(sweep, batches, n_jobs)
-        return
-    for batch in batches:
-        yield batch, simulate(**arguments(sweep, batch), target=target)
+    else:
+        yield from ((batch, simulate(**arguments(sweep, batch), target=target)) for batch in batches)
 
 
 def _run_build(sweep, batches: list[Batch], n_jobs: int) -> Iterator[tuple[Batch, Recording]]:
     """One build, one run of its program for each batch, `n_jobs` of them side by side."""
-    calls = {batch.index: arguments(sweep, batch) for batch in batches}
-    settings = {index: _settings(call) for index, call in calls.items()}
+    settings = {}
+    for batch in batches:
+        call = {**dict.fromkeys(SETTINGS), "initial": "fixed_point", **arguments(sweep, batch)}
+        settings[batch.index] = check_settings(**{name: value for name, value in call.items() if name != "record"})
     with device("cpp_standalone"):
         b2.seed(sweep.seed)
         first = settings[batches[0].index]
@@ -158,7 +148,8 @@ def _run_build(sweep, batches: list[Batch], n_jobs: int) -> Iterator[tuple[Batch
 
         def run(batch: Batch) -> Batch:
             values = _values(sweep, batch, settings[batch.index], network)
-            _execute(folder, batch, [(places[name], value) for name, value in values.items()])
+            files = {place: value for name, value in values.items() for place in places[name]}
+            _execute(folder, batch, files)
             return batch
 
         workers = joblib.Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator_unordered")
@@ -169,15 +160,9 @@ def _run_build(sweep, batches: list[Batch], n_jobs: int) -> Iterator[tuple[Batch
             yield batch, collect(settings[batch.index], network, "cpp_standalone")
 
 
-def _settings(call: dict[str, Any]):
-    """The checked arguments of a batch."""
-    names = ("model", "protocol", "duration", "seed", "dt", "astrocyte_dt", "record_every")
-    return check_settings(**{name: call.get(name) for name in names}, initial=call.get("initial", "fixed_point"))
-
-
 def model_axes(sweep) -> list[str]:
     """Axes of the model that are elements."""
-    return [path for path in sweep.element_axes if not path.startswith("protocol.")]
+    return [path for path in sweep.element_axes if owner_of(path)[0] == "model"]
 
 
 def _places(sweep, network) -> dict[str, list[tuple[str, np.dtype]]]:
@@ -206,15 +191,13 @@ def _values(sweep, batch: Batch, settings, network) -> dict[str, np.ndarray]:
     return values
 
 
-def _execute(folder: Path, batch: Batch, values: list) -> None:
+def _execute(folder: Path, batch: Batch, values: dict[tuple[str, np.dtype], np.ndarray]) -> None:
     """Run the compiled program with its own values and its own folder of results."""
     results = folder / f"results-{batch.index}"
     results.mkdir()
     command = ["./main", "--results_dir", f"{results}/"]
-    for places, value in values:
-        for name, dtype in places:
-            file = results / f"{name}.dat"
-            value.astype(dtype).tofile(file)
-            command.append(f"{name}={file}")
+    for (name, dtype), value in values.items():
+        value.astype(dtype).tofile(results / f"{name}.dat")
+        command.append(f"{name}={results / name}.dat")
     with open(results / "stdout.txt", "w") as output:
         subprocess.run(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, check=True)

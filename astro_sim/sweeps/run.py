@@ -1,10 +1,8 @@
 """Run the conditions of a sweep side by side and gather them into one recording."""
 
-from __future__ import annotations
-
-import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,11 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from astro_sim.curves.files import write_text
 from astro_sim.parameters.units import check_count
 from astro_sim.simulation.recording import Recording, describe, load_recording, to_json
 from astro_sim.simulation.run import choose_target
 from astro_sim.sweeps.conditions import Batch, run_batches, split
-from astro_sim.sweeps.folder import _claim, _load, _locked, _save, manifest
+from astro_sim.sweeps.folder import claimed, load, save, saved
 from astro_sim.sweeps.sweep import Sweep
 
 
@@ -34,14 +31,12 @@ def run_sweep(
 
     Parameters
     ----------
-    sweep : Sweep
     folder : path, optional
         Where the conditions are kept; without one nothing is kept, and nothing can be resumed.
     n_jobs : int
         Runs side by side on this machine.
     client : dask.distributed.Client, optional
         A cluster whose workers see `folder` under the same path.
-    progress : bool
 
     Returns
     -------
@@ -50,32 +45,22 @@ def run_sweep(
         ``synapse`` and ``astrocyte``); one coordinate for each axis, with its unit.
     """
     check_count("n_jobs", n_jobs)
-    if folder is None:
-        if client is not None:
-            raise ValueError("folder must be given with a client, got None; use one that all workers see")
-        return assemble(sweep, _run(sweep, None, sweep.builds, n_jobs, None, progress))
-    folder = Path(folder).resolve()
-    with _locked(folder):
-        _claim(sweep, folder)
-        parts: dict[int, Recording] = {}
-        missing: list[list[Batch]] = []
-        for build in sweep.builds:
-            found = [_load(folder, batch) for batch in build]
-            missing.append([batch for batch, done in zip(build, found, strict=True) if not done])
-            parts |= {condition: part for done in found for condition, part in done.items()}
-        parts |= _run(sweep, folder, missing, n_jobs, client, progress)
-        write_text(folder / "manifest.json", json.dumps(manifest(folder), indent=1))
-    return assemble(sweep, parts)
-
-
-def _run(sweep: Sweep, folder: Path | None, builds: list[list[Batch]], n_jobs: int, client, progress: bool) -> dict:
-    """Run batches wherever they are to be run: condition -> recording."""
     parts: dict[int, Recording] = {}
-    with tqdm(total=sum(map(len, builds)), unit="run", disable=not progress) as bar:
-        for share, done in _dispatch(sweep, folder, [build for build in builds if build], n_jobs, client):
-            parts |= done
-            bar.update(share)
-    return parts
+    builds = sweep.builds
+    with ExitStack() as held:
+        if folder is not None:
+            folder = Path(folder).resolve()
+            held.enter_context(claimed(folder, sweep))
+            found = {batch.index: load(folder, batch) for build in builds for batch in build}
+            parts = {condition: part for done in found.values() for condition, part in done.items()}
+            builds = [[batch for batch in build if not found[batch.index]] for build in builds]
+        elif client is not None:
+            raise ValueError("folder must be given with a client, got None; use one that all workers see")
+        with tqdm(total=sum(map(len, builds)), unit="run", disable=not progress) as bar:
+            for share, done in _dispatch(sweep, folder, [build for build in builds if build], n_jobs, client):
+                parts |= done
+                bar.update(share)
+    return assemble(sweep, parts)
 
 
 def _dispatch(sweep: Sweep, folder: Path | None, builds: list[list[Batch]], n_jobs: int, client) -> Iterator:
@@ -102,14 +87,14 @@ def run_share(
     for batch, recording in run_batches(sweep, batches, n_jobs):
         done = dict(split(sweep, batch, recording))
         if folder is not None:
-            _save(folder, batch, done)
+            save(folder, batch, done)
         parts |= done
     return len(batches), parts
 
 
 def load_sweep(sweep: Sweep, folder: str | os.PathLike) -> Recording:
     """A finished sweep from its folder, as `run_sweep` returned it."""
-    return assemble(sweep, {c: load_recording(Path(folder) / n) for c, n in manifest(folder)["conditions"].items()})
+    return assemble(sweep, {condition: load_recording(file) for condition, file in saved(Path(folder)).items()})
 
 
 def assemble(sweep: Sweep, parts: Mapping[int, Recording]) -> Recording:

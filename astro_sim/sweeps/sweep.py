@@ -21,60 +21,49 @@ one gives. Every condition sees the spikes that it would see alone, with `simula
 numbers), whatever the cut; the noise of channels and efficacies is drawn for a batch as a whole.
 """
 
-from __future__ import annotations
-
+import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import inspect
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import brian2 as b2
 import numpy as np
 
 from astro_sim.models.astrocytes import Astrocytes
-from astro_sim.parameters.units import check_count
-from astro_sim.parameters.variants import changed, is_element
+from astro_sim.parameters.units import Checked, check_count
+from astro_sim.parameters.variants import variant_at
 from astro_sim.protocols.protocol import Protocol
 from astro_sim.simulation.arguments import check_time
 from astro_sim.simulation.recording import Recording, describe, to_json
-from astro_sim.sweeps.conditions import SETTINGS, STRUCTURAL, Batch, model_axes
+from astro_sim.sweeps.conditions import SETTINGS, STRUCTURAL, Batch, model_axes, owner_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sweep:
-    """What is swept: the product of all axes, each condition repeated.
-
-    Attributes
-    ----------
-    model, protocol
-        As for `simulate`, without arrays; a network (a model with a topology) is copied for every element.
-    axes : mapping of str to array
-        Field -> values, such as ``"astrocyte.calcium.O_P"``, ``"I_bias"``, ``"protocol.rate"``, ``"duration"``.
-    repeats : int
-    settings : mapping
-        Further arguments of `simulate`: ``duration``, ``dt``, ``astrocyte_dt``, ``record_every``, ``initial``.
-    record : iterable of str, optional
-    seed : int
-    target : str
-    elements_per_run : int
-        How many astrocytes or synapses are simulated at once, at most (one condition's repeats at least).
-    reduce : callable, optional
-        From a condition's recording to what is kept of it, such as its mean over time; for a folder a function of a
-        module, whose source belongs to what the folder is known by.
-    """
+    """What is swept: the product of all axes, each condition repeated."""
 
     model: Astrocytes
+    """As for `simulate`, without arrays; a network (a model with a topology) is copied for every element."""
     protocol: Protocol = field(default_factory=Protocol)
     axes: Mapping[str, Any]
+    """Field -> values, such as ``"astrocyte.calcium.O_P"``, ``"I_bias"``, ``"protocol.rate"``, ``"duration"``."""
     repeats: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of `simulate`: ``duration``, ``dt``, ``astrocyte_dt``, ``record_every``, ``initial``."""
     record: tuple[str, ...] | None = None
     seed: int = 0
     target: str = "auto"
     elements_per_run: int = 20_000
+    """How many astrocytes or synapses are simulated at once, at most (one condition's repeats at least)."""
     reduce: Callable[[Recording], Recording] | None = None
+    """From a condition's recording to what is kept of it, such as its mean over time; for a folder a function of a
+    module, whose source belongs to what the folder is known by."""
 
     def __post_init__(self) -> None:
         check_count("repeats", self.repeats)
@@ -98,24 +87,30 @@ class Sweep:
                 raise ValueError(f"axes must not be settings as well, got {path!r} in both")
             for value in values:  # a wrong name, unit or value fails here
                 if path not in SETTINGS:
-                    changed(self._root(path), path.removeprefix("protocol."), value)
+                    owner, name = owner_of(path)
+                    variant_at(getattr(self, owner), name, value)
                 elif path != "initial":
                     check_time(path, value)
 
     @cached_property
     def element_axes(self) -> tuple[str, ...]:
         """Axes whose values are elements of one run; the others have a build for each value."""
-        able = [
-            path
-            for path, values in self.axes.items()
-            if path not in SETTINGS and is_element(self._root(path), path.removeprefix("protocol."), values)
-        ]
+        able = [path for path in self.axes if path not in SETTINGS and self._is_element(path)]
         if self._count(able) * self.repeats * self.n_cells <= self.elements_per_run:
             return tuple(able)
         return tuple(path for path in able if path.rsplit(".", 1)[-1] not in STRUCTURAL)
 
-    def _root(self, path: str) -> Any:
-        return self.protocol if path.startswith("protocol.") else self.model
+    def _is_element(self, path: str) -> bool:
+        """Whether an axis is a quantity that may differ between the elements of one run."""
+        *tables, name = ".".join(owner_of(path)).split(".")
+        owner = functools.reduce(getattr, tables, self)
+        if not isinstance(owner, Checked) or name not in owner.kinds():
+            return False
+        try:
+            dataclasses.replace(owner, **{name: b2.Quantity(list(self.axes[path]))})
+        except ValueError:  # every value alone is fine: this field takes no array
+            return False
+        return True
 
     @property
     def n_cells(self) -> int:
@@ -141,7 +136,7 @@ class Sweep:
         """All batches; those of one list share a build."""
         per_run = max(1, self.elements_per_run // (self.repeats * self.n_cells))
         models = model_axes(self)
-        drives = [path for path in self.element_axes if path.startswith("protocol.")]
+        drives = [path for path in self.element_axes if path not in models]
         others = [path for path in self.axes if path not in self.element_axes]
         grouped: dict[tuple, dict[tuple, list[int]]] = {}
         for condition in range(self.n_conditions):
@@ -151,7 +146,7 @@ class Sweep:
             build = (*(self.position(condition, path) for path in others), chunk)
             model = tuple(self.position(condition, path) for path in models)
             grouped.setdefault(build, {}).setdefault(model, []).append(condition)
-        builds, index = [], 0
+        builds, index = [], itertools.count()
         for columns in grouped.values():
             together = max(1, per_run // len(next(iter(columns.values()))))
             rows, batches = list(columns.values()), []
@@ -160,21 +155,20 @@ class Sweep:
                 n = sum(map(len, chosen))
                 if len(rows) > together:  # all runs of a build have one size
                     chosen = chosen + [chosen[-1]] * (together - len(chosen))
-                batches.append(Batch(index, tuple(c for row in chosen for c in row), n))
-                index += 1
+                batches.append(Batch(next(index), tuple(c for row in chosen for c in row), n))
             builds.append(batches)
         return builds
 
     def fingerprint(self) -> str:
         """Hash of everything that the result depends on."""
-        versions = [importlib.metadata.version(name) for name in ("astro-rmaat", "brian2", "numpy")]
-        parts = [
-            describe(part) if not isinstance(part, Mapping) else {name: describe(v) for name, v in part.items()}
-            for part in (self.model, self.protocol, self.axes, self.settings)
-        ]
+        axes, settings = (
+            {name: describe(value) for name, value in part.items()} for part in (self.axes, self.settings)
+        )
         reduce = None if self.reduce is None else _source(self.reduce)
-        rest = [self.repeats, self.record, self.seed, self.target, self.elements_per_run, reduce, versions]
-        return hashlib.sha256(to_json([*parts, *rest]).encode()).hexdigest()
+        versions = [importlib.metadata.version(name) for name in ("astro-rmaat", "brian2", "numpy")]
+        parts = [describe(self.model), describe(self.protocol), axes, settings, self.repeats, self.record, self.seed]
+        parts += [self.target, self.elements_per_run, reduce, versions]
+        return hashlib.sha256(to_json(parts).encode()).hexdigest()
 
 
 def _source(function: Callable) -> str:

@@ -1,11 +1,9 @@
-"""What `astro_sim.validation.targets` measures on astrocytes with IP3 metabolism, alone and coupled: V18-V23 and V30.
-
-Each function measures one target with the functions that users call, and returns the simulated numbers by row name.
-"""
+"""Measurements on astrocytes with IP3 metabolism, alone and coupled, for the rows of `targets.toml`."""
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from brian2 import Hz, ms, second, umolar, usecond
@@ -14,7 +12,7 @@ from scipy.integrate import solve_ivp
 from astro_sim.curves.fit import fit_form, prepare
 from astro_sim.curves.forms import FORMS
 from astro_sim.dynamics import closed_forms as theory
-from astro_sim.dynamics.vector_fields import calcium_rates, ip3_rate, micromolar_seconds, upward_crossings
+from astro_sim.dynamics.vector_fields import g_chi_rates, micromolar_seconds, upward_crossings
 from astro_sim.models.astrocytes import AstrocyteNetwork, ChI, GChI
 from astro_sim.models.topology import chain, ring
 from astro_sim.parameters.presets import AM, FM, LINEAR, RECTIFYING, RELEASE
@@ -23,12 +21,10 @@ from astro_sim.parameters.variants import variant
 from astro_sim.protocols.pulses import BiasPulse, DistanceSweep
 from astro_sim.protocols.trains import Train
 from astro_sim.simulation.run import simulate
+from astro_sim.validation.calcium import course
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# IP3 and receptor
-# ---------------------------------------------------------------------------------------------------------------------
-def g_chi_reference(tables, spikes_s, dose_uM: float, duration_s: float, dt_s: float, I_bias: float) -> np.ndarray:
+def g_chi_reference(tables, spikes_s, dose_uM: float, duration_s: float, dt_s: float) -> np.ndarray:
     """G-ChI by LSODA, from the published initial conditions; the transmitter jumps by `dose_uM` at each spike.
 
     Returns
@@ -39,10 +35,7 @@ def g_chi_reference(tables, spikes_s, dose_uM: float, duration_s: float, dt_s: f
     p = micromolar_seconds(*tables)
 
     def rates(_, state):
-        C, h, I, Gamma_A, Y_S = state
-        unbinding = p.Omega_N * (1 + p.zeta * C / (C + p.K_KC)) * Gamma_A
-        dI = ip3_rate(C, I, p, J_beta=p.O_beta * Gamma_A, I_bias=I_bias)
-        return [*calcium_rates(C, h, I, p), dI, p.O_N * Y_S * (1 - Gamma_A) - unbinding, -p.Omega_c * Y_S]
+        return [*g_chi_rates(state[:4], p, Y_S=state[4], I_bias=0.0), -p.Omega_c * state[4]]
 
     grid = np.arange(round(duration_s / dt_s) + 1) * dt_s
     course, state = np.empty((5, len(grid))), np.array([0, 0.9, 0, 0, 0])
@@ -56,12 +49,12 @@ def g_chi_reference(tables, spikes_s, dose_uM: float, duration_s: float, dt_s: f
     return course
 
 
-def synaptic_activation() -> dict[str, float]:
-    """V18."""
-    rows, step_s, spikes_s = {}, 1e-3, 2.0 + 2.0 * np.arange(14)
+def synaptic_activation() -> list[float]:
+    """Both update schemes against LSODA, and the peaks of calcium under the published one."""
+    deviation, step_s, spikes_s = [], 1e-3, 2.0 + 2.0 * np.arange(14)
     tables = GChI(astrocyte=AM).astrocyte_tables()
-    reference = g_chi_reference(tables, spikes_s + step_s, 500.0, 30.0, 0.01, I_bias=0.0)[0]
-    for update, name in (("event", "event-reduced"), ("published", "published scheme")):
+    reference = g_chi_reference(tables, spikes_s + step_s, 500.0, 30.0, 0.01)[0]
+    for update in ("event", "published"):
         run = simulate(
             GChI(astrocyte=AM, stim=1, update=update),
             Train(rate=0.5 * Hz, n_pulses=14, start=2 * second),
@@ -72,57 +65,32 @@ def synaptic_activation() -> dict[str, float]:
             initial="published",
         )
         C = run["C"].values[:, 0]
-        rows[f"largest deviation over 30 s, {name}, 1 ms"] = float(np.abs(C - reference).max())
+        deviation.append(np.abs(C - reference).max())
     peaks = C[1:-1][(C[1:-1] > C[:-2]) & (C[1:-1] >= C[2:])]
-    return rows | {"first peak": float(peaks[0]), "last peak": float(peaks[-1])}
+    return [*deviation, peaks[0], peaks[-1]]
 
 
-def pacing() -> dict[str, float]:
-    """V19."""
-    I_bias = [0.4, 0.7, 0.8, 1.0, 1.1, 1.25, 0.6]
-    run = simulate(
-        ChI(astrocyte=FM, stim=1, I_bias=I_bias * umolar),
-        duration=200 * second,
-        dt=10 * ms,
-        record=["C"],
-        record_every=10 * ms,
-        initial="published",
-        target="numpy",
-    )
-    C = run["C"].values
-    crossings = [upward_crossings(run["time"], trace, 0.5) for trace in C.T]
-    rows = {f"I_bias {I_bias[k]} uM (s)": float(np.diff(crossings[k])[-1]) for k in range(5)}
-    for k in (5, 6):
-        rows[f"I_bias {I_bias[k]} uM, crossings"] = len(crossings[k])
-        rows[f"I_bias {I_bias[k]} uM, C at rest (uM)"] = float(C[-1, k])
-    return rows
+def pacing() -> list[float]:
+    """The last interval of five cells that oscillate; crossings and calcium at the end of two that come to rest."""
+    time, C = course(ChI(astrocyte=FM, stim=1, I_bias=[0.4, 0.7, 0.8, 1.0, 1.1, 1.25, 0.6] * umolar), 200)
+    crossings = [upward_crossings(time, trace, 0.5) for trace in C.T]
+    intervals = [np.diff(times)[-1] for times in crossings[:5]]
+    return [*intervals, len(crossings[5]), C[-1, 5], len(crossings[6]), C[-1, 6]]
 
 
-def quiescence() -> dict[str, float]:
-    """V20."""
+def quiescence() -> list[Any]:
+    """The fm astrocyte's crossing, and its calcium and IP3 without J_ex and twice with it; the am astrocyte at rest."""
     common = dict(duration=200 * second, dt=10 * ms, record=["C", "I", "h"], record_every=50 * ms, initial="published")
     fm = variant(FM, source=THIS_STUDY, F_ex=[2, 2, 0.09] * umolar / second)
     run = simulate(ChI(astrocyte=fm, stim=[0, 1, 1]), target="numpy", **common)
     crossings = upward_crossings(run["time"], run["C"].values[:, 0], 0.5)
     C, I = run["C"].values[-1], run["I"].values[-1]
     rest = simulate(ChI(astrocyte=AM), target="numpy", **common).isel(time=-1, astrocyte=0)
-    return {
-        "fm, crossings": len(crossings),
-        "fm, time of the crossing (s)": float(crossings[0]),
-        "fm, C (uM)": float(C[0]),
-        "fm, I (uM)": float(I[0]),
-        "fm, J_ex on, F_ex 2, C (uM)": float(C[1]),
-        "fm, J_ex on, F_ex 2, I (uM)": float(I[1]),
-        "fm, J_ex on, F_ex 0.09, C (uM)": float(C[2]),
-        "fm, J_ex on, F_ex 0.09, I (uM)": float(I[2]),
-        "am, C (uM)": float(rest["C"]),
-        "am, I (uM)": float(rest["I"]),
-        "am, h": float(rest["h"]),
-    }
+    return [len(crossings), crossings[0], *np.stack([C, I], axis=1).ravel(), rest["C"], rest["I"], rest["h"]]
 
 
-def receptor_saturation() -> dict[str, float]:
-    """V30: binding with unbinding made negligible, and unbinding at a calcium that has no time to move."""
+def receptor_saturation() -> list[float]:
+    """Binding with unbinding made negligible, and unbinding at a calcium that has no time to move."""
     receptor = variant(FM, source=THIS_STUDY, Omega_N=1e-9 / second)
     bound = simulate(
         GChI(astrocyte=receptor, release=variant(RELEASE, source=THIS_STUDY, rho_c=[0.003, 0.001])),
@@ -141,18 +109,9 @@ def receptor_saturation() -> dict[str, float]:
         initial={"Gamma_A": 1.0, "C": [0, 0.5] * umolar},
         target="numpy",
     )["Gamma_A"].values
-    decay = np.log(Gamma_A[0] / Gamma_A[1]) / step_s
-    return {
-        "Gamma_A after 1500 uM": float(bound[0]),
-        "Gamma_A after 500 uM": float(bound[1]),
-        "decay rate at C = 0 (1/s)": float(decay[0]),
-        "decay rate at C = 0.5 uM (1/s)": float(decay[1]),
-    }
+    return [*bound, *np.log(Gamma_A[0] / Gamma_A[1]) / step_s]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Networks and space
-# ---------------------------------------------------------------------------------------------------------------------
 def _arrivals(dt) -> tuple[np.ndarray, np.ndarray]:
     """Times (s) at which the first wave on the ring of figure 5 reaches cells 1 to 20 right and left of the source."""
     fm = variant(FM, source=THIS_STUDY, F_ex=0.09 * umolar / second)
@@ -170,23 +129,23 @@ def _arrivals(dt) -> tuple[np.ndarray, np.ndarray]:
     return np.array(right), np.array(left)
 
 
-def ring_wave() -> dict[str, float]:
-    """V21."""
+def ring_wave() -> dict[str, Any]:
+    """Time per cell of the first wave, its symmetry, and the effect of the step of integration."""
     waves = {dt: _arrivals(dt * ms) for dt in (10, 50, 100)}
     right, left = waves[10]
     steps = np.diff(right[3:20])
     per_cell = {dt: np.diff(wave[0][3:20]).mean() for dt, wave in waves.items()}
     return {
-        "slowest over mean time per cell, cells 4 to 20": float(steps.max() / steps.mean()),
-        "fastest over mean time per cell, cells 4 to 20": float(steps.min() / steps.mean()),
-        "largest left-right difference of arrival (s)": float(np.abs(right - left).max()),
-        "time per cell at 50 ms over that at 10 ms": float(per_cell[50] / per_cell[10]),
-        "time per cell at 100 ms over that at 10 ms": float(per_cell[100] / per_cell[10]),
+        "slowest over mean time per cell, cells 4 to 20": steps.max() / steps.mean(),
+        "fastest over mean time per cell, cells 4 to 20": steps.min() / steps.mean(),
+        "largest left-right difference of arrival (s)": np.abs(right - left).max(),
+        "time per cell at 50 ms over that at 10 ms": per_cell[50] / per_cell[10],
+        "time per cell at 100 ms over that at 10 ms": per_cell[100] / per_cell[10],
     }
 
 
-def linear_kernel() -> dict[str, float]:
-    """V22: closed form, and the peak of IP3 against distance from a pulsed astrocyte, three couplings in one run."""
+def linear_kernel() -> list[float]:
+    """Closed form, and the peak of IP3 against distance from a pulsed astrocyte, three couplings in one run."""
     F, n, source = np.array([0.1, 0.5, 1.0]), 21, 10
     coupling = variant(LINEAR, source=THIS_STUDY, F_lin=np.repeat(F, n) / second)
     run = simulate(
@@ -199,18 +158,14 @@ def linear_kernel() -> dict[str, float]:
     )
     I = run["I"].values
     peak = (I.max(axis=0) - I[0]).reshape(len(F), n)[:, source:]  # at distance 0, 1, ...
-    rows = {f"steady profile, F = {f:g}/s": float(theory.kernel_length(f, 0.1)) for f in F}
-    R2 = []
-    for f, response in zip(F, peak, strict=True):
-        data = prepare(np.arange(len(response)), response)
-        fit = fit_form(FORMS["exponential_decay"], data)
-        rows[f"am astrocytes, F = {f:g}/s"] = float(fit.theta[1])
-        R2.append(1 - fit.chi2 / np.sum((data.y - data.y.mean()) ** 2))
-    return rows | {"least R2 of the three exponentials": float(min(R2))}
+    data = [prepare(np.arange(n - source), response) for response in peak]
+    fits = [fit_form(FORMS["exponential_decay"], points) for points in data]
+    R2 = [1 - fit.chi2 / np.sum((points.y - points.y.mean()) ** 2) for fit, points in zip(fits, data, strict=True)]
+    return [*theory.kernel_length(F, 0.1), *(fit.theta[1] for fit in fits), min(R2)]
 
 
-def junction_dead_zone() -> dict[str, float]:
-    """V23: the first flux between two cells, over F."""
+def junction_dead_zone() -> np.ndarray:
+    """The first flux between two cells, over F."""
     difference = np.array([1e-9, 0.25, 0.3, 0.35])
     level = np.stack([np.zeros(4), difference], axis=1).ravel() * umolar
     run = simulate(
@@ -223,17 +178,4 @@ def junction_dead_zone() -> dict[str, float]:
         target="numpy",
     )
     F = float(RECTIFYING.F / (umolar / second))
-    share = np.abs(run["J_gjc"].values[1, ::2]) / F
-    names = ("at no gradient", "at 0.25 uM", "at 0.3 uM", "at 0.35 uM")
-    return {name: float(value) for name, value in zip(names, share, strict=True)}
-
-
-MEASUREMENTS = {
-    "V18": synaptic_activation,
-    "V19": pacing,
-    "V20": quiescence,
-    "V21": ring_wave,
-    "V22": linear_kernel,
-    "V23": junction_dead_zone,
-    "V30": receptor_saturation,
-}
+    return np.abs(run["J_gjc"].values[1, ::2]) / F

@@ -1,11 +1,9 @@
-"""What `astro_sim.validation.targets` measures on gliotransmission and its effect on release: V13-V17.
-
-Each function measures one target with the functions that users call, and returns the simulated numbers by row name.
-"""
+"""Measurements on gliotransmission and its effect on release, for the rows of `targets.toml`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import brian2 as b2
 import numpy as np
@@ -23,38 +21,28 @@ from astro_sim.parameters.presets import (
 )
 from astro_sim.parameters.tables import THIS_STUDY
 from astro_sim.parameters.variants import variant
-from astro_sim.protocols.protocol import Protocol, Spikes
+from astro_sim.protocols.protocol import Protocol, Spikes, ragged
 from astro_sim.protocols.pulses import GammaSweep, Releases
 from astro_sim.protocols.trains import Poisson, RateSweep
 from astro_sim.simulation.run import simulate
-from astro_sim.validation.release import bare_synapses, with_probability
+from astro_sim.validation.release import bare_synapses
 
-STEPS_4B = (0.011, 0.11, 1.1, 11.0)  # Hz, 5 s each [S19, figure 4B]
-
-BISTABLE = (8.5, 9.3, 10.5, 12, 13, 15)  # Hz, between 8 and 16
-
-LOOPS = ("none", "open loop", "closed loop")
+RATE_STEPS = (0.011, 0.11, 1.1, 11.0)  # Hz, 5 s each [S19, figure 4B]
 
 
-def one_release() -> dict[str, float]:
-    """V13: with unbinding all but off, so that the value stays for the sample to find."""
+def one_release() -> list[float]:
+    """With unbinding all but off, so that the value stays for the sample to find."""
     lasting = variant(GLIOTRANSMISSION, source=THIS_STUDY, Omega_G=1e-9 / second)
     found = []
     for update, dt in (("event", 1 * ms), ("published", 1 * ms), ("published", 0.1 * ms)):
-        model = bare_synapses(gliotransmission=lasting, update=update, n=1)
+        model = bare_synapses(gliotransmission=lasting, update=update, n_synapses=1)
         run = simulate(model, Releases(start=10 * ms), duration=0.5 * second, dt=dt, record=["Gamma_S"], target="numpy")
-        found.append(float(run["Gamma_S"].values[-1, 0]))
-    error = np.array(found[1:]) - found[0]
-    return {
-        "event-reduced": found[0],
-        "published scheme, dt = 1 ms": found[1],
-        "published scheme, dt = 0.1 ms": found[2],
-        "order of convergence of the published scheme": float(np.log10(error[0] / error[1])),
-    }
+        found.append(run["Gamma_S"].values[-1, 0])
+    return [*found, np.log10((found[1] - found[0]) / (found[2] - found[0]))]  # the last is the order of convergence
 
 
-def modulated_release() -> dict[str, float]:
-    """V14: the first spike after a release uses exactly U_0, since nothing is left of earlier facilitation."""
+def modulated_release() -> dict[str, Any]:
+    """The first spike after a release uses exactly U_0, since nothing is left of earlier facilitation."""
     delay_s = np.array([1, 50, 150, 99, 99.8, *np.linspace(1, 600, 40)])
     alpha = np.array([0] * 5 + [0.5] * 40)
     gliotransmission = variant(GLIOTRANSMISSION, source=THIS_STUDY, alpha=alpha)
@@ -71,15 +59,15 @@ def modulated_release() -> dict[str, float]:
     # between 99.0 and 99.8 s, U_0* - U_0 decays exponentially: interpolate its logarithm
     early, late, level = np.log(0.6 - U_0[3]), np.log(0.6 - U_0[4]), np.log(0.6 - U_thr)
     return {
-        **{f"U_0 {delay_s[k]:g} s after one release": float(U_0[k]) for k in range(3)},
-        "switching level of Gamma_S": float(theory.switching_level(RELEASE, GLIOTRANSMISSION)),
-        "time for which one release switches (s)": float(99 + 0.8 * (early - level) / (early - late)),
-        "lowest U_0 with alpha = 0.5": float(U_0[5:].min()),
+        **{f"U_0 {delay_s[k]:g} s after one release": U_0[k] for k in range(3)},
+        "switching level of Gamma_S": theory.switching_level(RELEASE, GLIOTRANSMISSION),
+        "time for which one release switches (s)": 99 + 0.8 * (early - level) / (early - late),
+        "lowest U_0 with alpha = 0.5": U_0[5:].min(),
     }
 
 
-def three_synapses() -> dict[str, float]:
-    """V15: example 3 with x_S = 1. The synapse without gliotransmission has alpha = U_0*, which modulates nothing."""
+def three_synapses() -> dict[str, Any]:
+    """Example 3 with x_S = 1. The synapse without gliotransmission has alpha = U_0*, which modulates nothing."""
     spikes_s = 16.5 + 1e-3 * np.array([0, 50, 100, 150, 200, 300, *range(310, 400, 10), 400])
     model = TripartiteSynapses(
         astrocyte=FM,
@@ -106,22 +94,22 @@ def three_synapses() -> dict[str, float]:
     second_jump = G_A[np.searchsorted(run["time"].values, when[who == 2][1]) :, 2].max()
     x_A = 1 - 0.6 * np.exp(-0.6 * np.diff(when[who == 2])[0])
     return {
-        "first jump of G_A (uM)": float(G_A[:, 1].max()),
-        "second jump of G_A, strong, over rho_e G_T U_A x_A": float(second_jump / (78 * x_A)),
-        "highest Y_S (uM)": float(run["Y_S"].values[:, 0].max()),
-        "releases, weak": int(np.sum(who == 1)),
-        "releases, strong": int(np.sum(who == 2)),
-        "first spike's release, none": float(r[0, 0]),
-        "Gamma_S at the first spike less the closed form, weak": float((weak - r[0, 1]) / 0.6),
-        "Gamma_S at the first spike less the closed form, strong": float((strong - r[0, 2]) / 0.6),
-        "second release over first, none": float(r[1, 0] / r[0, 0]),
-        "highest release over first, weak": float(r[:, 1].max() / r[0, 1]),
-        "last release over highest, weak": float(r[-1, 1] / r[:, 1].max()),
+        "first jump of G_A (uM)": G_A[:, 1].max(),
+        "second jump of G_A, strong, over rho_e G_T U_A x_A": second_jump / (78 * x_A),
+        "highest Y_S (uM)": run["Y_S"].values[:, 0].max(),
+        "releases, weak": np.sum(who == 1),
+        "releases, strong": np.sum(who == 2),
+        "first spike's release, none": r[0, 0],
+        "Gamma_S at the first spike less the closed form, weak": (weak - r[0, 1]) / 0.6,
+        "Gamma_S at the first spike less the closed form, strong": (strong - r[0, 2]) / 0.6,
+        "second release over first, none": r[1, 0] / r[0, 0],
+        "highest release over first, weak": r[:, 1].max() / r[0, 1],
+        "last release over highest, weak": r[-1, 1] / r[:, 1].max(),
     }
 
 
 def _after_releases(releases_s, until_s: float) -> float:
-    """U_0 at `until_s`, by the closed forms of V13 (with the published scheme's bias at 1 ms) and V14."""
+    """U_0 at `until_s`, by the closed forms, with the published scheme's bias at 1 ms."""
     p = GLIOTRANSMISSION
     Gamma_S, x_A, last = 0.0, 1.0, -np.inf
     for t in releases_s:
@@ -131,28 +119,27 @@ def _after_releases(releases_s, until_s: float) -> float:
     return float(theory.modulated_probability(RELEASE, p, Gamma_S * np.exp(-float(p.Omega_G) * (until_s - last))))
 
 
-def accumulation() -> dict[str, float]:
-    """V16: mean-field thresholds, and the time mean of Gamma_S over the last of many regular releases."""
+def accumulation() -> list[float]:
+    """Mean-field thresholds, and the time mean of Gamma_S over the last of many regular releases."""
     facilitating = variant(GLIOTRANSMISSION_BOOK, source=THIS_STUDY, alpha=1)
-    depressing = with_probability(RELEASE_DEPRESSING, 0.7)
-    rows = {
-        "threshold rate, BK10 facilitating (Hz)": theory.threshold_release_rate(RELEASE_FACILITATING, facilitating),
-        "threshold rate, BK10 depressing (Hz)": theory.threshold_release_rate(depressing, GLIOTRANSMISSION_BOOK),
-        "threshold rate, S19 (Hz)": theory.threshold_release_rate(RELEASE, GLIOTRANSMISSION),
-    }
+    depressing = variant(RELEASE_DEPRESSING, source=THIS_STUDY, U_0__star=0.7)
+    thresholds = [
+        theory.threshold_release_rate(RELEASE_FACILITATING, facilitating),
+        theory.threshold_release_rate(depressing, GLIOTRANSMISSION_BOOK),
+        theory.threshold_release_rate(RELEASE, GLIOTRANSMISSION),
+    ]
+    means = []
     for rate, n in zip((0.01, 0.05, 0.2, 1), (7, 10, 15, 25), strict=True):
         run = simulate(
-            bare_synapses(gliotransmission=GLIOTRANSMISSION, n=1),
+            bare_synapses(gliotransmission=GLIOTRANSMISSION, n_synapses=1),
             Releases(period=1 / (rate * Hz), n_releases=n, start=50 * ms),  # samples fall midway between the steps
             dt=50 * ms,
             record=["Gamma_S"],
             record_every=100 * ms,
             target="numpy",
         )
-        mean = run["Gamma_S"].values[-round(10 / rate) :, 0].mean()
-        rows[f"mean Gamma_S, regular releases at {rate:g} Hz"] = mean
-        rows[f"mean Gamma_S at {rate:g} Hz against the mean field"] = mean
-    return {name: float(value) for name, value in rows.items()}
+        means.append(run["Gamma_S"].values[-round(10 / rate) :, 0].mean())
+    return [*thresholds, *means, *means]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -162,7 +149,7 @@ class _Given(Protocol):
     times_s: tuple[float, ...]
 
     def pre(self, n: int, seed: int) -> Spikes:
-        return Spikes(np.repeat(np.arange(n), len(self.times_s)), np.tile(self.times_s, n))
+        return ragged([np.array(self.times_s)] * n)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -180,8 +167,8 @@ class _RateSteps(Protocol):
         parts = []
         for k, rate in enumerate(self.rates_hz):
             spikes = Poisson(rate=np.full(n, rate) * Hz, length=self.step_s * second).pre(n, seed + k)
-            parts.append(Spikes(spikes.index, spikes.time_s + k * self.step_s))
-        return Spikes(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("index", "time_s")))
+            parts.append((spikes.index, spikes.time_s + k * self.step_s))
+        return Spikes(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _loops(n: int) -> TripartiteSynapses:
@@ -199,9 +186,9 @@ def _loops(n: int) -> TripartiteSynapses:
     )
 
 
-def closed_loop() -> dict[str, float]:
-    """V17."""
-    rates, repeats = np.array([0.1, 0.4, 1.15, 2.3, 3.5, 5, 7, *BISTABLE, 30, 60]), 20
+def closed_loop() -> list[float]:
+    """Releases per run and per spike in open and closed loop, and Y_S while the rate rises in steps."""
+    rates, repeats = np.array([0.1, 0.4, 1.15, 2.3, 3.5, 5, 7, 8.5, 9.3, 10.5, 12, 13, 15, 30, 60]), 20
     run = simulate(
         _loops(len(rates) * repeats),
         RateSweep(rates=np.tile(rates, 3) * Hz, repeats=repeats, length=195 * second),
@@ -215,48 +202,29 @@ def closed_loop() -> dict[str, float]:
     last = run.isel(time=-1)
     totals = [last[name].values.reshape(3, len(rates), repeats).sum(axis=-1) for name in ("released", "n_spikes")]
     r = totals[0] / totals[1]
-    mean = {float(rate): float(counts[2, k].mean()) for k, rate in enumerate(rates)}
-    bistable = counts[2, np.isin(rates, BISTABLE)]
-    shown = (0.1, 0.4, 1.15, 2.3, 30.0, 60.0)
-    return {
-        "releases in 195 s, open loop, fewest over rates": int(counts[1].min()),
-        "releases in 195 s, open loop, most over rates": int(counts[1].max()),
-        "highest release per spike, open loop": float(r[1].max()),
-        "rate of highest release, open loop (Hz)": float(rates[r[1].argmax()]),
-        **{f"releases in 195 s, closed loop, {rate:g} Hz": mean[rate] for rate in shown},
-        "most releases of a run between 8 and 16 Hz": int(bistable.max()),
-        "fewest releases of a run between 8 and 16 Hz": int(bistable.min()),
-        **_rate_steps(),
-    }
+    mean, between_8_and_16_hz = counts[2].mean(axis=-1), counts[2, 7:-2]
+    return [
+        *(counts[1].min(), counts[1].max(), r[1].max(), rates[r[1].argmax()]),  # open loop
+        *(*mean[:4], *mean[-2:], between_8_and_16_hz.max(), between_8_and_16_hz.min()),  # closed loop
+        *_rate_steps(),
+    ]
 
 
-def _rate_steps() -> dict[str, float]:
-    """Mean Y_S (uM) in each 5-s step of figure 4B: ``rho_c Y_T / Omega_c`` times rate times release per spike."""
+def _rate_steps() -> np.ndarray:
+    """Mean Y_S (uM) in each 5-s step of figure 4B, for the three loops one after the other.
+
+    It is ``rho_c Y_T / Omega_c`` times rate times release per spike.
+    """
     n = 2000
     run = simulate(
         _loops(n),
-        _RateSteps(rates_hz=STEPS_4B, step_s=5.0),
+        _RateSteps(rates_hz=RATE_STEPS, step_s=5.0),
         record=["released", "n_spikes"],
         record_every=5 * second,
         initial="published",
         seed=16283,
     )
-    released, spikes = (
-        np.diff(run[name].values.reshape(5, 3, n).sum(axis=-1), axis=0) for name in ("released", "n_spikes")
-    )
+    totals = [run[name].values.reshape(5, 3, n).sum(axis=-1) for name in ("released", "n_spikes")]
+    released, spikes = np.diff(totals, axis=1)
     per_hertz = float(RELEASE.rho_c * RELEASE.Y_T / RELEASE.Omega_c / (umolar * second))
-    Y_S = per_hertz * np.array(STEPS_4B)[:, None] * released / spikes
-    return {
-        f"Y_S at {rate:g} Hz, {loop} (uM)": float(Y_S[k, j])
-        for k, rate in enumerate(STEPS_4B)
-        for j, loop in enumerate(LOOPS)
-    }
-
-
-MEASUREMENTS = {
-    "V13": one_release,
-    "V14": modulated_release,
-    "V15": three_synapses,
-    "V16": accumulation,
-    "V17": closed_loop,
-}
+    return (per_hertz * np.array(RATE_STEPS)[:, None] * released / spikes).T.ravel()

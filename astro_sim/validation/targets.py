@@ -1,8 +1,8 @@
-"""Validation: every target of `targets.toml`, measured and compared.
+"""The table of validation targets, `targets.toml`, and the comparison of each with what the simulator gives.
 
-The table of targets holds the published and closed-form numbers, each with its tolerance and primary source; modules
-``validation_calcium``, ``_astrocytes``, ``_release``, ``_gliotransmission`` and ``_plasticity`` measure them with the
-functions that users call. ``astro-sim validate`` runs them all, writes ``VALIDATION.md`` and fails if one is off::
+A row holds a published or closed-form number, its tolerance and its primary source. Each target names the function
+that measures its rows with the functions that users call; it returns numbers by row name, or in the order of the rows.
+``astro-sim validate`` runs them all, writes ``VALIDATION.md`` and fails if one is off::
 
     validation = validate(["V7", "V8"])
     validation.passed, validation.markdown()
@@ -10,13 +10,13 @@ functions that users call. ``astro-sim validate`` runs them all, writes ``VALIDA
 
 from __future__ import annotations
 
-import importlib
 import os
+import pkgutil
 import platform
 import sys
 import time
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
@@ -27,29 +27,16 @@ from tqdm import tqdm
 
 from astro_sim.curves.files import write_text
 
-PARTS = ("calcium", "astrocytes", "release", "gliotransmission", "plasticity")
-
 KINDS = ("relative", "absolute", "range")
-
-LONGEST = ("V17", "V28", "V29", "V18", "V26", "V24", "V25", "V27", "V21", "V11")  # started first
 
 HEADER = "| target | what | published or closed form | computed | deviation | tolerance | pass |"
 
 
 @dataclass(frozen=True)
 class Target:
-    """One number to be reproduced.
+    """One number to be reproduced; `id`, `what`, `source` and `note` are those of the whole target, such as ``V7``.
 
-    Attributes
-    ----------
-    id, what, source, note : str
-        Of the whole target, such as ``V7``.
-    name : str
-        What this number is.
-    value : float or list of float
-        The number; for ``kind="range"`` the lowest and the highest admitted.
-    kind : {"relative", "absolute", "range"}
-    tolerance : float
+    `name` says what this number is; `value` is the number, or for ``kind="range"`` the lowest and the highest admitted.
     """
 
     id: str
@@ -93,13 +80,11 @@ class Check:
         target = self.target
         if target.kind == "range":
             value, tolerance = f"{target.value[0]:g} to {target.value[1]:g}", "range"
-            deviation = f"{self.deviation:.1g}"
-        elif target.kind == "relative":
-            value, tolerance = f"{target.value:.6g}", f"{target.tolerance:.4g} rel."
-            deviation = f"{self.deviation:.0e}" if 0 < abs(self.deviation) < 1e-3 else f"{self.deviation:.1%}"
         else:
-            value, tolerance = f"{target.value:.6g}", f"{target.tolerance:.4g} abs."
-            deviation = f"{self.deviation:.1g}"
+            value, tolerance = f"{target.value:.6g}", f"{target.tolerance:.4g} {target.kind[:3]}."
+        deviation = f"{self.deviation:.1g}"
+        if target.kind == "relative":
+            deviation = f"{self.deviation:.0e}" if 0 < abs(self.deviation) < 1e-3 else f"{self.deviation:.1%}"
         mark = "yes" if self.passed else "**NO**"
         return f"| {target.id} | {target.name} | {value} | {self.computed:.6g} | {deviation} | {tolerance} | {mark} |"
 
@@ -113,12 +98,10 @@ class Validation:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
-        return all(check.passed for check in self.checks)
+        return not self.failures
 
     @property
     def failures(self) -> tuple[Check, ...]:
-        """The checks that did not pass, in order."""
         return tuple(check for check in self.checks if not check.passed)
 
     def markdown(self) -> str:
@@ -149,38 +132,37 @@ class Validation:
         return "\n".join(lines) + "\n"
 
 
+def _table() -> dict[str, dict[str, Any]]:
+    return tomllib.loads((resources.files("astro_sim.validation") / "targets.toml").read_text(encoding="utf-8"))
+
+
 def load_targets() -> dict[str, tuple[Target, ...]]:
     """The table of targets that is installed with the package, by id."""
-    table = tomllib.loads((resources.files("astro_sim.validation") / "targets.toml").read_text(encoding="utf-8"))
     targets = {}
-    for id_, entry in table.items():
+    for id_, entry in _table().items():
         common = {key: entry.get(key, "") for key in ("what", "source", "note", "kind", "tolerance")}
         targets[id_] = tuple(Target(id=id_, **(common | row)) for row in entry["rows"])
     return targets
 
 
-def measurements() -> dict[str, Any]:
-    """The function that measures each target, by id."""
-    parts = (importlib.import_module(f"astro_sim.validation.{part}") for part in PARTS)
-    found = {id_: function for part in parts for id_, function in part.MEASUREMENTS.items()}
-    return {id_: found[id_] for id_ in load_targets()}
+def measurements() -> dict[str, Callable[[], Any]]:
+    """The function that measures each target, by id; it gives numbers by the name of the row, or in the rows' order."""
+    return {
+        id_: pkgutil.resolve_name(f"astro_sim.validation.{entry['measured_by']}") for id_, entry in _table().items()
+    }
 
 
 def measure(id_: str) -> tuple[Check, ...]:
-    """Measure one target.
-
-    Raises
-    ------
-    ValueError
-        If there is no such target, or if its measurement gives other numbers than the table asks for.
-    """
-    targets, functions = load_targets(), measurements()
+    """Measure one target; ValueError if its measurement gives other numbers than the table asks for."""
+    targets = load_targets()
     if id_ not in targets:
         raise ValueError(f"ids must be among {list(targets)}, got {id_!r}")
-    found = functions[id_]()
+    found = measurements()[id_]()
     names = [target.name for target in targets[id_]]
-    if set(names) != set(found):
+    if (isinstance(found, Mapping) and set(names) != set(found)) or len(names) != len(found):
         raise ValueError(f"{id_} must measure {names}, got {list(found)}")
+    if not isinstance(found, Mapping):
+        found = dict(zip(names, found, strict=True))
     return tuple(Check(target, float(found[target.name])) for target in targets[id_])
 
 
@@ -192,26 +174,16 @@ def _timed(id_: str) -> tuple[str, tuple[Check, ...], float]:
 def validate(ids: Iterable[str] | None = None, *, n_jobs: int = 2, progress: bool = False) -> Validation:
     """Measure targets, in `n_jobs` processes.
 
-    Parameters
-    ----------
-    ids : iterable of str, optional
-        Such as ``["V7", "V8"]``; all by default, which takes some minutes.
-    n_jobs : int
-    progress : bool
-        A bar on standard error.
-
-    Returns
-    -------
-    Validation
-        ``passed`` says whether every number is within its tolerance; ``markdown()`` is the report.
+    `ids` are such as ``["V7", "V8"]``; all by default, which takes some minutes. `progress` is a bar on standard error.
     """
-    known = list(load_targets())
+    table = _table()
+    known = list(table)
     ids = known if ids is None else list(dict.fromkeys(ids))
     unknown = [id_ for id_ in ids if id_ not in known]
     if unknown or not ids:
         raise ValueError(f"ids must be among {known}, got {unknown[0] if unknown else ids!r}")
-    longest_first = sorted(ids, key=[*LONGEST, *(id_ for id_ in known if id_ not in LONGEST)].index)
     run = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    longest_first = sorted(ids, key=lambda id_: not table[id_].get("long", False))
     results = run(joblib.delayed(_timed)(id_) for id_ in longest_first)
     bar = tqdm(results, total=len(ids), unit="target", disable=not progress, file=sys.stderr)
     done = {id_: (checks, seconds) for id_, checks, seconds in bar}

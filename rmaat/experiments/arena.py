@@ -1,4 +1,4 @@
-"""Training of many models on many tasks with several seeds: runs that have no result yet, each in a fresh process.
+"""The arena: many models trained on many tasks with several seeds, each run in a fresh process.
 
 A run is a recipe ``RECIPES/<task>/<model>.toml``, a seed and possibly a variant of the model. Its result is one JSON
 file ``RESULTS/<task>/<model>[--<variant>]-s<seed>.json``. A run with a result is done. A killed run goes on from its
@@ -21,16 +21,16 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from astro_sim.curves.files import read_json, write_text
+from astro_sim.curves.files import read_if_there, read_json
 from rmaat.data import load_curves
 from rmaat.experiments import results
 from rmaat.experiments.results import read_result, render_experiments
-from rmaat.experiments.runner import run_grid
+from rmaat.experiments.runner import check_choices, run_grid
 from rmaat.experiments.variants import VARIANTS, Variant
 from rmaat.models.zoo import curves_read
 from rmaat.training.config import TrainConfig, load_recipe
 from rmaat.training.machine import processor_name
-from rmaat.training.run_folder import OtherRunError, curve_hashes, read_if_there
+from rmaat.training.run_folder import OtherRunError
 from rmaat.training.train import WITHOUT_EFFECT, train
 
 
@@ -66,12 +66,9 @@ class ExperimentConfig:
     """Stop after so many seconds, in the middle of a run if need be; the same command goes on."""
 
     def __post_init__(self) -> None:
-        for name in ("tasks", "models", "seeds"):
-            values = getattr(self, name)
-            if name == "models" and not values and self.study != "models":
-                continue  # the variants alone
-            if not values or len(set(values)) < len(values):
-                raise ValueError(f"{name} must be at least one, each once, got {', '.join(map(str, values)) or 'none'}")
+        check_choices(self, "tasks", "seeds")
+        if self.models or self.study == "models":  # else the variants alone
+            check_choices(self, "models")
 
     def runs(self) -> Iterator["Run"]:
         """All runs, the first seed of everything first."""
@@ -97,9 +94,9 @@ class ExperimentConfig:
         network, options = recipe.network, dict(recipe.task_options)
         if variant is not None:
             network = variant.apply(network)
-            if variant.input != 1 and "max_len" not in options:
-                return None
             if variant.input != 1:
+                if "max_len" not in options:
+                    return None
                 options["max_len"] = int(variant.input * float(options["max_len"]))
         if self.unmatched:
             d_ff = min(load_recipe(other).network.d_ff for other in sorted(path.parent.glob("*.toml")))
@@ -137,25 +134,22 @@ class Run:
     @cached_property
     def curve_hashes(self) -> dict[str, str]:
         """Hashes of the curves that the model reads, by name."""
-        return curve_hashes(curves_read(self.train.model, self.train.network, load_curves(self.train.curves)))
+        read = curves_read(self.train.model, self.train.network, load_curves(self.train.curves))
+        return {name: curve.sha256 for name, curve in read.items()}
 
-    def result(self) -> dict[str, Any] | None:
-        """The run's result, if it has one; ValueError if it is damaged or of other settings or curves.
+    def result(self) -> dict[str, Any]:
+        """The run's result; ValueError if it is damaged or of other settings or curves.
 
         Fields that are new in TrainConfig and ModelConfig since then are not compared.
         """
-        if not self.path.exists():
-            return None
         result = read_result(self.path)
         was = _flatten(result["settings"], result.get("curves", {}))
         now = _flatten(self.settings, self.curve_hashes)
         shared = [name for name in now if name in was]
         changed = [f"{name} {was[name]!r} instead of {now[name]!r}" for name in shared if was[name] != now[name]]
         if changed:
-            raise ValueError(
-                f"{self.path} must be a result of the recipe, changes and curves as they are, "
-                f"got {', '.join(changed)}; delete it or choose another --results"
-            )
+            rule = f"{self.path} must be a result of the recipe, changes and curves as they are"
+            raise ValueError(f"{rule}, got {', '.join(changed)}; delete it or choose another --results")
         return result
 
 
@@ -168,8 +162,8 @@ def _flatten(settings: Mapping[str, Any], hashes: Mapping[str, str]) -> dict[str
 def run_experiments(config: ExperimentConfig, report: Callable[[str], object] | None = None) -> list[dict[str, Any]]:
     """Run what has no result yet; return the results of the experiment's runs, finished earlier or now.
 
-    `report` is told one line before and after each run. Raises ValueError if an earlier result is damaged or of other
-    settings, and at the end if runs failed; the others are carried out all the same.
+    `report` is told one line before and after each run. If runs fail, the others are carried out all the same, and a
+    ValueError is raised at the end.
     """
     say = report or (lambda line: None)
     failed: list[str] = []
@@ -186,11 +180,10 @@ def run_experiments(config: ExperimentConfig, report: Callable[[str], object] | 
         if result is None:
             say(f"{name}: stopped for want of time; the same command goes on")
             return None
-        write_text(run.path, json.dumps(result, indent=1) + "\n")
         say(f"{name}: accuracy {result['accuracy']:.3f} (majority {result['majority_rate']:.3f})")
         return result
 
-    results = run_grid(config.runs(), Run.result, train_run, config.max_seconds)
+    results = run_grid(config.runs(), lambda run: run.path, lambda run, _: run.result(), train_run, config.max_seconds)
     if results:
         render_experiments(config.results)
     if failed:
@@ -216,6 +209,10 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+MEASURED = "validation_accuracy majority_rate steps best_step parameters parameters_of_R peak_bytes device".split()
+MEASURED += ["precision", "torch", "segments"]
+
+
 def carry_out(run: Run, seconds: float | None = None) -> dict[str, Any] | None:
     """Train one run to its end, or for at most `seconds`; its result, or None if it is not finished.
 
@@ -232,22 +229,12 @@ def carry_out(run: Run, seconds: float | None = None) -> dict[str, Any] | None:
     metrics = read_if_there(folder / "metrics.json")
     if "test_accuracy" not in metrics:
         return None
-    copied = "majority_rate steps best_step parameters parameters_of_R".split()
     seconds = metrics["seconds"]["train"]
     return {
-        "task": run.task,
-        "model": run.model,
-        "variant": run.variant,
-        "seed": run.train.seed,
+        **{"task": run.task, "model": run.model, "variant": run.variant, "seed": run.train.seed},
         "accuracy": metrics["test_accuracy"],
-        "validation_accuracy": metrics["validation_accuracy"],
-        **{name: metrics[name] for name in copied},
-        "seconds": seconds,
-        "seconds_per_step": seconds / metrics["steps"],
-        "peak_bytes": metrics["peak_bytes"],
-        "device": metrics["device"],
-        "machine": processor_name(),
-        **{name: metrics[name] for name in ("precision", "torch", "segments")},
+        **{name: metrics[name] for name in MEASURED},
+        **{"seconds": seconds, "seconds_per_step": seconds / metrics["steps"], "machine": processor_name()},
         "fingerprint": run.fingerprint,
         "settings": run.settings,
         "curves": read_json(folder / "config.json")["curves"],

@@ -13,7 +13,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from astro_sim.curves.curve import Curve
 from rmaat.config import ModelConfig
 from rmaat.experiments.markdown import markdown
 from rmaat.experiments.timing import interleaved, peak_bytes
 from rmaat.layers.attention import AstromorphicAttention
 from rmaat.layers.softmax import SoftmaxAttention
-from rmaat.models.zoo import build_model, match_parameters
+from rmaat.models.zoo import build_model, count_parameters, match_parameters
 from rmaat.training.machine import processor_name
 
 # they change no timing; no curve is needed
@@ -72,7 +71,7 @@ class BenchConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionBench(BenchConfig):
-    """Attention alone, forward, and forward with backward, over N tokens."""
+    """Time and memory of attention alone, forward, and forward with backward, over N tokens."""
 
     lengths: tuple[int, ...] = (256, 512, 1024, 2048, 4096)
     """Numbers of tokens N."""
@@ -80,7 +79,7 @@ class AttentionBench(BenchConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayBench(BenchConfig):
-    """A training step with AMRB and with back-propagation through time."""
+    """Time and memory of a training step with AMRB and with back-propagation through time."""
 
     segments: tuple[int, ...] = (2, 4, 8, 16, 32, 64)
     """Numbers of segments T."""
@@ -90,7 +89,7 @@ class ReplayBench(BenchConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedBench(BenchConfig):
-    """A training step of every model, with matched parameters."""
+    """Time and memory of a training step of every model, with matched parameters."""
 
     models: tuple[str, ...] = ("softmax", "rmaat", "rmt", "rmt-amrb", "rlt", "rlt-amrb", "linear", "at", "tlb", "ssm")
     """Models; the first is what the ratios refer to."""
@@ -117,16 +116,15 @@ def bench_attention(config: AttentionBench) -> list[dict[str, Any]]:
 
 
 def _attention_call(layer: nn.Module, x: Tensor, mode: str, config: BenchConfig) -> Callable[[], Any]:
-    def forward() -> None:
-        with torch.no_grad(), _autocast(config):
-            layer(x)
+    with_backward = mode != "forward"
 
-    def both() -> None:
-        with _autocast(config):
+    def call() -> None:
+        with torch.set_grad_enabled(with_backward), _autocast(config):
             y = layer(x)
-        y.float().square().mean().backward()
+        if with_backward:
+            y.float().square().mean().backward()
 
-    return forward if mode == "forward" else both
+    return call
 
 
 def bench_replay(config: ReplayBench) -> list[dict[str, Any]]:
@@ -150,17 +148,17 @@ def bench_replay(config: ReplayBench) -> list[dict[str, Any]]:
     return rows
 
 
-def bench_speed(config: SpeedBench, curves: Mapping[str, Curve] | None = None) -> list[dict[str, Any]]:
+def bench_speed(config: SpeedBench) -> list[dict[str, Any]]:
     """Time one step of every model at each shape; parameters are matched by d_ff."""
     rows = []
     for length, segment_len in config.shapes:
-        networks = match_parameters(config.models, _network(config, segment_len, length), curves or {})
+        networks = match_parameters(config.models, _network(config, segment_len, length), {})
         tokens, labels = _inputs(config, length)
-        models = {name: _model(name, networks[name], config, curves) for name in config.models}
+        models = {name: _model(name, networks[name], config) for name in config.models}
         calls = {name: _step_call(model, tokens, labels, config) for name, model in models.items()}
         shape = {"benchmark": "speed", "length": length, "segment_len": segment_len}
         for row in _rows(shape, calls, models, config):
-            row["parameters"] = sum(parameter.numel() for parameter in models[row["contender"]].parameters())
+            row["parameters"] = count_parameters(models[row["contender"]])["total"]
             row["tokens_per_s"] = config.batch_size * length / row["seconds"]
             rows.append(row)
     return rows
@@ -168,15 +166,13 @@ def bench_speed(config: SpeedBench, curves: Mapping[str, Curve] | None = None) -
 
 def _network(config: BenchConfig, segment_len: int, length: int) -> ModelConfig:
     sizes: dict[str, Any] = {name: getattr(config, name) for name in ("d_model", "n_heads", "n_layers", "n_memory")}
-    sizes |= {"vocab_size": 32, "n_classes": 10, "d_ff": 2 * config.d_model, "max_len": length}
-    return ModelConfig(segment_len=segment_len, **sizes, **CONSTANTS)
+    sizes |= CONSTANTS | {"segment_len": segment_len, "max_len": length, "d_ff": 2 * config.d_model}
+    return ModelConfig(vocab_size=32, n_classes=10, **sizes)
 
 
-def _model(
-    name: str, network: ModelConfig, config: BenchConfig, curves: Mapping[str, Curve] | None = None
-) -> nn.Module:
+def _model(name: str, network: ModelConfig, config: BenchConfig) -> nn.Module:
     with _seeded(config):
-        return build_model(name, network, curves or {}).to(config.device)
+        return build_model(name, network, {}).to(config.device)
 
 
 def _inputs(config: BenchConfig, length: int) -> tuple[Tensor, Tensor]:
@@ -213,10 +209,7 @@ def gradient_error(model: nn.Module, exact: nn.Module, tokens: Tensor, labels: T
 
 
 def _rows(
-    case: Mapping[str, Any],
-    calls: Mapping[str, Callable[[], Any]],
-    modules: Mapping[str, nn.Module],
-    config: BenchConfig,
+    case: Mapping[str, Any], calls: Mapping[str, Callable], modules: Mapping[str, nn.Module], config: BenchConfig
 ) -> list[dict[str, Any]]:
     threads = torch.get_num_threads()
     if config.device == "cpu":
@@ -227,22 +220,22 @@ def _rows(
     finally:
         torch.set_num_threads(threads)
     first = next(iter(calls))
+    names = ("repeats", "dtype", "d_model", "n_heads", "n_layers", "n_memory", "batch_size")
+    context = {
+        "device": torch.cuda.get_device_name() if config.device == "cuda" else f"{processor_name()}, 1 thread",
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        **{name: getattr(config, name) for name in names},
+    }
     rows = []
     for name, taken in seconds.items():
         low, middle, high = np.quantile(taken, [0.2, 0.5, 0.8]).tolist()
-        ratio_low, ratio, ratio_high = np.quantile(taken / seconds[first], [0.2, 0.5, 0.8]).tolist()
         times = {"seconds": middle, "seconds_low": low, "seconds_high": high}
-        ratios = {"ratio": ratio, "ratio_low": ratio_low, "ratio_high": ratio_high, "ratio_to": first}
-        rows.append({**case, "contender": name, **times, **ratios, "peak_bytes": peaks[name], **_context(config)})
+        low, middle, high = np.quantile(taken / seconds[first], [0.2, 0.5, 0.8]).tolist()
+        ratios = {"ratio": middle, "ratio_low": low, "ratio_high": high, "ratio_to": first}
+        rows.append({**case, "contender": name, **times, **ratios, "peak_bytes": peaks[name], **context})
     return rows
-
-
-def _context(config: BenchConfig) -> dict[str, Any]:
-    names = ("repeats", "dtype", "d_model", "n_heads", "n_layers", "n_memory", "batch_size")
-    device = torch.cuda.get_device_name() if config.device == "cuda" else f"{processor_name()}, 1 thread"
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    versions = {"torch": torch.__version__, "python": platform.python_version()}
-    return {"device": device, "load": load, **versions, **{name: asdict(config)[name] for name in names}}
 
 
 def _autocast(config: BenchConfig) -> torch.autocast:
@@ -256,22 +249,25 @@ def _seeded(config: BenchConfig) -> Iterator[None]:
         yield
 
 
+EXTRAS = {  # heading and format of columns that only some benchmarks have
+    **{"limit": ("arithmetic limit", ".2f"), "gradient_error": ("gradient error", ".1e")},
+    **{"parameters": ("parameters", ","), "tokens_per_s": ("tokens/s", ",.0f")},
+}
+
+
 def bench_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Times of contenders as ratios, with what they were measured on."""
     cases = [name for name in ("tokens", "mode", "n_segments", "length", "segment_len") if name in rows[0]]
-    extras = {"limit": "arithmetic limit", "gradient_error": "gradient error"}
-    extras |= {"parameters": "parameters", "tokens_per_s": "tokens/s"}
-    shown = [name for name in extras if any(name in row for row in rows)]
+    shown = {name: extra for name, extra in EXTRAS.items() if any(name in row for row in rows)}
     ratio = f"time as a ratio to {rows[0]['ratio_to']} (20 % to 80 %)"
     header = ["contender", *(name.replace("_", " ") for name in cases), "ms", ratio, "peak MB"]
-    header += [extras[name] for name in shown]
+    header += [heading for heading, _ in shown.values()]
     lines = []
     for row in rows:
         ratios = f"{row['ratio']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
         line = [row["contender"], *(f"{row[name]}" for name in cases), f"{1e3 * row['seconds']:.2f}", ratios]
         line.append(f"{row['peak_bytes'] / 2**20:.2f}")
-        formats = {"limit": ".2f", "gradient_error": ".1e", "parameters": ",", "tokens_per_s": ",.0f"}
-        lines.append([*line, *(format(row[name], formats[name]) if name in row else "" for name in shown)])
+        lines.append([*line, *(format(row[name], form) if name in row else "" for name, (_, form) in shown.items())])
     what = {name: rows[0][name] for name in ("device", "torch", "dtype", "batch_size", "d_model", "n_heads", "repeats")}
     loads = [row["load"] for row in rows if row["load"] is not None]
     what |= {"load average": f"{min(loads):.1f} to {max(loads):.1f}"} if loads else {}

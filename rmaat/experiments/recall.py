@@ -1,4 +1,4 @@
-"""The retention probe: from which segments can a trained model answer, at the length it was trained on and beyond?
+"""The retention probe: accuracy of a trained model by the segment that it must remember, at T segments and beyond.
 
 Task `recall` with twins: among random symbols one is marked and to be named at the end; the segment that holds it is
 drawn uniformly. A model is trained with T segments and tested, by the position of the marked segment, with
@@ -10,7 +10,6 @@ after n segments (:func:`rmaat.memory.retention.segment_weights`): what the rule
 nothing.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from time import perf_counter
@@ -18,18 +17,19 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from astro_sim.curves.curve import Curve
-from rmaat.config import Attention, ModelConfig, Norm, Pooling, Rule, Timescales
+from rmaat.config import Attention, ModelConfig, Norm, Pooling, Rule, Timescales, check_number
 from rmaat.memory.retention import segment_weights
 from rmaat.memory.segments import State
 from rmaat.models.rmaat import RMAAT
-from rmaat.models.zoo import build_model, curves_read
+from rmaat.models.zoo import build_model, count_parameters, curves_read
 from rmaat.tasks import Split, load_task
+from rmaat.tasks.batching import in_order
+from rmaat.training.evaluation import to_batch
 from rmaat.training.optimiser import optimizer_step
-from rmaat.training.run_folder import curve_hashes
 
 AXES = ("rule", "retention", "norm", "curve")
 
@@ -38,6 +38,8 @@ OWN_CURVE = {"single": "ltp", "population": "ltp_population"}  # of each retenti
 WITHOUT_CURVE = ("replace", "gated", "attend")
 
 Start = Literal["initial", "carried", "burn_in"]
+
+CPU = torch.device("cpu")
 
 FRESH = 0.4  # share of the steps that all begin with the initial memory: from others nothing is learned to begin with
 
@@ -92,8 +94,7 @@ class ProbeCell:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.start not in get_args(Start):
             raise ValueError(f"start must be one of {', '.join(get_args(Start))}, got {self.start!r}")
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise ValueError(f"lr must be positive and finite, got {self.lr}")
+        check_number("lr", self.lr)
 
     @property
     def name(self) -> str:
@@ -106,21 +107,14 @@ class ProbeCell:
 
     def network(self, vocab_size: int, n_classes: int) -> ModelConfig:
         """The model's configuration."""
+        shared = "d_model n_layers segment_len n_memory attention retention norm pooling seconds_per_segment".split()
         return ModelConfig(
             vocab_size=vocab_size,
             n_classes=n_classes,
-            d_model=self.d_model,
-            n_layers=self.n_layers,
+            **{name: getattr(self, name) for name in shared},
             d_ff=self.d_model,
-            segment_len=self.segment_len,
-            n_memory=self.n_memory,
             dropout=0.0,
-            attention=self.attention,
             memory_update=self.rule,
-            retention=self.retention,
-            norm=self.norm,
-            pooling=self.pooling,
-            seconds_per_segment=self.seconds_per_segment,
             backprop="bptt",  # the same gradients as replay, and at this size sooner
             max_len=self.n_segments * self.segment_len,
             carry_state=self.start != "initial",
@@ -136,18 +130,15 @@ class ProbeCell:
 
     def curve_hashes(self, curves: Mapping[str, Curve]) -> dict[str, str]:
         """Hashes of the curves that the model reads, by the name under which it does."""
-        return curve_hashes(curves_read(self.model, self.network(2, 2), self.pick(curves)))
+        read = curves_read(self.model, self.network(2, 2), self.pick(curves))
+        return {name: curve.sha256 for name, curve in read.items()}
 
 
 def run_cell(cell: ProbeCell, curves: Mapping[str, Curve]) -> dict[str, Any]:
     """Train one cell and test it by position.
 
-    Returns
-    -------
-    dict
-        ``cell``; ``curves`` (hashes of those that the model reads); ``train_accuracy`` (of the last tenth of the
-        steps), ``chance``, ``accuracy_at_T`` (a number per segment), ``accuracy_at_stretch``, ``memory_rms`` (after
-        each segment at stretch * T), ``diverged``, ``weights`` (:func:`analytic_weights`), ``parameters``, ``seconds``.
+    ``curves`` are hashes of those that the model reads, ``train_accuracy`` is that of the last tenth of the steps,
+    ``accuracy_at_T`` has a number per segment, and ``memory_rms`` is taken after each segment at stretch * T.
     """
     sizes: dict[str, Any] = {"segment_len": cell.segment_len, "twins": True}
     task = load_task("recall", seed=cell.seed, n_segments=cell.n_segments, n_test=1024, **sizes)
@@ -171,19 +162,13 @@ def run_cell(cell: ProbeCell, curves: Mapping[str, Curve]) -> dict[str, Any]:
         "memory_rms": memory_rms(model, longer.test, cell),
         "diverged": diverged,
         "weights": analytic_weights(model, (cell.n_segments, further, 256)),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": count_parameters(model)["total"],
         "seconds": round(seconds, 2),
     }
 
 
-def _square(split: Split) -> tuple[Tensor, Tensor]:
-    """Tokens (n, length) and labels (n,) of a split whose sequences are equally long."""
-    return torch.from_numpy(split.tokens.reshape(len(split), -1).astype(np.int64)), torch.from_numpy(split.labels)
-
-
 def _train(model: RMAAT, split: Split, cell: ProbeCell) -> tuple[float, bool]:
     """Train in place; accuracy over the last tenth of the steps, and whether the loss became infinite or NaN."""
-    tokens, labels = _square(split)
     optimizer = torch.optim.AdamW(model.parameters(), lr=cell.lr, betas=(0.9, 0.98), weight_decay=0.01)
     course = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, cell.lr, total_steps=cell.steps + 1, pct_start=0.1, cycle_momentum=False
@@ -191,20 +176,19 @@ def _train(model: RMAAT, split: Split, cell: ProbeCell) -> tuple[float, bool]:
     rng, starting = np.random.default_rng(cell.seed), np.random.default_rng([cell.seed, 1])
     right, state = [], None
     for step in range(cell.steps):
-        batch = torch.from_numpy(rng.integers(0, len(tokens), cell.batch_size))
+        batch = to_batch(split, rng.integers(0, len(split), cell.batch_size), CPU)
         if cell.start == "initial":
-            logits = model(tokens[batch])
+            logits = model(batch["tokens"])
         else:
             fresh = step < FRESH * cell.steps or starting.random() >= 0.5
             begin = None if fresh else state if cell.start == "carried" else _burn_in(model, cell, starting)
-            logits, state = model(tokens[batch], state=begin)
-        loss = F.cross_entropy(logits, labels[batch])
+            logits, state = model(batch["tokens"], state=begin)
+        loss = F.cross_entropy(logits, batch["labels"])
         if not torch.isfinite(loss):
             return 0.0, True
-        loss.backward()
-        optimizer_step(model, optimizer, 1.0)
+        optimizer_step(model, optimizer, [loss], 1.0)
         course.step()
-        right.append((logits.argmax(-1) == labels[batch]).float().mean().item())
+        right.append((logits.argmax(-1) == batch["labels"]).float().mean().item())
     return float(np.mean(right[-max(cell.steps // 10, 1) :])), False
 
 
@@ -220,9 +204,8 @@ def _burn_in(model: RMAAT, cell: ProbeCell, rng: np.random.Generator) -> State:
 def accuracy_by_segment(model: nn.Module, split: Split, n_segments: int, batch_size: int = 512) -> list[float]:
     """Accuracy by the segment that holds the answer: n_segments numbers."""
     model.eval()
-    tokens, labels = _square(split)
-    logits = torch.cat([model(batch) for batch in tokens.split(batch_size)])
-    right = (logits.argmax(-1) == labels).double().numpy()
+    batches = [to_batch(split, samples, CPU) for samples in in_order(split, batch_size)]
+    right = np.concatenate([(model(batch["tokens"]).argmax(-1) == batch["labels"]).numpy() for batch in batches])
     where = split.extra["segment"]
     return [round(float(right[where == segment].mean()), 4) for segment in range(n_segments)]
 
@@ -232,7 +215,7 @@ def memory_rms(model: RMAAT, split: Split, cell: ProbeCell) -> list[float]:
     """Root mean square of the memory after each segment of 64 samples; [] for a model without a stream."""
     if not hasattr(model, "step"):
         return []
-    tokens, _ = _square(split.select(np.arange(64)))
+    tokens = to_batch(split, np.arange(64), CPU)["tokens"]
     total = tokens.shape[1] // cell.segment_len
     state = model.initial_state(64, total if cell.rule == "scale" else None)
     found = []
@@ -242,12 +225,12 @@ def memory_rms(model: RMAAT, split: Split, cell: ProbeCell) -> list[float]:
     return found
 
 
-def analytic_weights(model: nn.Module, lengths: tuple[int, ...]) -> dict[str, dict[str, list[float]] | str]:
+def analytic_weights(model: RMAAT, lengths: tuple[int, ...]) -> dict[str, dict[str, list[float]] | str]:
     """Weight of the first and of the last segment after n segments, for each n: least and largest over memory tokens.
 
     A number of segments for which the curve gives no schedule has the reason in words instead.
     """
-    retention = getattr(getattr(model, "constants", None), "retention", None)
+    retention = model.constants.retention
     if retention is None:
         return {}
     found: dict[str, dict[str, list[float]] | str] = {}

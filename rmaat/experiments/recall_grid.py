@@ -3,7 +3,6 @@
 Each finished cell is one JSON file, so that a stopped probe can be continued.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -14,13 +13,12 @@ from typing import Any, get_args
 
 import numpy as np
 
-from astro_sim.curves.curve import Curve
 from astro_sim.curves.files import read_json, write_text
 from rmaat.config import Norm, Rule, Timescales
 from rmaat.data import load_curves
 from rmaat.experiments.markdown import markdown
 from rmaat.experiments.recall import AXES, OWN_CURVE, WITHOUT_CURVE, ProbeCell, run_cell
-from rmaat.experiments.runner import grouped, run_grid
+from rmaat.experiments.runner import check_choices, grouped, run_grid
 
 PROSE = """\
 Accuracy by the segment that holds the answer, at the T that the model was trained on and at a multiple of it; mean over
@@ -44,11 +42,7 @@ over the memory tokens; for `scale`, which replaces the memory, the segment's ow
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeConfig:
-    """Train every memory rule to recall one marked symbol and test it by the symbol's segment, at T and beyond.
-
-    There is a cell for every combination that means something. A learned rule or `replace` follows no curve, so it has
-    one cell per norm, learning rate and seed; `population` exists for relax and consolidate.
-    """
+    """Train every memory rule to recall one marked symbol and test it by the symbol's segment, at T and beyond."""
 
     out: Path = Path("benchmarks/results/recall")
     """Folder of the cells' JSON files, the table and the heat map."""
@@ -75,13 +69,14 @@ class ProbeConfig:
         for axis in (*AXES, "lr", "seed"):
             if (got := getattr(self.cell, axis)) != getattr(ProbeCell, axis):
                 raise ValueError(f"cell.{axis} must be left out, got {got!r}; choose it by --{axis}s")
-        for name in ("rules", "retentions", "norms", "lrs", "seeds"):
-            values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
-                raise ValueError(f"{name} must be at least one, each once, got {', '.join(map(str, values)) or 'none'}")
+        check_choices(self, "rules", "retentions", "norms", "lrs", "seeds")
 
     def cells(self) -> Iterator[ProbeCell]:
-        """All cells; those of the first learning rate and seed come first."""
+        """A cell for every combination that means something; those of the first learning rate and seed come first.
+
+        A learned rule or `replace` follows no curve, so it has one cell per norm, learning rate and seed; `population`
+        exists for relax and consolidate.
+        """
         for lr, seed in product(self.lrs, self.seeds):
             for rule, norm in product(self.rules, self.norms):
                 for retention, curve in _schedules(rule, self.retentions, self.curves):
@@ -101,39 +96,32 @@ def _schedules(rule: str, retentions: tuple[str, ...], curves: tuple[str, ...]) 
 def run_probe(config: ProbeConfig, report: Callable[[str], object] | None = None) -> list[dict[str, Any]]:
     """Run the cells that have no file in ``config.out`` yet; return all results, with table and heat map written.
 
-    `report` is told one line after each cell. Raises ValueError if an earlier cell was trained with other curves.
+    `report` is told one line after each cell.
     """
     curves = load_curves(config.curve_folder)
 
-    def path(cell: ProbeCell) -> Path:
-        return config.out / "cells" / f"{cell.name}.json"
-
-    def read(cell: ProbeCell) -> dict[str, Any] | None:
-        return _read_cell(path(cell), cell, curves) if path(cell).exists() else None
-
     def train_cell(cell: ProbeCell, left: float | None) -> dict[str, Any]:
         result = run_cell(cell, curves)
-        write_text(path(cell), json.dumps(result, indent=1) + "\n")
         if report is not None:
             at_t, further = (min(result[key]) for key in ("accuracy_at_T", "accuracy_at_stretch"))
             seen = f"train {result['train_accuracy']:.2f}, worst segment {at_t:.2f} at T, {further:.2f} beyond"
             report(f"{cell.name}: {seen} ({result['seconds']:.0f} s)")
         return result
 
-    run_grid(config.cells(), read, train_cell, config.max_seconds)
+    def read(cell: ProbeCell, path: Path) -> dict[str, Any]:
+        result, now = read_json(path), cell.curve_hashes(curves)
+        was = result.get("curves", now)  # older cells have no hashes
+        if changed := [name for name in now if was.get(name) != now[name]]:
+            rule = f"{path} must be a cell of the curves as they are, got another {changed[0]}"
+            raise ValueError(f"{rule}; delete it or choose another --out")
+        return result
+
+    def place(cell: ProbeCell) -> Path:
+        return config.out / "cells" / f"{cell.name}.json"
+
+    run_grid(config.cells(), place, read, train_cell, config.max_seconds)
     render_probe(config.out)
     return load_cells(config.out)
-
-
-def _read_cell(path: Path, cell: ProbeCell, curves: Mapping[str, Curve]) -> dict[str, Any]:
-    result, now = read_json(path), cell.curve_hashes(curves)
-    was = result.get("curves", now)  # older cells have no hashes
-    if changed := [name for name in now if was.get(name) != now[name]]:
-        raise ValueError(
-            f"{path} must be a cell of the curves as they are, got another {changed[0]}; "
-            "delete it or choose another --out"
-        )
-    return result
 
 
 def render_probe(folder: Path | str) -> Path:
@@ -150,8 +138,7 @@ def render_probe(folder: Path | str) -> Path:
         ax.set_xlabel("segment that holds the answer, at T (left) and beyond (right)")
         save_figure(ax.figure, Path(folder) / "recall", "Recall by position of the marked symbol, at T and beyond.")
         parts.append("![Recall by position](recall.svg)")
-    parts += [probe_table(rows), RATES_PROSE, rates_table(rows)]
-    parts += [WEIGHTS_PROSE, weights_table(rows)]
+    parts += [probe_table(rows), RATES_PROSE, rates_table(rows), WEIGHTS_PROSE, weights_table(rows)]
     return write_text(Path(folder) / "recall.md", "\n\n".join(part.strip() for part in parts) + "\n")
 
 
@@ -173,7 +160,7 @@ def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     counts the seeds that left chance in training; a configuration without any, at any learning rate, is not recalled.
     """
     rows = []
-    groups = grouped(cells, lambda cell: _settings(cell["cell"]))
+    groups = grouped(cells, lambda cell: tuple(item for item in cell["cell"].items() if item[0] not in ("lr", "seed")))
     values = grouped((pair for settings in groups for pair in settings), lambda pair: pair[0])
     usual = [pair for pairs in values.values() for pair, n in Counter(pairs).items() if 2 * n > len(pairs)]
     for settings, found in groups.items():
@@ -182,10 +169,6 @@ def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         full = {lr: seeds for lr, seeds in by_lr.items() if len(seeds) == most}
         lr = max(sorted(full), key=lambda lr: np.mean([cell["train_accuracy"] for cell in full[lr]]))
         chosen = full[lr]
-        mean = {
-            key: np.mean([cell[key] for cell in chosen], axis=0)
-            for key in ("accuracy_at_T", "accuracy_at_stretch", "train_accuracy", "memory_rms")
-        }
         rows.append(
             {
                 "settings": dict(settings),
@@ -194,21 +177,15 @@ def probe_rows(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "seeds": most,
                 "learned": sum(_learned(cell) for cell in chosen),
                 "ever_learned": any(_learned(cell) for cell in found),
-                "diverged": sum(cell["diverged"] for cell in found),
-                "train_accuracy": float(mean["train_accuracy"]),
+                "train_accuracy": float(np.mean([cell["train_accuracy"] for cell in chosen])),
                 "chance": chosen[0]["chance"],
-                "at_T": mean["accuracy_at_T"],
-                "at_stretch": mean["accuracy_at_stretch"],
+                "at_T": np.mean([cell["accuracy_at_T"] for cell in chosen], axis=0),
+                "at_stretch": np.mean([cell["accuracy_at_stretch"] for cell in chosen], axis=0),
                 "worst": {lr: [min(cell["accuracy_at_stretch"]) for cell in seeds] for lr, seeds in by_lr.items()},
                 "weights": chosen[0]["weights"],
-                "memory_rms": mean["memory_rms"],
             }
         )
     return sorted(rows, key=lambda row: (-min(row["at_stretch"]), -np.mean(row["at_stretch"])))
-
-
-def _settings(cell: Mapping[str, Any]) -> tuple:
-    return tuple((name, value) for name, value in cell.items() if name not in ("lr", "seed"))
 
 
 def _row_name(settings: tuple, usual: Sequence[tuple[str, Any]]) -> str:
@@ -248,8 +225,9 @@ def probe_table(rows: Sequence[Mapping[str, Any]]) -> str:
 def rates_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The worst segment beyond T of every seed, at every learning rate."""
     lrs = sorted({lr for row in rows for lr in row["worst"]})
-    cells = [[", ".join(f"{value:.2f}" for value in row["worst"].get(lr, ())) for lr in lrs] for row in rows]
-    lines = [[row["name"], *line] for row, line in zip(rows, cells, strict=True)]
+    lines = [
+        [row["name"], *(", ".join(f"{value:.2f}" for value in row["worst"].get(lr, ())) for lr in lrs)] for row in rows
+    ]
     return markdown(["configuration", *(f"lr {lr:g}" for lr in lrs)], lines)
 
 

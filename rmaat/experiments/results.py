@@ -120,25 +120,23 @@ def parts(results: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, A
     "" has the models; "unmatched" those with one d_ff for all, the word dropped from their variants; "variants" a
     model's variants, and the model itself beside them.
     """
-    plain: list[Mapping[str, Any]] = []
-    unmatched: list[Mapping[str, Any]] = []
-    studied: list[Mapping[str, Any]] = []
+    found: dict[str, list[Mapping[str, Any]]] = {"": [], UNMATCHED: [], "variants": []}
     for result in results:
         *changes, last = result["variant"].split("--")
         if last == UNMATCHED:
-            unmatched.append({**result, "variant": "--".join(changes)})
+            found[UNMATCHED].append({**result, "variant": "--".join(changes)})
         else:
-            (studied if last else plain).append(result)
-    names = {result["model"] for result in studied}
-    beside = [result for result in plain if result["model"] in names]
-    return {kind: part for kind, part in (("", plain), (UNMATCHED, unmatched), ("variants", beside + studied)) if part}
+            found["variants" if last else ""].append(result)
+    names = {result["model"] for result in found["variants"]}
+    found["variants"][:0] = [result for result in found[""] if result["model"] in names]
+    return {kind: part for kind, part in found.items() if part}
 
 
 def _accuracy_table(task: str, results: Sequence[Mapping[str, Any]]) -> str:
     header = "model|accuracy %|seeds|steps|parameters|of them R|segments|s/step|peak MB|device".split("|")
     rows = []
     for (model, variant), seeds in ranked(results).items():
-        mixed = len({_without_seed(result["settings"]) for result in seeds}) > 1
+        mixed = len({repr(sorted((result["settings"] | {"seed": 0}).items())) for result in seeds}) > 1
         rows.append(
             [
                 f"{model}{f' ({variant})' if variant else ''}{' †' if mixed else ''}",
@@ -160,8 +158,8 @@ def _accuracy_table(task: str, results: Sequence[Mapping[str, Any]]) -> str:
         if column in entry["accuracy"]:
             value = _as_published(entry["accuracy"][column])
             rows.append([f"*published: {entry['name']}* ({entry['source']})", value, *[""] * (len(header) - 2)])
-    marked = any("†" in row[0] for row in rows)
-    return markdown(header, rows) + ("† trained with settings that differ between seeds.\n" if marked else "")
+    table = markdown(header, rows)
+    return table + ("† trained with settings that differ between seeds.\n" if "†" in table else "")
 
 
 def published_table() -> str:
@@ -170,12 +168,11 @@ def published_table() -> str:
     rows = []
     for entry in load_published():
         values = [entry["accuracy"].get(column) for column in columns]
-        mean = None if None in values else float(np.mean(values))
+        mean = 0.0 if None in values else float(np.mean(values))
         cells = ["" if value is None else _as_published(value) for value in values]
-        cells.append("" if mean is None else f"{mean:.1f}")
-        rows.append((mean or 0, [f"*{entry['name']}* ({entry['source']})", *cells]))
-    ordered = sorted(rows, key=lambda row: -row[0])
-    return markdown(["published, in per cent", *columns, "mean"], [cells for _, cells in ordered])
+        rows.append((mean, [f"*{entry['name']}* ({entry['source']})", *cells, f"{mean:.1f}" if mean else ""]))
+    rows.sort(key=lambda row: -row[0])
+    return markdown(["published, in per cent", *columns, "mean"], [cells for _, cells in rows])
 
 
 def _as_published(value: float) -> str:
@@ -201,10 +198,6 @@ def mean_sd(values: Sequence[float]) -> str:
     if len(values) == 1:
         return f"{values[0]:.1f}"
     return f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
-
-
-def _without_seed(settings: Mapping[str, Any]) -> str:
-    return repr(sorted((name, repr(value)) for name, value in settings.items() if name != "seed"))
 
 
 def _span(values: Iterable[int]) -> str:

@@ -1,17 +1,30 @@
-"""The loop over a grid of runs: skips runs that have a result and carries out the others until time is over."""
+"""The loop over a grid of runs: skips those that have a result and carries out the others until time is over."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
+
+from astro_sim.curves.files import write_text
 
 Run = TypeVar("Run")
 Result = dict[str, Any]
 
 
+def check_choices(config: Any, *names: str) -> None:
+    """Raise ValueError unless each of these fields lists at least one value, and none twice."""
+    for name in names:
+        values = getattr(config, name)
+        if not values or len(set(values)) < len(values):
+            raise ValueError(f"{name} must be at least one, each once, got {', '.join(map(str, values)) or 'none'}")
+
+
 def run_grid(
     runs: Iterable[Run],
-    read: Callable[[Run], Result | None],
+    place: Callable[[Run], Path],
+    read: Callable[[Run, Path], Result],
     carry_out: Callable[[Run, float | None], Result | None],
     max_seconds: float | None = None,
 ) -> list[Result]:
@@ -19,19 +32,22 @@ def run_grid(
 
     Parameters
     ----------
-    read : gives the result of an earlier run, None if there is none; raises ValueError if it has other settings. It is
-        called for all runs before the first is carried out.
-    carry_out : gets a run and the seconds that are left; writes and returns its result, None if it is not finished.
+    place : the JSON file of a run's result.
+    read : reads an earlier result; raises ValueError if it has other settings. It is called for all runs before the
+        first is carried out.
+    carry_out : gets a run and the seconds that are left; returns its result, None if it is not finished.
     """
     started, runs, results = perf_counter(), list(runs), []
     for run in runs:
-        read(run)
+        if place(run).exists():
+            read(run, place(run))
     for run in runs:
-        result = read(run)
+        path = place(run)
         left = None if max_seconds is None else max_seconds - (perf_counter() - started)
-        if result is None and (left is None or left > 0):
-            result = carry_out(run, left)
-        if result is not None:
+        if path.exists():
+            results.append(read(run, path))
+        elif (left is None or left > 0) and (result := carry_out(run, left)) is not None:
+            write_text(path, json.dumps(result, indent=1) + "\n")
             results.append(result)
     return results
 

@@ -1,6 +1,8 @@
 """Time and peak memory of function calls."""
 
 import gc
+import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from time import process_time
 from typing import Any
@@ -71,9 +73,9 @@ class SavedBytes:
 
     def __init__(self, ignored: Iterable[Tensor] = ()):
         self.ignored = {tensor.untyped_storage().data_ptr() for tensor in ignored}
-        self.alive: dict[int, list[int]] = {}
+        self.uses: Counter[int] = Counter()  # of each storage: its bytes count once
         self.now = self.peak = 0
-        self._hooks = torch.autograd.graph.saved_tensors_hooks(lambda x: _Held(x, self), lambda held: held.tensor)
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._keep, lambda kept: kept)
 
     def __enter__(self) -> "SavedBytes":
         self._hooks.__enter__()
@@ -82,30 +84,18 @@ class SavedBytes:
     def __exit__(self, *error: object) -> None:
         self._hooks.__exit__(*error)
 
-    def add(self, tensor: Tensor) -> int:
-        """Count the tensor's storage, once however often it is kept; its key for :meth:`remove`."""
-        storage = tensor.untyped_storage()
+    def _keep(self, tensor: Tensor) -> Tensor:
+        kept, storage = tensor.detach(), tensor.untyped_storage()
         key = storage.data_ptr()
-        entry = self.alive.setdefault(key, [0, 0 if key in self.ignored else storage.nbytes()])
-        entry[0] += 1
-        if entry[0] == 1:
-            self.now += entry[1]
+        n_bytes = 0 if key in self.ignored else storage.nbytes()
+        if self.uses[key] == 0:
+            self.now += n_bytes
             self.peak = max(self.peak, self.now)
-        return key
+        self.uses[key] += 1
+        weakref.finalize(kept, self._release, key, n_bytes)
+        return kept
 
-    def remove(self, key: int) -> None:
-        """Forget one use of a storage."""
-        entry = self.alive[key]
-        entry[0] -= 1
-        if entry[0] == 0:
-            self.now -= self.alive.pop(key)[1]
-
-
-class _Held:
-    """Stands in the graph for a saved tensor."""
-
-    def __init__(self, tensor: Tensor, counter: SavedBytes):
-        self.tensor, self.counter, self.key = tensor.detach(), counter, counter.add(tensor)
-
-    def __del__(self) -> None:
-        self.counter.remove(self.key)
+    def _release(self, key: int, n_bytes: int) -> None:
+        self.uses[key] -= 1
+        if self.uses[key] == 0:
+            self.now -= n_bytes

@@ -24,10 +24,8 @@ class Variant:
 
     def apply(self, network: ModelConfig) -> ModelConfig:
         """`network` with the change."""
-        scaled: dict[str, Any] = {}
-        for name, factor in self.scale.items():
-            value = factor * getattr(network, name)
-            scaled[name] = int(value) if isinstance(getattr(network, name), int) else value
+        before = {name: getattr(network, name) for name in self.scale}
+        scaled = {name: type(value)(self.scale[name] * value) for name, value in before.items()}
         return dataclasses.replace(network, **self.set, **scaled)
 
     def changes(self, network: ModelConfig) -> bool:

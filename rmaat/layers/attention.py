@@ -32,6 +32,8 @@ from rmaat.layers.scans import causal_product, distance_filter, position_kernel
 
 R_RMS = 0.1  # of R at the start
 
+Past = tuple[Tensor, Tensor, Tensor]
+
 
 def phi(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Positive feature map elu(x) + 1 (Katharopoulos 2020; AT eq. 4)."""
@@ -193,50 +195,72 @@ class AstromorphicAttention(nn.Module):
         self._check_input(x, mask)
         check_n_read(n_read, x.shape[1], self.causal)
         q, k, v = project(self.qkv, x, self.n_heads, n_read)
+        read, _ = self.associate(q, k, v, mask, phi_r)
+        return self.out(read.transpose(1, 2).flatten(2))
+
+    def associate(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, phi_r: Tensor | None, past: Past | None = None
+    ) -> tuple[Float[Tensor, "batch heads read d_head"], Past | None]:
+        """What the queries read from H, and with `past` also what H, the summed keys and the tokens are afterwards.
+
+        `past` is H (batch, heads, d_head, d_head), the sum of phi(k) (batch, heads, 1, d_head) and the number of tokens
+        (batch, heads, 1, 1) that earlier segments have left.
+        """
         phi_q, phi_k = phi(q), phi(k)
         phi_r = self.positions() if phi_r is None else phi_r
         written = phi_k if self.neuron else torch.zeros_like(phi_k)
         if phi_r is not None:
-            written = written + phi_r[:, : x.shape[1]].to(written.dtype)
+            written = written + phi_r[:, : k.shape[2]].to(written.dtype)
         valid = None if mask is None else mask[:, None, :, None].to(phi_k.dtype)
         if valid is not None:
             phi_k, written = phi_k * valid, written * valid
         v = v / self.n_tokens
+        H_own = None if self.causal and past is None else written.transpose(-1, -2) @ v
         if self.causal:
             read = causal_product(phi_q, written, v)
+            if past is not None:
+                read = read + phi_q @ past[0].to(phi_q.dtype)
         else:
-            read = phi_q @ (written.transpose(-1, -2) @ v)
-        gain = self._gain(phi_q, phi_k, valid)
+            read = phi_q @ (H_own if past is None else (past[0] + H_own).to(phi_q.dtype))
+        gain, keys, n = self._gain(phi_q, phi_k, valid, past)
         read = read * (gain if isinstance(gain, float) else gain.to(read.dtype))
-        return self.out(read.transpose(1, 2).flatten(2))
+        return read, None if past is None else (past[0] + H_own, keys, n)
 
-    def _gain(self, phi_q: Tensor, phi_k: Tensor, valid: Tensor | None) -> Tensor | float:
-        """n_tokens / (m C), turning the mean-scaled read-out into phi(q) H P: (batch, heads, tokens, 1) or less.
+    def _gain(
+        self, phi_q: Tensor, phi_k: Tensor, valid: Tensor | None, past: Past | None
+    ) -> tuple[Tensor | float, Tensor, Tensor | float]:
+        """n_tokens / (m C), turning the mean-scaled read-out into phi(q) H P; summed keys and tokens after all writes.
 
-        It is 0 where no token is valid and H = 0: a large number would be infinite in float16, and 0 times that NaN.
+        The first, (batch, heads, tokens, 1) or less, is 0 where no token is valid and H = 0: a large number would be
+        infinite in float16, and 0 times that NaN.
         """
         exact = torch.promote_types(phi_k.dtype, torch.float32)
-        m = self._scale(phi_k, valid, exact)
+        n = self._counted(phi_k, valid, exact)
+        keys = phi_k.cumsum(-2, dtype=exact) if self.causal else phi_k.sum(-2, True, dtype=exact)
+        if past is not None:
+            keys, n = keys + past[1], n + past[2]
+        return self._response(phi_q, keys, n, exact), keys[..., -1:, :], n[..., -1:, :] if isinstance(n, Tensor) else n
+
+    def _response(self, phi_q: Tensor, keys: Tensor, n: Tensor | float, exact: torch.dtype) -> Tensor | float:
+        if self.m_scale is not None:
+            m: Tensor | float = float(self.m_scale)
+        else:
+            m = (n.clamp_min(1) if isinstance(n, Tensor) else n) ** (1 - self.alpha)
         if not self.feedback:
             return self.n_tokens / m
-        keys = phi_k.cumsum(-2, dtype=exact) if self.causal else phi_k.sum(-2, True, dtype=exact)
         floor = torch.finfo(exact).tiny ** 0.5  # reached only where phi underflows or no token is valid
         g = torch.exp(self.alpha * torch.log(keys.clamp_min(floor)))
         response = (phi_q.to(exact) * g).sum(-1, keepdim=True).clamp_min(floor)
         return self.n_tokens / (m * response.masked_fill(~keys.any(-1, keepdim=True), math.inf))
 
-    def _scale(self, phi_k: Tensor, valid: Tensor | None, exact: torch.dtype) -> Tensor | float:
-        """m, by default the number of valid tokens that the query sees, to the power 1 - alpha."""
+    def _counted(self, phi_k: Tensor, valid: Tensor | None, exact: torch.dtype) -> Tensor | float:
+        """The number of valid tokens that a query sees."""
         n_tokens = phi_k.shape[-2]
-        if self.m_scale is not None:
-            return float(self.m_scale)
         if valid is not None:
-            n = valid.cumsum(-2, dtype=exact) if self.causal else valid.sum(-2, True, dtype=exact)
-        elif self.causal:
-            n = torch.arange(1, n_tokens + 1, dtype=exact, device=phi_k.device)[:, None]
-        else:
-            return n_tokens ** (1 - self.alpha)
-        return n.clamp_min(1) ** (1 - self.alpha)
+            return valid.cumsum(-2, dtype=exact) if self.causal else valid.sum(-2, True, dtype=exact)
+        if self.causal:
+            return torch.arange(1, n_tokens + 1, dtype=exact, device=phi_k.device)[:, None]
+        return float(n_tokens)
 
     def reference(
         self,

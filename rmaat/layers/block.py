@@ -1,4 +1,4 @@
-"""One layer of the model, and the read of cached memories.
+"""One layer of the model: attention and feed-forward network, each with residual and LayerNorm.
 
 Post-norm, as published (arXiv:2601.00426, fig. 2; AT, arXiv:2312.10925, eqs. 2-3, 17-18), or pre-norm::
 
@@ -71,6 +71,24 @@ class Block(nn.Module):
         y = self.dropout(layer(norm(x) if self.pre_norm else x))
         y = x[:, : y.shape[1]] + y
         return y if self.pre_norm else norm(y)
+
+
+class SynapticBlock(Block):
+    """A block whose attention keeps the state of its synapses: :class:`~rmaat.layers.synapses.SynapticAttention`."""
+
+    def forward(  # type: ignore[override]  # takes and returns the state
+        self, x: Tensor, mask: Tensor | None, phi_r: Tensor | None, n_read: int | None, state: tuple[Tensor, ...]
+    ) -> tuple[Float[Tensor, "batch read d_model"], tuple[Tensor, ...]]:
+        """Outputs as of a :class:`Block`, and the state after the segment."""
+        after: tuple[Tensor, ...] = ()
+
+        def attend(z: Tensor) -> Tensor:
+            nonlocal after
+            read, after = self.attention(z, mask, phi_r, n_read, state)
+            return read
+
+        x = self.residual(x, self.norm_attention, attend)
+        return self.residual(x, self.norm_feed_forward, self.feed_forward), after
 
 
 def start_small(last: nn.Linear) -> None:

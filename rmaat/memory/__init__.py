@@ -18,17 +18,6 @@ from rmaat.memory.segments import Segments, State
 from rmaat.memory.update import AttendUpdate, GatedUpdate
 
 __all__ = [
-    "AttendUpdate",
-    "GatedUpdate",
-    "Retention",
-    "Segments",
-    "State",
-    "consolidate_weights",
-    "population_rates",
-    "relax_weights",
-    "relaxation_rate",
-    "retention_factors",
-    "retention_rise",
-    "run_segments",
-    "segment_weights",
-]
+    "AttendUpdate", "GatedUpdate", "Retention", "Segments", "State", "consolidate_weights", "population_rates",
+    "relax_weights", "relaxation_rate", "retention_factors", "retention_rise", "run_segments", "segment_weights",
+]  # fmt: skip

@@ -128,6 +128,10 @@ class State:
         T, for memory_update="scale".
     cache : tuple of tensors
         Earlier memories, with cached_memories.
+    synapses : tuple of tensors
+        State of the layers' synapses, layer by layer (:class:`rmaat.layers.synapses.SynapticAttention`).
+    pending : tensor (batch, fewer than segment_len), optional
+        Tokens of a segment that a language model's stream has begun and not ended.
     """
 
     memory: Tensor
@@ -137,6 +141,8 @@ class State:
     steps: int = 0
     n_segments: int | None = None
     cache: tuple[Tensor, ...] = ()
+    synapses: tuple[Tensor, ...] = ()
+    pending: Tensor | None = None
 
 
 def check_state(state: State, batch: int, sizes: tuple[int, int], dtype: torch.dtype) -> None:

@@ -9,12 +9,6 @@ from rmaat.models.rmaat import RMAAT
 from rmaat.models.zoo import build_model, count_parameters, match_parameters
 
 __all__ = [
-    "RMAAT",
-    "Constants",
-    "Memformer",
-    "StateSpaceModel",
-    "TemporalLatentBottleneck",
-    "build_model",
-    "count_parameters",
+    "RMAAT", "Constants", "Memformer", "StateSpaceModel", "TemporalLatentBottleneck", "build_model", "count_parameters",
     "match_parameters",
-]
+]  # fmt: skip

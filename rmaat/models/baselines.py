@@ -40,15 +40,15 @@ class Memformer(RMAAT):
         self.gru = nn.GRUCell(d_model, d_model)
 
     def encode(
-        self, x: Tensor, mask: Tensor | None, memory: Tensor, shared: tuple[Tensor, ...], reads_tokens: bool
-    ) -> tuple[Tensor, Tensor]:
+        self, x: Tensor, mask: Tensor | None, memory: Tensor, shared: tuple, reads_tokens: bool, synapses: tuple = ()
+    ) -> tuple[Tensor, Tensor, tuple]:
         """Tokens after the blocks, and the slots after the GRU."""
         for block in self.blocks:
             x = block(x, mask, memory)
         x = self.norm(x)
         written = self.slots(self.norm_slots(memory), x, mask)
         new = self.gru(written.flatten(0, 1), memory.flatten(0, 1).to(written.dtype)).view_as(memory)
-        return x, self.norm_written(new)
+        return x, self.norm_written(new), ()
 
 
 class TemporalLatentBottleneck(RMAAT):
@@ -61,14 +61,14 @@ class TemporalLatentBottleneck(RMAAT):
         self.slow = Block(self.config, CrossAttention(self.config.d_model, self.config.n_heads))
 
     def encode(
-        self, x: Tensor, mask: Tensor | None, memory: Tensor, shared: tuple[Tensor, ...], reads_tokens: bool
-    ) -> tuple[Tensor, Tensor]:
+        self, x: Tensor, mask: Tensor | None, memory: Tensor, shared: tuple, reads_tokens: bool, synapses: tuple = ()
+    ) -> tuple[Tensor, Tensor, tuple]:
         """Tokens after the fast stream, and the slow states after theirs."""
         for block in self.blocks:
             x = block(x, mask, memory)
         x, slow = self.norm(x), self.slow
         new = slow.residual(memory, slow.norm_attention, lambda z: slow.attention(z, x, mask))
-        return x, self.norm(slow.residual(new, slow.norm_feed_forward, slow.feed_forward))
+        return x, self.norm(slow.residual(new, slow.norm_feed_forward, slow.feed_forward)), ()
 
 
 class StateSpaceModel(RMAAT):

@@ -1,5 +1,6 @@
 """The model's constants: read from curves, or overridden in the configuration, with a record of which."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ class Constants:
         ``cells_per_token`` / ``length`` of the exponential decay ``stp_spatial``.
     retention : Retention, optional
         None with a learned rule or without memory.
+    synaptic_rates : tensor (n_heads,)
+        Relaxation of H per segment, 0 where it does not relax.
     origins : dict of str to str
         Where each comes from, in words.
     curves : dict of str to Curve
@@ -34,6 +37,7 @@ class Constants:
     alpha: float
     position_scale: float
     retention: Retention | None
+    synaptic_rates: Tensor
     origins: dict[str, str]
     curves: dict[str, Curve]
 
@@ -45,7 +49,8 @@ class Constants:
         alpha = _alpha(config, shelf, origins)
         position_scale = _position_scale(config, shelf, origins)
         retention = _retention(config, shelf, origins)
-        return cls(alpha, position_scale, retention, origins, shelf.used)
+        synaptic_rates = _synaptic_rates(config, shelf, origins)
+        return cls(alpha, position_scale, retention, synaptic_rates, origins, shelf.used)
 
     def extrapolated(self, n_segments: int) -> bool:
         """True when T = `n_segments` reads a curve beyond its observed range."""
@@ -61,6 +66,7 @@ class Constants:
             "alpha": self.alpha,
             "position_scale": self.position_scale,
             "relaxation_rates": rates,
+            "synaptic_rates": self.synaptic_rates.tolist(),
             "origins": dict(self.origins),
             "overridden": sorted(name for name, origin in self.origins.items() if origin.startswith("override")),
             "n_segments": n_segments,
@@ -136,6 +142,25 @@ def _retention(config: ModelConfig, shelf: _Shelf, origins: dict[str, str]) -> R
         return Retention(rule, rates=_one_rate(relaxation_rate(curve, seconds)))
     origins["retention"] = "curve ltp: increments per segment"
     return Retention(rule, curve=curve, seconds_per_segment=seconds)
+
+
+def _synaptic_rates(config: ModelConfig, shelf: _Shelf, origins: dict[str, str]) -> Tensor:
+    """a_h of each head; RetNet's (arXiv:2307.08621) are those of gamma_h = 1 - 2^(-5 - h) a token."""
+    n, chosen, seconds = config.n_heads, config.synaptic_rates, config.seconds_per_segment
+    with torch.device("cpu"):
+        if config.synapses == "none" or chosen == "none":
+            return torch.zeros(n, dtype=torch.float64)
+        if chosen in ("population", "learned"):
+            start = "start of " if chosen == "learned" else ""
+            origins["synapses"] = f"{start}curve ltp_population: 1 / tau_eff at log-spaced burst rates"
+            return population_rates(shelf.take("ltp_population", "synapses"), n, seconds)
+        if chosen == "single":
+            origins["synapses"] = "curve ltp: seconds_per_segment / tau_eff"
+            return _one_rate(relaxation_rate(shelf.take("ltp", "synapses"), seconds)).repeat(n)
+        origins["synapses"] = f"override: synaptic_rates = {chosen}"
+        if chosen == "loguniform":
+            return torch.logspace(math.log10(0.01), math.log10(2), n, dtype=torch.float64)
+        return -config.segment_len * torch.log1p(-(2.0 ** (-5 - torch.arange(n, dtype=torch.float64))))
 
 
 def _one_rate(rate: float) -> Tensor:

@@ -106,7 +106,7 @@ def load_model(kind: type[Model], folder: str | Path) -> Model:
         raise ValueError(f"{path} must be the configuration of {weights.name}, got n_layers={config.n_layers:g}")
     try:
         with torch.device("meta"):
-            _require_shapes(found(config, curves | drawn), tensors, weights)
+            require_tensors(found(config, curves | drawn), tensors, weights)
         with torch.device("cpu"), torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
             model = found(config, curves | drawn)
     except CurveFileError as error:
@@ -115,7 +115,7 @@ def load_model(kind: type[Model], folder: str | Path) -> Model:
     return load_weights(model, weights)
 
 
-def _require_shapes(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+def require_tensors(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     """ValueError unless the file holds just the tensors of the model, of the same shapes and finite."""
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     for name in sorted(shapes.keys() | tensors.keys()):
@@ -132,7 +132,7 @@ def load_weights(model: Model, path: Path) -> Model:
     ValueError for a damaged file, or one of another model.
     """
     tensors = read_tensors(path)
-    _require_shapes(model, tensors, path)
+    require_tensors(model, tensors, path)
     for name, tensor in model.state_dict(keep_vars=True).items():
         tensor.data = tensor.data.to(tensors[name].dtype)
     model.load_state_dict(tensors)

@@ -34,10 +34,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from astro_sim.curves.curve import Curve
-from rmaat.config import ModelConfig, check_count
+from rmaat.config import ModelConfig, check_count, check_number
 from rmaat.layers.attention import AstromorphicAttention
-from rmaat.layers.block import Block, Dropout, masked_mean
+from rmaat.layers.block import Block, Dropout, SynapticBlock, masked_mean
 from rmaat.layers.softmax import SoftmaxAttention
+from rmaat.layers.synapses import SynapticAttention
 from rmaat.memory.replay import replay, run_segments
 from rmaat.memory.segments import Segments, State, check_state, check_tokens
 from rmaat.memory.update import AttendUpdate, CachedRead, GatedUpdate, update
@@ -93,7 +94,13 @@ class RMAAT(nn.Module):
 
     def build_layers(self) -> None:
         """Make the layers; baselines with another backbone override this, `encode` and `shared_tensors`."""
-        self.blocks = nn.ModuleList(Block(self.config, self.build_attention()) for _ in range(self.config.n_layers))
+        block = SynapticBlock if self.is_synaptic else Block
+        self.blocks = nn.ModuleList(block(self.config, self.build_attention()) for _ in range(self.config.n_layers))
+
+    @property
+    def is_synaptic(self) -> bool:
+        """Whether layers hand something on to the next segment beside the memory tokens."""
+        return self.config.synapses != "none" or self.config.conv_len > 1
 
     def build_attention(self) -> nn.Module:
         """Make one layer's attention."""
@@ -101,24 +108,17 @@ class RMAAT(nn.Module):
         if c.attention == "softmax":
             return SoftmaxAttention(c.d_model, c.n_heads, causal=causal)
         memory_tokens: dict[str, Any] = {"n_memory": c.n_memory, "n_write": c.n_memory if causal else 0}
-        if c.attention == "linear":
-            linear: dict[str, Any] = {"alpha": 1.0, "position": "none", "m_scale": 1.0}
-            return AstromorphicAttention(c.d_model, c.n_heads, c.segment_len, causal=causal, **linear, **memory_tokens)
-        return AstromorphicAttention(
-            c.d_model,
-            c.n_heads,
-            c.segment_len,
-            self.constants.alpha,
-            self.constants.position_scale,
-            c.position,
-            c.feedback,
-            c.m_scale,
-            neuron=c.neuron,
-            causal=causal,
-            memory_position=c.memory_position,
-            grid=c.grid,
-            **memory_tokens,
-        )
+        options: dict[str, Any] = {"alpha": 1.0, "position": "none", "m_scale": 1.0}
+        if c.attention == "astromorphic":
+            options = {"alpha": self.constants.alpha, "position_scale": self.constants.position_scale}
+            options |= {name: getattr(c, name) for name in ("position", "feedback", "m_scale", "neuron", "grid")}
+            options["memory_position"] = c.memory_position
+        options |= {"causal": causal, **memory_tokens}
+        if not self.is_synaptic:
+            return AstromorphicAttention(c.d_model, c.n_heads, c.segment_len, **options)
+        options |= {"rule": c.synapses, "conv_len": c.conv_len, "learned": c.synaptic_rates == "learned"}
+        options["rates"] = self.constants.synaptic_rates
+        return SynapticAttention(c.d_model, c.n_heads, c.segment_len, **options)
 
     def build_updater(self) -> nn.Module | None:
         """Make the learned memory update, if the rule is a learned one."""
@@ -162,7 +162,7 @@ class RMAAT(nn.Module):
             raise ValueError("state must be None with carry_state=False in ModelConfig, got one; stream with step()")
         start, segments = self._cut(tokens, lengths, state, torch.compiler.is_compiling())
         n_segments = self._n_run(segments)
-        carry, outputs = self._run(segments, n_segments, (start.memory, start.summary, *start.cache))
+        carry, outputs = self._run(segments, n_segments, _carried(start))
         count = start.count + segments.mask.sum((1, 2))
         logits = self._logits(carry, outputs, count)
         if n_segments == 1:  # a memory that nobody reads: DDP wants a gradient for all that wrote it
@@ -173,9 +173,18 @@ class RMAAT(nn.Module):
             logits = logits[:, : tokens.shape[-1]]
         if not self.config.carry_state:
             return logits
-        memory, summary, *cache = (tensor.detach() for tensor in carry)
         seen, steps = start.seen + segments.valid.sum(1), start.steps + segments.valid.shape[1]
-        return logits, State(memory, summary, count, seen, steps, cache=tuple(cache))
+        return logits, self._state(tuple(tensor.detach() for tensor in carry), count, seen, steps)
+
+    def _state(self, carry: tuple[Tensor, ...], count: Tensor, seen: Tensor, steps: int, n: int | None = None) -> State:
+        memory, summary, *rest = carry
+        synapses = tuple(rest[: self._n_synapses])
+        return State(memory, summary, count, seen, steps, n, tuple(rest[len(synapses) :]), synapses)
+
+    @property
+    def _n_synapses(self) -> int:
+        """Tensors that the layers' synapses add to the carry."""
+        return sum(len(block.attention.initial(1)) for block in self.blocks) if self.is_synaptic else 0
 
     @torch.compiler.disable
     def _cut(
@@ -189,6 +198,9 @@ class RMAAT(nn.Module):
         if start is None:
             start = self.initial_state(len(tokens) // (2 if self.config.task == "match" else 1))
         self._check_state(start, len(tokens))
+        if start.pending is not None:
+            rule = "state must stand between two segments for forward"
+            raise ValueError(f"{rule}, got one with {start.pending.shape[1]} tokens of a segment; go on with step()")
         if self.config.memory_update == "scale":  # its schedule is that of one rollout
             start = replace(start, seen=torch.zeros_like(start.seen), steps=0, n_segments=None)
         whole = self.config.n_memory == 0 and (self.config.max_len or math.inf) <= self.config.segment_len
@@ -266,13 +278,17 @@ class RMAAT(nn.Module):
 
     def _segment(self, tokens, mask, valid, keep, take, carry, shared, reads_tokens):
         """One segment: ``(carry, output)`` from the tensors of :meth:`Segments.at`, without side effects."""
-        memory, summary, *cache = carry
+        memory, summary, *rest = carry
+        old, cache = tuple(rest[: self._n_synapses]), rest[self._n_synapses :]
         x = self.dropout(self.embedding(tokens) + self.sinusoids[: tokens.shape[1]])
         read = memory
         if self.cached_read is not None:
             asking = (memory, None) if self.config.task == "lm" else (x, mask)
             read = self.cached_read(*asking, memory, tuple(cache))
-        tokens_out, new = self.encode(x, mask, read, shared, reads_tokens)
+        tokens_out, new, synapses = self.encode(x, mask, read, shared, reads_tokens, old)
+        if valid is not None:
+            wide = [valid.view(-1, *[1] * (before.ndim - 1)) for before in old]
+            synapses = tuple(map(torch.where, wide, synapses, old))
         if memory.shape[1]:
             learned = self.updater is not None
             new = self.updater(memory, new).to(memory.dtype) if learned else update(memory, new, keep, take)
@@ -287,7 +303,7 @@ class RMAAT(nn.Module):
             summary = mean if valid is None else torch.where(valid[:, None], mean, summary)
         elif pooling == "mean":
             summary = summary + (tokens_out if mask is None else torch.where(mask[..., None], tokens_out, 0)).sum(1)
-        return (new, summary, *cache, *([memory] if self.cached_read is not None else [])), output
+        return (new, summary, *synapses, *cache, *([memory] if self.cached_read is not None else [])), output
 
     def encode(
         self,
@@ -296,8 +312,9 @@ class RMAAT(nn.Module):
         memory: Float[Tensor, "batch n_memory d_model"],
         shared: tuple[Tensor, ...],
         reads_tokens: bool,
-    ) -> tuple[Float[Tensor, "batch read d_model"], Float[Tensor, "batch n_memory d_model"]]:
-        """Pass memory and tokens through the blocks; return the tokens and what stands at the memory positions.
+        synapses: tuple[Tensor, ...] = (),
+    ) -> tuple[Float[Tensor, "batch read d_model"], Float[Tensor, "batch n_memory d_model"], tuple[Tensor, ...]]:
+        """Pass memory and tokens through the blocks; return tokens, what stands at the memory positions, and synapses.
 
         Without `reads_tokens` the tokens may be left out of the last layer's output.
         """
@@ -306,10 +323,18 @@ class RMAAT(nn.Module):
         x = torch.cat([memory, x, memory] if behind else [memory, x], dim=1)
         mask = None if mask is None else F.pad(mask, (n_memory, behind), value=True)
         n_read = [None] * (len(self.blocks) - 1) + [None if reads_tokens else n_memory]
-        for block, phi_r, n in zip(self.blocks, shared or (None,) * len(self.blocks), n_read, strict=True):
-            x = block(x, mask, phi_r, n)
+        after: tuple[Tensor, ...] = ()
+        each = len(synapses) // len(self.blocks)
+        for i, (block, phi_r, n) in enumerate(
+            zip(self.blocks, shared or (None,) * len(self.blocks), n_read, strict=True)
+        ):
+            if synapses:
+                x, own = block(x, mask, phi_r, n, synapses[i * each : (i + 1) * each])
+                after += own
+            else:
+                x = block(x, mask, phi_r, n)
         x = self.norm(x)
-        return x[:, n_memory : x.shape[1] - behind], x[:, -behind:] if behind else x[:, :n_memory]
+        return x[:, n_memory : x.shape[1] - behind], x[:, -behind:] if behind else x[:, :n_memory], after
 
     def _features(self, memory: Tensor, summary: Tensor) -> Tensor:
         if self.config.pooling == "memory":
@@ -337,23 +362,41 @@ class RMAAT(nn.Module):
         weight, d_model = self.embedding.weight, self.config.d_model
         memory = weight.new_zeros(1, 0, d_model) if self.memory is None else self.memory[None]
         counts = torch.zeros(batch, dtype=torch.long, device=weight.device)
-        return State(memory.repeat(batch, 1, 1), weight.new_zeros(batch, d_model), counts, counts, 0, n_segments)
+        synapses = (
+            [state for block in self.blocks for state in block.attention.initial(batch)] if self.is_synaptic else []
+        )
+        summary = weight.new_zeros(batch, d_model)
+        return State(memory.repeat(batch, 1, 1), summary, counts, counts, 0, n_segments, (), tuple(synapses))
 
     def step(
         self, segment: Int[Tensor, "batch *pair tokens"], state: State, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """One segment of a stream: logits so far, and the next state.
+        """The next tokens of a stream: logits so far (a language model's: of these tokens), and the next state.
 
-        Equals :meth:`forward` on everything given so far when all segments but the last are full. With
-        memory_update="scale" the state must know T.
+        A language model takes any number of tokens and equals :meth:`forward` on everything given so far. The other
+        tasks take one segment, and are equal when all segments but the last are full. With memory_update="scale" the
+        state must know T.
         """
         segment = self._checked(segment, lengths)
         self._check_state(state, len(segment))
+        if self.config.task != "lm":
+            if segment.shape[1] > self.config.segment_len:
+                rule = f"segment must have at most {self.config.segment_len} tokens"
+                raise ValueError(f"{rule}, got {segment.shape[1]}")
+            return self._step(segment, state)
+        begun = segment[:, :0] if state.pending is None else state.pending
+        logits = []
+        for part in torch.cat([begun, segment], dim=1).split(self.config.segment_len, dim=1):
+            outputs, after = self._step(part, state)
+            logits.append(outputs)
+            full = part.shape[1] == self.config.segment_len
+            state = after if full else replace(state, pending=part)  # the rest of the segment is still to come
+        return torch.cat(logits, dim=1)[:, begun.shape[1] :], state
+
+    def _step(self, segment: Tensor, state: State) -> tuple[Tensor, State]:
         self._check_schedule(state)
         cut = self._segments(segment, state)
-        if cut.tokens.shape[1] != 1:
-            raise ValueError(f"segment must have at most {self.config.segment_len} tokens, got {segment.shape[1]}")
-        carry = (state.memory, state.summary, *state.cache)
+        carry = _carried(state)
         segment_step: Callable = self._compiled or type(self)._segment
         carry, output = segment_step(self, *cut.at(0), carry, self.shared_tensors(), True)
         count = state.count + cut.mask.sum((1, 2))
@@ -362,8 +405,54 @@ class RMAAT(nn.Module):
             logits = logits[:, : segment.shape[1]]
         elif self.config.pooling == "each":
             logits = logits[:, 0]
-        seen, cache = state.seen + cut.valid[:, 0], carry[2:]
-        return logits, State(carry[0], carry[1], count, seen, state.steps + 1, state.n_segments, cache)
+        seen = state.seen + cut.valid[:, 0]
+        return logits, self._state(carry, count, seen, state.steps + 1, state.n_segments)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompt: Int[Tensor, "batch tokens"],
+        n_tokens: int,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Int[Tensor, "batch more"]:
+        """The prompt and `n_tokens` that a language model adds, drawn one after the other.
+
+        Time and memory per token are bounded by one segment, however long the text becomes: the carry stands for all
+        earlier segments. Draws as in training mode if the model is in it; call ``eval()`` first.
+
+        Parameters
+        ----------
+        temperature : float
+            Divides the logits; 0 takes the likeliest token.
+        top_k : int, optional
+            Draw among the so many likeliest tokens.
+        generator : torch.Generator, optional
+            Of the draws.
+        """
+        if self.config.task != "lm":
+            raise ValueError(f"task must be 'lm' to generate, got {self.config.task!r}")
+        check_count("n_tokens", n_tokens)
+        check_number("temperature", temperature, zero=True)
+        if top_k is not None:
+            check_count("top_k", top_k)
+        tokens, state, new = prompt, self.initial_state(len(prompt)), prompt
+        for _ in range(n_tokens):
+            logits, state = self.step(new, state)
+            last = (
+                logits[:, -1].float().index_fill(-1, torch.zeros(1, dtype=torch.long, device=logits.device), -math.inf)
+            )
+            if top_k is not None:
+                least = last.topk(min(top_k, last.shape[-1] - 1)).values[:, -1:]
+                last = last.masked_fill(last < least, -math.inf)
+            if temperature == 0:
+                new = last.argmax(-1, keepdim=True)
+            else:
+                new = torch.multinomial((last / temperature).softmax(-1), 1, generator=generator)
+            tokens = torch.cat([tokens, new.to(tokens.dtype)], dim=1)
+        return tokens
 
     def _check_schedule(self, state: State) -> None:
         scaled = self.config.memory_update == "scale" and self.config.n_memory > 0
@@ -415,6 +504,10 @@ class RMAAT(nn.Module):
     def from_pretrained(cls, folder: str | Path) -> "RMAAT":
         """Read what :meth:`save_pretrained` wrote: :func:`rmaat.models.pretrained.load_model`."""
         return load_model(cls, folder)
+
+
+def _carried(state: State) -> tuple[Tensor, ...]:
+    return state.memory, state.summary, *state.synapses, *state.cache
 
 
 def _unit_normal(*shape: int) -> nn.Parameter:

@@ -40,6 +40,7 @@ def model_config(name: str, config: ModelConfig) -> ModelConfig:
     changes: dict[str, Any] = {"backprop": backprop, "attention": attention}
     changes |= {"memory_update": "attend" if name == "rate" else "replace", "retention": None}
     changes |= {"preset": "default", "relaxation_rate": None, "cached_memories": False}
+    changes |= {"synapses": "none", "conv_len": 1}
     config = replace(config, **changes)
     return _unsegmented(config) if name in UNSEGMENTED else config
 

@@ -1,16 +1,14 @@
 """Figures of a run: loss, accuracy, memory and attention."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from astro_sim.curves.files import read_json
+from astro_sim.curves.files import read_if_there, read_json
 from astro_sim.curves.plotting import STYLE, panels, save_figure
 from rmaat.models.rmaat import RMAAT
 from rmaat.report.plots import plot_accuracy, plot_log, plot_memory_flow, plot_position_kernel, plot_timescales
 from rmaat.training.evaluation import load_run
-from rmaat.training.run_folder import read_if_there
 
 
 def draw_figures(run: str | Path) -> list[Path]:
@@ -19,9 +17,8 @@ def draw_figures(run: str | Path) -> list[Path]:
     if not (run / "model" / "model.safetensors").is_file():
         return []
     model, _ = load_run(run)
-    drawers: tuple[Callable, ...] = (_loss, _accuracy, _memory, _attention)
     with plt.style.context(STYLE):
-        paths = [draw(run, model) for draw in drawers]
+        paths = [_loss(run), _accuracy(run), _memory(run, model), _attention(run, model)]
     return [path for path in paths if path is not None]
 
 
@@ -29,7 +26,7 @@ def _save(ax, run: Path, name: str, caption: str) -> Path:
     return save_figure(ax.figure, run / "figures" / name, caption)[1]
 
 
-def _loss(run: Path, model: RMAAT) -> Path | None:
+def _loss(run: Path) -> Path | None:
     """Loss and validation accuracy of the run, and the accuracy of its baselines."""
     if not (run / "log.jsonl").exists():
         return None
@@ -40,12 +37,11 @@ def _loss(run: Path, model: RMAAT) -> Path | None:
         accuracy.lines[-1].set_label(read_json(folder / "config.json")["train"]["model"])
     accuracy.set_ylabel("validation accuracy")
     accuracy.legend(loc="lower right")
-    return _save(
-        loss, run, "loss", "Training and validation loss, and validation accuracy of the model and its baselines."
-    )
+    words = "Training and validation loss, and validation accuracy of the model and its baselines."
+    return _save(loss, run, "loss", words)
 
 
-def _accuracy(run: Path, model: RMAAT) -> Path | None:
+def _accuracy(run: Path) -> Path | None:
     metrics = read_if_there(run / "metrics.json")
     if "test_accuracy" not in metrics:
         return None

@@ -1,7 +1,7 @@
 """One self-contained HTML page that shows a run: its result, the origin of its constants, its figures and its curves.
 
-`report(run)` only assembles what the run folder holds (figures of either package, curve files, metrics, config),
-so it works on a run that simulated and trained, on one that only trained, and on a folder of freshly fitted curves.
+It shows what the run folder holds (figures of either package, curve files, metrics, config), so it works on a run that
+simulated and trained, on one that only trained, and on a folder of freshly fitted curves.
 """
 
 import base64
@@ -12,22 +12,17 @@ from jinja2 import Environment, PackageLoader
 from PIL import Image
 
 from astro_sim.curves.curve import Curve
-from astro_sim.curves.files import write_text
+from astro_sim.curves.files import read_if_there, write_text
 from rmaat.data import load_curves
 from rmaat.report.trace import Derived, trace
-from rmaat.training.run_folder import read_if_there
 
 FIGURE_ORDER = ("calcium", "ltp", "stp", "retention", "attention", "memory", "loss", "accuracy")
 
+SUBTITLE = {"device": "device:", "seed": "seed"}
+
 
 def report(run: str | Path, *, title: str | None = None) -> Path:
-    """Write ``report.html`` into the run folder and return its path.
-
-    Raises
-    ------
-    ValueError
-        If the folder has neither metrics nor curve files, or damaged ones.
-    """
+    """Write ``report.html`` into the run folder and return its path."""
     run = Path(run)
     metrics = _read_metrics(run / "metrics.json")
     curves = load_curves(run / "curves") if (run / "curves").is_dir() else {}
@@ -36,15 +31,13 @@ def report(run: str | Path, *, title: str | None = None) -> Path:
             f"run must hold metrics.json or curves/, got neither in {run}; train into it with `rmaat train --run {run}`"
         )
     derived = trace(run) if (run / "model").is_dir() else []
-    page = Environment(loader=PackageLoader("rmaat.report", "."), autoescape=True, trim_blocks=True).get_template(
-        "report.html.jinja"
-    )
+    templates = Environment(loader=PackageLoader("rmaat.report", "."), autoescape=True, trim_blocks=True)
     record = read_if_there(run / "config.json")
     settings = {name: value for name, value in record.items() if name in ("train", "network", "task")}
-    html = page.render(
+    html = templates.get_template("report.html.jinja").render(
         title=title or f"Run {run.resolve().name}",
         summary=_summary(metrics, derived),
-        subtitle=_subtitle(metrics),
+        subtitle=" · ".join(f"{label} {metrics[name]}" for name, label in SUBTITLE.items() if name in metrics),
         results=_results(run, metrics),
         chains=[{"title": number.headline, "steps": number.steps} for number in derived],
         figures=[_figure(path) for path in _figures(run)],
@@ -64,12 +57,6 @@ def _summary(metrics: dict, derived: list[Derived]) -> str:
         f"{metrics['model']} reaches {metrics['test_accuracy']:.1%} on the test split of {metrics['task']}, {gain:.1f} "
         f"percentage points above always answering the commonest class ({metrics['majority_rate']:.1%}).{origin}"
     )
-
-
-def _subtitle(metrics: dict) -> str:
-    parts = [f"device: {metrics['device']}"] if "device" in metrics else []
-    parts += [f"seed {metrics['seed']}"] if "seed" in metrics else []
-    return " · ".join(parts)
 
 
 def _results(run: Path, metrics: dict) -> list[dict]:
@@ -102,11 +89,10 @@ def _figure(path: Path) -> dict:
     """The picture as a data URI; its caption is the ``Description`` that the PNG beside it carries."""
     caption, wide, png = "", False, path.with_suffix(".png")
     if png.exists():
-        with Image.open(png) as image:
+        with Image.open(png, formats=["PNG"]) as image:
             caption, wide = image.info.get("Description", ""), image.width > 2 * image.height
-    kind = "image/svg+xml" if path.suffix == ".svg" else "image/png"
-    encoded = base64.b64encode(path.read_bytes()).decode()
-    source = f"data:{kind};base64,{encoded}"
+    kind, encoded = path.suffix[1:].replace("svg", "svg+xml"), base64.b64encode(path.read_bytes()).decode()
+    source = f"data:image/{kind};base64,{encoded}"
     return {"name": path.stem.replace("_", " "), "caption": caption, "wide": wide, "source": source}
 
 
@@ -131,4 +117,6 @@ def _read_metrics(path: Path) -> dict:
     needed = ("model", "task", "majority_rate", "parameters", "steps", "seconds")
     if "test_accuracy" in metrics and (missing := [name for name in needed if name not in metrics]):
         raise ValueError(f"{path} must hold {missing[0]} of a finished run, got none; go on with `rmaat train`")
+    if "test_accuracy" in metrics and "train" not in metrics["seconds"]:
+        raise ValueError(f"{path} must hold seconds.train of a finished run, got none; go on with `rmaat train`")
     return metrics

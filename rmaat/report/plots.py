@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 N_DRAWS = 200  # of a curve's uncertainty, for its band
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Runs
-# ---------------------------------------------------------------------------------------------------------------------
 @styled
 def plot_log(run: str | os.PathLike, *keys: str, ax: Axes | None = None, **line) -> Axes:
     """Entries of a run's log.jsonl against the optimiser step; by default its losses. ValueError for unknown keys."""
@@ -48,9 +45,6 @@ def plot_log(run: str | os.PathLike, *keys: str, ax: Axes | None = None, **line)
     return ax
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# What the astrocytes set
-# ---------------------------------------------------------------------------------------------------------------------
 @styled
 def plot_retention(
     curve: Curve,
@@ -84,11 +78,7 @@ def plot_memory_flow(
     It is what the rule alone keeps, taken over the memory tokens as their mean, or of one `token`. With "scale" each
     memory replaces the one before, so that content older than a segment lives on only in what the network copies.
     Colours go by the square root of the weight, from 0 to 1, so that figures can be compared and small weights seen.
-
-    Parameters
-    ----------
-    retention : Retention
-        ``model.constants.retention`` of a model, or one of its own.
+    The retention is ``model.constants.retention`` of a model, or one of its own.
     """
     from matplotlib.colors import PowerNorm
 
@@ -122,11 +112,6 @@ def plot_position_kernel(
     """R by distance: the fixed kernel exp(-scale |i - j|), and the overlap of phi(R) at two places once M is learned.
 
     The overlap is <phi(R_i), phi(R_j)> / (|phi(R_i)| |phi(R_j)|), its mean over all pairs at that distance.
-
-    Raises
-    ------
-    ValueError
-        If the attention has no R.
     """
     phi_r = attention.positions()
     if phi_r is None:
@@ -144,19 +129,14 @@ def plot_position_kernel(
     return ax
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Results
-# ---------------------------------------------------------------------------------------------------------------------
 @styled
 def plot_recall(
     rows: Mapping[str, Sequence[float]], split: int, chance: float, *, ax: Axes | None = None, **image
 ) -> Axes:
     """Heat map of recall: one row per configuration, one column per segment; the first `split` columns are at T.
 
-    Parameters
-    ----------
-    rows : name -> accuracies at T, then at stretch * T, of positions named from first to last.
-    chance : where the colours begin.
+    `rows` are accuracies by name: at T, then at stretch * T, from the first to the last position each. The colours
+    begin at `chance`.
     """
     values = np.array(list(rows.values()), dtype=float)
     ax = new_axes(ax)
@@ -185,10 +165,7 @@ def plot_accuracy(
 ) -> Axes:
     """Accuracy by model: bars, with every seed a point; published numbers in hatched grey; the majority class a line.
 
-    Parameters
-    ----------
-    measured : model -> accuracies, one per seed.
-    published : model -> accuracy, from the literature: other data, budgets and hardware, and labelled so.
+    Accuracies are by model; what is published comes from other data, budgets and hardware, and is labelled so.
     """
     names = [*measured, *(f"{name} *" for name in published or {})]
     means = [np.mean(accuracies) for accuracies in measured.values()]

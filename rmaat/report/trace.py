@@ -41,15 +41,7 @@ class Derived:
 def trace(run: str | Path, *, n_segments: int | None = None) -> list[Derived]:
     """Trace the constants of the checkpoint of a run (``RUN/model``, or a folder written by ``save_pretrained``).
 
-    Parameters
-    ----------
-    n_segments : int, optional
-        T for which retention factors are listed; by default that of the longest input of the model's task.
-
-    Raises
-    ------
-    CurveFileError
-        If the checkpoint's curve files are missing.
+    Retention factors are listed for T = `n_segments`, by default that of the longest input of the model's task.
     """
     if n_segments is not None:
         check_count("n_segments", n_segments)
@@ -61,16 +53,18 @@ def trace(run: str | Path, *, n_segments: int | None = None) -> list[Derived]:
     if (retention := model.constants.retention) is not None and "retention" in provenance["origins"]:
         n_segments = provenance["n_segments"] or 8
         values["retention"] = _retention(retention, n_segments, provenance["extrapolated"])
-    return [Derived(name, *_chain(model, origin, *values[name])) for name, origin in provenance["origins"].items()]
+    derived = []
+    for name, origin in provenance["origins"].items():
+        headline, layer = values[name]
+        derived.append(Derived(name, headline, _steps(model, origin, layer)))
+    return derived
 
 
 def _alpha(model: RMAAT) -> tuple[str, str]:
     curve = model.constants.curves.get("stp_calcium")
     error = "" if curve is None else f" ± {curve.stderr['exponent']:.2g}"
-    return (
-        f"alpha = {model.constants.alpha:.4g}{error}",
-        "attention: exponent of g, the Ca2+ response in the normaliser C",
-    )
+    layer = "attention: exponent of g, the Ca2+ response in the normaliser C"
+    return f"alpha = {model.constants.alpha:.4g}{error}", layer
 
 
 def _position_scale(model: RMAAT) -> tuple[str, str]:
@@ -84,34 +78,29 @@ def _retention(retention: Retention, n_segments: int, extrapolated: bool | None)
     layer = f"memory: rule {retention.rule!r} at the border of every segment"
     if retention.rates is not None:
         rates = retention.rates.tolist()
-        listed = f"a = {rates[0]:.3g}"
-        if len(rates) > 1:
-            listed += f" ... {rates[-1]:.3g} for {len(rates)} memory tokens"
-        return f"retention: {listed} per segment{note}", layer
-    return f"retention factors RF(1..{n_segments}) = {_factors(retention, n_segments)}{note}", layer
-
-
-def _factors(retention: Retention, n_segments: int) -> str:
+        last = f" ... {rates[-1]:.3g} for {len(rates)} memory tokens" if len(rates) > 1 else ""
+        return f"retention: a = {rates[0]:.3g}{last} per segment{note}", layer
     take = Retention("scale", retention.curve, None, retention.seconds_per_segment).table(n_segments)[1]
-    return " ".join(f"{float(factor):.3f}" for factor in torch.atleast_1d(take.squeeze()))
+    factors = " ".join(f"{float(factor):.3f}" for factor in torch.atleast_1d(take.squeeze()))
+    return f"retention factors RF(1..{n_segments}) = {factors}{note}", layer
 
 
-def _chain(model: RMAAT, origin: str, headline: str, layer: str) -> tuple[str, list[Step]]:
-    """Headline and steps of one constant."""
+def _steps(model: RMAAT, origin: str, layer: str) -> list[Step]:
     if origin.startswith("override"):
         step = Step("configuration", f"{origin}: set by hand, not derived from a simulation")
-        return headline, [step, Step("layer", layer)]
-    name = origin.removeprefix("curve ").split(":")[0]
+        return [step, Step("layer", layer)]
+    name, constant = origin.removeprefix("curve ").split(": ", 1)
     curve = model.constants.curves[name]
     draw = "" if curve.draw is None else f", draw {curve.draw} of seed {curve.draw_seed}"
-    steps = [
+    values = ", ".join(f"{key} {value:.4g} ± {curve.stderr[key]:.2g}" for key, value in curve.parameters.items())
+    quality = f"R² {curve.fit['r_squared']:.4f}, n {curve.fit['n_samples']}"
+    return [
         *_simulation(curve),
-        Step("fit", _fit(curve)),
+        Step("fit", f"{curve.form.name}: {values}; {quality}; form chosen by {curve.fit['chosen_by']}"),
         Step("curve file", f"{name}.toml, sha256 {curve.sha256[:12]}{draw}"),
-        Step("constant", origin.split(": ", 1)[1]),
+        Step("constant", constant),
         Step("layer", layer),
     ]
-    return headline, steps
 
 
 def _simulation(curve: Curve) -> list[Step]:
@@ -120,21 +109,16 @@ def _simulation(curve: Curve) -> list[Step]:
     if provenance["kind"] == "measurement":
         digest = provenance["data_sha256"][:12]
         return [Step("measurement", f"{provenance['data']}, sha256 {digest}; {provenance['source']}")]
-    parameters = provenance["parameters"]
+    parameters, protocol = provenance["parameters"], provenance["protocol"]
+    if not isinstance(protocol, str):
+        settings = [f"{name} {_amount(value)}" for name, value in protocol.items() if name != "class"]
+        protocol = ", ".join([protocol["class"], *settings])
     return [
         Step("equations", f"sha256 {provenance['equations_sha256'][:12]}"),
         Step("preset", f"{provenance['preset']}, {len(parameters)} parameters; {provenance['source']}"),
-        Step("protocol", _in_words(provenance["protocol"])),
+        Step("protocol", protocol),
         Step("simulation", f"Brian2 ({provenance['target']}), dt {provenance['dt']}, seed {provenance['seed']}"),
     ]
-
-
-def _in_words(protocol: dict | str) -> str:
-    """A protocol as its class and settings: ``CycledPairing, burst 5 s, ..., rate 1 1/s``."""
-    if isinstance(protocol, str):
-        return protocol
-    settings = [f"{name} {_amount(value)}" for name, value in protocol.items() if name != "class"]
-    return ", ".join([protocol["class"], *settings])
 
 
 def _amount(value: object) -> str:
@@ -146,10 +130,3 @@ def _amount(value: object) -> str:
     if isinstance(value, list):
         return " ".join(map(_amount, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _fit(curve: Curve) -> str:
-    values = ", ".join(f"{name} {value:.4g} ± {curve.stderr[name]:.2g}" for name, value in curve.parameters.items())
-    fit = curve.fit
-    quality = f"R² {fit['r_squared']:.4f}, n {fit['n_samples']}"
-    return f"{curve.form.name}: {values}; {quality}; form chosen by {fit['chosen_by']}"

@@ -10,6 +10,7 @@
 | text, retrieval, image | IMDb, AAN, CIFAR-10 | official files |
 | digits | scikit-learn's handwritten digits | ships with scikit-learn |
 | recall, needle, copy | the answer sits in a chosen segment | generated |
+| mqar, mqar-forgetting | multi-query associative recall; with keys that get another value | generated |
 """
 
 import inspect
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rmaat.config import described, fits
+from rmaat.tasks.association import load_mqar
 from rmaat.tasks.dataset import IGNORE_INDEX, SPLITS, Split, Task, TaskError
 from rmaat.tasks.images import load_digits, load_image
 from rmaat.tasks.listops import load_listops
@@ -47,6 +49,8 @@ TASKS: dict[str, Callable[..., Task]] = {
     "image": load_image,
     "digits": load_digits,
     **{name: partial(load_segment_task, name) for name in ("recall", "needle", "copy")},
+    "mqar": load_mqar,
+    "mqar-forgetting": partial(load_mqar, n_updates=2),
 }
 
 
@@ -62,11 +66,6 @@ def load_task(
     seed : of everything that is drawn.
     progress : show a bar while generating.
     options : of the task's own loader, such as max_length or n_train.
-
-    Raises
-    ------
-    TaskError
-        For an unknown name or option, an option that makes no task, and for missing or damaged files.
 
     Examples
     --------

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rmaat.tasks.dataset import Split, TaskError
+from rmaat.tasks.dataset import Split, TaskError, check_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,31 +19,30 @@ class BatchPlan:
     Parameters
     ----------
     lengths : (n_samples,) the length that padding is to be saved on; for matching, the longer of the two.
-    batch_size : samples per batch, over all processes and accumulated pieces together.
-    pieces : parts that every batch is cut into (processes x accumulated steps); the order does not depend on it.
+    batch_size : samples per batch, over all its micro-batches together.
+    micro_batches : of a batch (processes x accumulated steps); the order does not depend on it.
     bucket : batches whose samples are sorted by length together; 1 gives plain shuffling, larger pads less.
     seed : of the order.
     """
 
     lengths: np.ndarray
     batch_size: int
-    pieces: int = 1
+    micro_batches: int = 1
     bucket: int = 50
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.pieces < 1 or self.bucket < 1:
-            sizes = f"{self.batch_size}, {self.pieces} and {self.bucket}"
-            raise TaskError(f"batch_size, pieces and bucket must be at least 1, got {sizes}")
-        if self.batch_size % self.pieces:
-            raise TaskError(f"batch_size must be a multiple of pieces ({self.pieces}), got {self.batch_size}")
-        if len(self.lengths) < self.pieces:
-            raise TaskError(f"the split must hold at least {self.pieces} samples, one a piece, got {len(self.lengths)}")
+        n = self.micro_batches
+        check_sizes(batch_size=self.batch_size, micro_batches=n, bucket=self.bucket)
+        if self.batch_size % n:
+            raise TaskError(f"batch_size must be a multiple of micro_batches ({n}), got {self.batch_size}")
+        if len(self.lengths) < n:
+            raise TaskError(f"the split must hold at least {n} samples, one a micro-batch, got {len(self.lengths)}")
 
     def epoch(self, epoch: int) -> list[np.ndarray]:
         """The batches of one epoch, each an array of sample indices; every sample comes exactly once.
 
-        The last of the cutting may be smaller, even too small for one sample a piece.
+        One of them may be smaller, even too small for one sample a micro-batch.
         """
         rng = np.random.default_rng([self.seed, epoch])
         order = rng.permutation(len(self.lengths))
@@ -70,14 +69,8 @@ def padded_length(split: Split, samples: np.ndarray, multiple: int = 1) -> int:
     return -(-longest // multiple) * multiple
 
 
-def cut(samples: np.ndarray, pieces: int) -> list[np.ndarray]:
-    """A batch in `pieces` consecutive parts of nearly equal size; the last are empty where samples are too few."""
-    return np.array_split(samples, pieces)
-
-
 def in_order(split: Split, batch_size: int) -> Iterator[np.ndarray]:
     """Every sample once, shortest first, for evaluation; no ragged last batch is dropped."""
-    lengths = split.lengths if split.n_parts == 1 else split.lengths.max(axis=1)
-    order = np.argsort(lengths, kind="stable")
+    order = np.argsort(split.longest, kind="stable")
     for first in range(0, len(order), batch_size):
         yield order[first : first + batch_size]

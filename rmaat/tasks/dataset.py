@@ -26,10 +26,15 @@ class TaskError(ValueError):
     """A task's data are missing, damaged, or asked for in a way that cannot be served."""
 
 
+MOST = 10**7  # samples of a split or tokens of a sequence: more fits no memory
+
+
 def check_sizes(**sizes: int) -> None:
-    """Refuse the smallest of these, by name, if it is below 1."""
+    """Raise TaskError, with the name of the smallest of these, if it is below 1."""
     if sizes[smallest := min(sizes, key=sizes.__getitem__)] < 1:
         raise TaskError(f"{smallest} must be at least 1, got {sizes[smallest]}")
+    if sizes[largest := max(sizes, key=sizes.__getitem__)] > MOST:
+        raise TaskError(f"{largest} must be at most {MOST}, got {sizes[largest]:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +80,11 @@ class Split:
         return lengths.reshape(-1, 2) if self.n_parts == 2 else lengths
 
     @property
+    def longest(self) -> np.ndarray:
+        """Length of each sample, (n_samples,); for matching, of the longer of its two sequences."""
+        return self.lengths.reshape(len(self), -1).max(axis=1)
+
+    @property
     def n_targets(self) -> np.ndarray:
         """Targets of each sample, (n_samples,): 1, or the number of labelled tokens."""
         if not self.per_token:
@@ -89,75 +99,54 @@ class Split:
         return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
 
     def sequence(self, sample: int, part: int = 0) -> np.ndarray:
-        """One sequence, (length,), a view."""
+        """Tokens of one sequence, (length,), a view."""
         i = sample * self.n_parts + part
         return self.tokens[self.offsets[i] : self.offsets[i + 1]]
 
     def select(self, samples: Sequence[int] | np.ndarray) -> "Split":
-        """The split made of these samples, in this order."""
+        """The split of these samples, in this order."""
         samples = np.asarray(samples, dtype=np.int64)
         rows = (samples[:, None] * self.n_parts + np.arange(self.n_parts)).ravel()
         lengths = np.diff(self.offsets)[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         where = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Split(
-            tokens=self.tokens[where],
-            offsets=offsets,
-            labels=self.labels[where] if self.per_token else self.labels[samples],
-            n_parts=self.n_parts,
-            extra={name: values[samples] for name, values in self.extra.items()},
-        )
+        labels = self.labels[where if self.per_token else samples]
+        extra = {name: values[samples] for name, values in self.extra.items()}
+        return replace(self, tokens=self.tokens[where], offsets=offsets, labels=labels, extra=extra)
 
     def between(self, first: int, last: int) -> "Split":
         """The samples first .. last - 1, without a copy."""
-        a, b = first * self.n_parts, last * self.n_parts
-        tokens = slice(self.offsets[a], self.offsets[b])
-        return Split(
-            tokens=self.tokens[tokens],
-            offsets=self.offsets[a : b + 1] - self.offsets[a],
-            labels=self.labels[tokens] if self.per_token else self.labels[first:last],
-            n_parts=self.n_parts,
-            extra={name: values[first:last] for name, values in self.extra.items()},
-        )
+        offsets, samples = self.offsets[first * self.n_parts : last * self.n_parts + 1], slice(first, last)
+        where = slice(offsets[0], offsets[-1])
+        labels = self.labels[where if self.per_token else samples]
+        extra = {name: values[samples] for name, values in self.extra.items()}
+        return replace(self, tokens=self.tokens[where], offsets=offsets - offsets[0], labels=labels, extra=extra)
 
     def pad(self, samples: np.ndarray, length: int | None = None) -> dict[str, np.ndarray]:
-        """A padded batch.
-
-        Parameters
-        ----------
-        samples : (batch,) indices.
-        length : pad to this many tokens; None: to the longest of the batch.
+        """The samples of these indices as a batch, padded to `length` tokens, by default to its longest sequence.
 
         Returns
         -------
         tokens (batch, [2,] length) int64 or float32, lengths (batch, [2]) int64, labels (batch,) or (batch, length)
         """
-        lengths = self.lengths[samples]
-        length = int(lengths.max()) if length is None else length
-        real = self.tokens.dtype.kind == "f"
-        tokens = np.zeros((len(samples), self.n_parts, length), dtype=np.float32 if real else np.int64)
-        for row, sample in enumerate(samples):
-            for part in range(self.n_parts):
-                sequence = self.sequence(sample, part)
-                tokens[row, part, : len(sequence)] = sequence
-        if not self.per_token:
-            return {
-                "tokens": tokens if self.n_parts == 2 else tokens[:, 0],
-                "lengths": lengths,
-                "labels": self.labels[samples],
-            }
-        labels = np.full((len(samples), length), IGNORE_INDEX, dtype=np.int64)
-        for row, sample in enumerate(samples):
-            first, last = self.offsets[sample], self.offsets[sample + 1]
-            labels[row, : last - first] = self.labels[first:last]
-        return {"tokens": tokens[:, 0], "lengths": lengths, "labels": labels}
+        chosen, real = self.select(samples), self.tokens.dtype.kind == "f"
+        length = int(chosen.lengths.max()) if length is None else length
+        inside = np.arange(length) < np.diff(chosen.offsets)[:, None]
+        tokens = np.zeros(inside.shape, dtype=np.float32 if real else np.int64)
+        tokens[inside] = chosen.tokens
+        labels = chosen.labels
+        if self.per_token:
+            labels = np.full(inside.shape, IGNORE_INDEX, dtype=np.int64)
+            labels[inside] = chosen.labels
+        shape = (len(samples), 2, length) if self.n_parts == 2 else inside.shape
+        return {"tokens": tokens.reshape(shape), "lengths": chosen.lengths, "labels": labels}
 
 
 def ragged(sequences: Sequence[np.ndarray], labels: Any, *, dtype: Any = np.uint16, **fields: Any) -> Split:
     """A split from a list of sequences and their labels."""
     lengths = np.array([len(s) for s in sequences], dtype=np.int64)
-    tokens = np.concatenate([np.asarray(s, dtype=dtype) for s in sequences]) if len(sequences) else np.zeros(0, dtype)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    tokens = np.concatenate([np.zeros(0, dtype), *(np.asarray(s, dtype=dtype) for s in sequences)])
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
     return Split(tokens=tokens, offsets=offsets, labels=np.asarray(labels, dtype=np.int64), **fields)
 
 
@@ -167,10 +156,10 @@ class Task:
 
     Parameters
     ----------
-    kind : "classify" (one label), "match" (two documents, one label) or "lm" (a label per token).
+    kind : "classify" (one label), "match" (two sequences, one label) or "lm" (a label per token).
     vocab_size : token ids are 0 .. vocab_size - 1, 0 being padding; 0 where the inputs are real numbers.
     max_len : the longest sequence that may come.
-    card : source, splits, vocabulary, lengths, majority-class rates: see `make_card`.
+    card : source, splits, vocabulary, lengths and majority-class rates: see `make_task`.
     """
 
     name: str
@@ -208,23 +197,24 @@ def make_task(
     `card` gives what cannot: source, split (how it was made), vocabulary, and the options that were used.
     """
     named = dict(zip(SPLITS, splits, strict=True))
-    fields: dict[str, Any] = {"n_classes": n_classes, "vocab_size": vocab_size, "max_len": max_len, **named}
-    task = Task(name=name, kind=kind, **fields, card={})  # which checks the splits before they are counted
+    sizes = {"n_classes": n_classes, "vocab_size": vocab_size}
+    fields: dict[str, Any] = sizes | named
+    task = Task(name=name, kind=kind, max_len=max_len, card={}, **fields)  # it checks the splits
+    lengths = {split: samples.lengths for split, samples in named.items()}
     counted = {
         "samples": {split: len(samples) for split, samples in named.items()},
         "lengths": {
-            split: {"min": int(s.lengths.min()), "mean": float(s.lengths.mean()), "max": int(s.lengths.max())}
-            for split, s in named.items()
+            split: {"min": int(n.min()), "mean": float(n.mean()), "max": int(n.max())} for split, n in lengths.items()
         },
         "majority_rate": {split: samples.majority_rate for split, samples in named.items()},
         "content_sha256": content_hash(splits),
     }
-    full = {"task": name, "kind": kind, "n_classes": n_classes, "vocab_size": vocab_size, **card, **counted}
+    full = {"task": name, "kind": kind, **sizes, **card, **counted}
     return replace(task, card=json.loads(json.dumps(full)))
 
 
 def content_hash(splits: Sequence[Split]) -> str:
-    """SHA-256 of every token, offset and label, in order."""
+    """SHA-256 of all tokens, offsets and labels."""
     digest = hashlib.sha256()
     for split in splits:
         for array in (split.tokens, split.offsets, split.labels, *split.extra.values()):
@@ -233,16 +223,9 @@ def content_hash(splits: Sequence[Split]) -> str:
 
 
 def cached(folder: Path | None, name: str, options: Mapping[str, Any], build: Callable[[], Task]) -> Task:
-    """The task from `folder` if it was built with the same options before, else built and kept there if that can be.
+    """The task from its file in `folder`, or built, and kept there if the folder can be written.
 
     The file's name carries a hash of the options; the content's hash is in the card and is checked on reading.
-
-    Raises
-    ------
-    TaskError
-        If the cached file is damaged.
-    OSError
-        If the disk is full; nothing half-written stays.
     """
     if folder is None:
         return build()
@@ -250,37 +233,28 @@ def cached(folder: Path | None, name: str, options: Mapping[str, Any], build: Ca
     path = Path(folder) / f"{name}-{key}.npz"
     if path.exists():
         return load_task_file(path)
-    if (reason := _unwritable(path.parent)) is not None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        reason = error.strerror or error
         message = f"{folder} must be writable to keep {name}, got {reason}; it is built anew each time"
         warnings.warn(message, stacklevel=2)
         return build()
-    task = build()
-    save_task_file(path, task)
-    return task
+    return save_task_file(path, build())
 
 
-def _unwritable(folder: Path) -> str | None:
-    """Why no file can be written here."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return None
-    except OSError as error:
-        return error.strerror or str(error)
-
-
-def save_task_file(path: Path, task: Task) -> None:
-    """Write a task as one .npz file, whole or not at all."""
-    header = {"name": task.name, "kind": task.kind, "n_classes": task.n_classes, "vocab_size": task.vocab_size}
-    header |= {"max_len": task.max_len, "card": dict(task.card)}
+def save_task_file(path: Path, task: Task) -> Task:
+    """Write a task as one .npz file, whole or not at all, and return it."""
+    header = {name: value for name, value in vars(task).items() if name not in SPLITS} | {"card": dict(task.card)}
     arrays: dict[str, Any] = {"header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)}
     for name in SPLITS:
         split = task.split(name)
-        arrays |= {f"{name}/{part}": getattr(split, part) for part in ("tokens", "offsets", "labels")}
-        arrays[f"{name}/n_parts"] = np.array(split.n_parts)
+        arrays |= {f"{name}/{part}": getattr(split, part) for part in ("tokens", "offsets", "labels", "n_parts")}
         arrays |= {f"{name}/extra/{key}": values for key, values in split.extra.items()}
     with replacing(path) as partial, partial.open("wb") as file:
         np.savez(file, **arrays)
+    return task
 
 
 def load_task_file(path: Path) -> Task:

@@ -11,7 +11,9 @@ import numpy as np
 from rmaat.tasks.dataset import Split, Task, TaskError, make_task
 from rmaat.tasks.lra.downloads import find, require
 
-CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+
+CIFAR_FILES = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
 
 CIFAR_RECORD = 1 + 3 * 1024  # a label byte, then the red, green and blue planes
 
@@ -39,20 +41,18 @@ def load_image(data_dir: Path | None, *, seed: int = 0, values: str = "tokens", 
     `seed` is not used: the split is by order, as in the LRA, but in the order of the binary files.
     """
     folder = find("image", data_dir)
-    batches = [_read_batch(folder / f"data_batch_{i}.bin") for i in range(1, 6)]
+    *batches, test = (_read_batch(folder / name) for name in CIFAR_FILES)
     images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    n_train = round(0.9 * len(images))
-    parts = [(images[:n_train], labels[:n_train]), (images[n_train:], labels[n_train:])]
-    parts.append(_read_batch(folder / "test_batch.bin"))
+    whole, n_train = image_split(images, labels, values=values), round(0.9 * len(images))
     return make_task(
         "image",
         "classify",
-        [image_split(*part, values=values) for part in parts],
+        [whole.between(0, n_train), whole.between(n_train, len(whole)), image_split(*test, values=values)],
         **{"n_classes": 10, "vocab_size": 257 if values == "tokens" else 0, "max_len": 1024},
         source="CIFAR-10, binary version, in grey",
         split="first 90 % and last 10 % of the training files; the test file",
         vocabulary="0 padding, 1 + grey level 0..255" if values == "tokens" else "one real number per pixel",
-        classes=list(CIFAR_CLASSES),
+        classes=CIFAR_CLASSES,
         options={"values": values},
     )
 
@@ -66,10 +66,8 @@ def to_grey(images: np.ndarray) -> np.ndarray:
 def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     data = np.fromfile(require(path, "CIFAR-10 records"), dtype=np.uint8)
     if len(data) % CIFAR_RECORD:
-        whole = len(data) // CIFAR_RECORD
-        raise TaskError(
-            f"{path} must be whole records of {CIFAR_RECORD} bytes, got {whole} and a part; unpack it again"
-        )
+        found = f"{len(data) // CIFAR_RECORD} and a part"
+        raise TaskError(f"{path} must be whole records of {CIFAR_RECORD} bytes, got {found}; unpack it again")
     records = data.reshape(-1, CIFAR_RECORD)
     if records[:, 0].max() > 9:
         bad = int(np.argmax(records[:, 0] > 9))

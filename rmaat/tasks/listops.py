@@ -7,10 +7,10 @@ google-research/long-range-arena). Departure: the LRA cuts its splits out of the
 that no seed reproduces them; here they are cut in the order in which the trees were drawn.
 
 Length counts digits, operators and closing brackets; the parentheses of the text form carry nothing and are dropped.
-The release's files are read in `lra.py`.
 """
 
 import hashlib
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -79,28 +79,27 @@ def draw_block(rng, n_wanted, max_draws, min_length, max_length, max_depth, max_
 
 
 @njit(cache=True)
+def _sorted_at(counts, k):
+    """Argument k of the sorted ones, given as counts of each digit."""
+    digit = 0
+    while k >= counts[digit]:
+        k -= counts[digit]
+        digit += 1
+    return digit
+
+
+@njit(cache=True)
 def _apply(operator, counts, n):
     """The value of an operator on n arguments given as counts of each digit."""
-    total, seen, low, high = 0, 0, -1, -1
-    smallest, largest = -1, -1
-    for digit in range(10):
-        if counts[digit] == 0:
-            continue
-        if smallest < 0:
-            smallest = digit
-        largest = digit
-        total += digit * counts[digit]
-        seen += counts[digit]
-        if low < 0 and seen > (n - 1) // 2:
-            low = digit
-        if high < 0 and seen > n // 2:
-            high = digit
     if operator == MIN:
-        return smallest
+        return _sorted_at(counts, 0)
     if operator == MAX:
-        return largest
-    if operator == MED:
-        return (low + high) // 2  # int(numpy.median): the mean of the middle two, truncated
+        return _sorted_at(counts, n - 1)
+    if operator == MED:  # int(numpy.median): the mean of the middle two, truncated
+        return (_sorted_at(counts, (n - 1) // 2) + _sorted_at(counts, n // 2)) // 2
+    total = 0
+    for digit in range(10):
+        total += digit * counts[digit]
     return total % 10
 
 
@@ -133,37 +132,21 @@ def _evaluate_one(tokens, operators, counts, n_args):
 
 
 @njit(cache=True)
-def evaluate_into(tokens, offsets, values):
-    """Fill `values`, (n,), with the expressions' values, or -1 - position where one stops being an expression."""
-    longest = 1
-    for i in range(len(values)):
-        longest = max(longest, offsets[i + 1] - offsets[i])
+def values_or_errors(tokens, offsets):
+    """Values, (n,), of expressions laid end to end, or -1 - position where one stops being an expression."""
+    values = np.empty(len(offsets) - 1, np.int64)
+    longest = np.diff(offsets).max()
     operators = np.zeros(longest, np.int64)
     n_args = np.zeros(longest, np.int64)
     counts = np.zeros((longest, 10), np.int64)
     for i in range(len(values)):
         values[i] = _evaluate_one(tokens[offsets[i] : offsets[i + 1]], operators, counts, n_args)
+    return values
 
 
 def evaluate(tokens: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Values of expressions laid end to end.
-
-    Parameters
-    ----------
-    tokens : (sum of lengths,) uint8, ids of `VOCABULARY`.
-    offsets : (n + 1,) int64.
-
-    Returns
-    -------
-    (n,) int64, each 0..9
-
-    Raises
-    ------
-    TaskError
-        If one of them is not a complete expression.
-    """
-    values = np.empty(len(offsets) - 1, np.int64)
-    evaluate_into(tokens, offsets, values)
+    """Values, (n,) int64, of expressions laid end to end: tokens (sum of lengths,) uint8 and offsets (n + 1,) int64."""
+    values = values_or_errors(tokens, offsets)
     if (values < 0).any():
         bad = int(np.argmax(values < 0))
         raise TaskError(f"expression {bad} must be complete, got an error at token {-1 - values[bad]}")
@@ -180,31 +163,27 @@ def generate(
     max_args: int = 10,
     progress: bool = False,
 ) -> tuple[Split, float]:
-    """Distinct ListOps trees with their values, in the order drawn, and the share of drawn trees that was accepted.
-
-    Raises
-    ------
-    TaskError
-        If the bounds cannot be met, or admit fewer distinct trees than asked for.
-    """
+    """Distinct ListOps trees with their values, in the order drawn, and the share of drawn trees that was accepted."""
     if not 0 <= min_length < max_length - 1:
         raise TaskError(f"min_length must be >= 0 and below max_length - 1, got {min_length} and {max_length}")
     if max_depth < 2 or max_args < 2:
         raise TaskError(f"max_depth and max_args must be at least 2, got {max_depth} and {max_args}")
+    if max_depth > 100 or max_args > 1000 or max_length > 100_000:  # ten times the LRA's; drawing takes no longer then
+        got = f"{max_depth:g}, {max_args:g} and {max_length:g}"
+        raise TaskError(f"max_depth, max_args and max_length must be at most 100, 1000 and 100000, got {got}")
     rng = np.random.default_rng(seed)
     block, max_draws = 1000, 4_000_000
     tokens, lengths = np.empty(block * max_length, np.uint8), np.empty(block, np.int64)
     seen: set[bytes] = set()
     sequences: list[np.ndarray] = []
     n_accepted, n_drawn = 0, 0
+    bounds = (min_length, max_length, max_depth, max_args)
     with tqdm(total=n_samples, desc="ListOps", unit="tree", disable=not progress) as bar:
         while len(sequences) < n_samples:
             before = len(sequences)
-            accepted, used, drawn = draw_block(
-                rng, block, max_draws, min_length, max_length, max_depth, max_args, tokens, lengths
-            )
+            accepted, used, drawn = draw_block(rng, block, max_draws, *bounds, tokens, lengths)
             n_accepted, n_drawn = n_accepted + accepted, n_drawn + drawn
-            for tree in np.split(tokens[:used].copy(), np.cumsum(lengths[:accepted])[:-1]) if accepted else ():
+            for tree in np.split(tokens[:used].copy(), np.cumsum(lengths[:accepted]))[:-1]:
                 digest = hashlib.blake2b(tree.data, digest_size=16).digest()
                 if digest not in seen and len(sequences) < n_samples:
                     seen.add(digest)
@@ -216,8 +195,7 @@ def generate(
                     f"got {before} among {n_drawn} drawn; widen them or ask for fewer samples"
                 )
     split = ragged(sequences, np.zeros(n_samples), dtype=np.uint8)
-    values = evaluate(split.tokens, split.offsets)
-    return Split(tokens=split.tokens, offsets=split.offsets, labels=values), n_accepted / n_drawn
+    return replace(split, labels=evaluate(split.tokens, split.offsets)), n_accepted / n_drawn
 
 
 def load_listops(
@@ -243,10 +221,8 @@ def load_listops(
 
     def build() -> Task:
         trees, acceptance = generate(sum(sizes.values()), seed=seed, **bounds, progress=progress)
-        edges = [0, n_train, n_train + n_validation, len(trees)]
-        splits = [trees.between(a, b) for a, b in pairwise(edges)]
         return listops_task(
-            splits,
+            [trees.between(a, b) for a, b in pairwise(np.cumsum([0, *sizes.values()]))],
             source="generated by the rules of google-research/long-range-arena, data/listops.py",
             split="consecutive draws of one seeded stream, all trees distinct",
             options={"seed": seed, **bounds},
@@ -258,21 +234,6 @@ def load_listops(
 
 
 def listops_task(splits: list[Split], *, max_len: int, **card: Any) -> Task:
-    """The task of three splits of ListOps expressions."""
+    """The task of three splits of ListOps expressions; its card gets `card`."""
     sizes = {"n_classes": 10, "vocab_size": len(VOCABULARY), "max_len": max_len}
     return make_task("listops", "classify", splits, **sizes, vocabulary=list(VOCABULARY), **card)
-
-
-def to_source(tokens: np.ndarray) -> str:
-    """The release's text form: left-nested binary pairs in parentheses, such as ``( ( ( [MAX 2 ) 9 ) ] )``."""
-    stack: list[list[str]] = [[]]
-    for token in tokens:
-        if MIN <= token <= SM:
-            stack.append([VOCABULARY[token]])
-        elif token == END:
-            operator, *arguments = stack.pop()
-            pairs = "".join(f" {argument} )" for argument in arguments)
-            stack[-1].append(f"{'( ' * (len(arguments) + 1)}{operator}{pairs} ] )")
-        else:
-            stack[-1].append(VOCABULARY[token])
-    return stack[0][0]

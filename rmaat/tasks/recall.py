@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from rmaat.tasks.dataset import IGNORE_INDEX, Split, Task, TaskError, check_sizes, make_task
+from rmaat.tasks.dataset import IGNORE_INDEX, Task, TaskError, check_sizes, make_task, ragged
+
+Drawn = tuple[np.ndarray, np.ndarray]  # tokens (n, length), labels (n,) or (n, length)
 
 
 def load_segment_task(
@@ -49,7 +51,15 @@ def load_segment_task(
     seed : of the splits, which are drawn independently. Nothing is read or kept: `data_dir` is not used.
     """
     candidates = n_segments if name == "recall" else n_segments - 1
-    _check(name, n_segments, segment_len, n_symbols, segment, candidates, n_copied)
+    if min(n_segments, segment_len, n_symbols) < 2:
+        sizes = f"{n_segments}, {segment_len} and {n_symbols}"
+        raise TaskError(f"n_segments, segment_len and n_symbols must be at least 2, got {sizes}")
+    if segment is not None and not 0 <= segment < candidates:
+        raise TaskError(f"segment must be 0..{candidates - 1} for {name}, got {segment}")
+    if name == "needle" and n_symbols < n_segments - 1:
+        raise TaskError(f"n_symbols must be at least n_segments - 1 = {n_segments - 1} for needle, got {n_symbols}")
+    if name == "copy" and not 1 <= n_copied < segment_len:
+        raise TaskError(f"n_copied must be 1..segment_len - 1 = {segment_len - 1}, got {n_copied}")
     if twins and name != "recall":
         raise TaskError(f"twins must be False for {name}, got True; only recall has them")
     check_sizes(n_train=n_train, n_validation=n_validation, n_test=n_test)
@@ -61,7 +71,8 @@ def load_segment_task(
     for i, n in enumerate((n_train, n_validation, n_test)):
         rng = np.random.default_rng([seed, i])
         where = rng.integers(0, candidates, n) if segment is None else np.full(n, segment)
-        splits.append(DRAW[name](rng, where, n_segments, segment_len, n_symbols, **own[name]))
+        tokens, labels = DRAW[name](rng, where, n_segments, segment_len, n_symbols, **own[name])
+        splits.append(ragged(list(tokens), labels.ravel(), extra={"segment": where.astype(np.int64)}))
     options = {"n_segments": n_segments, "segment_len": segment_len, "n_symbols": n_symbols, "segment": segment}
     return make_task(
         name,
@@ -75,20 +86,6 @@ def load_segment_task(
     )
 
 
-def _check(
-    name: str, n_segments: int, segment_len: int, n_symbols: int, segment: int | None, candidates: int, n_copied: int
-) -> None:
-    if n_segments < 2 or segment_len < 2 or n_symbols < 2:
-        sizes = f"{n_segments}, {segment_len} and {n_symbols}"
-        raise TaskError(f"n_segments, segment_len and n_symbols must be at least 2, got {sizes}")
-    if segment is not None and not 0 <= segment < candidates:
-        raise TaskError(f"segment must be 0..{candidates - 1} for {name}, got {segment}")
-    if name == "needle" and n_symbols < n_segments - 1:
-        raise TaskError(f"n_symbols must be at least n_segments - 1 = {n_segments - 1} for needle, got {n_symbols}")
-    if name == "copy" and not 1 <= n_copied < segment_len:
-        raise TaskError(f"n_copied must be 1..segment_len - 1 = {segment_len - 1}, got {n_copied}")
-
-
 def _vocabulary(name: str, n: int, twins: bool) -> tuple[int, str, int]:
     """Vocabulary size, its description and the number of classes."""
     if name == "needle":
@@ -100,32 +97,22 @@ def _vocabulary(name: str, n: int, twins: bool) -> tuple[int, str, int]:
     return n + 2, f"0 padding, symbols 1..{n}, mark {n + 1}", n
 
 
-def _square(tokens: np.ndarray, labels: np.ndarray, where: np.ndarray) -> Split:
-    n, length = tokens.shape
-    return Split(
-        tokens=tokens.astype(np.uint16).ravel(),
-        offsets=np.arange(n + 1) * length,
-        labels=labels.astype(np.int64).ravel(),
-        extra={"segment": where.astype(np.int64)},
-    )
-
-
 def _recall(
     rng: np.random.Generator, where: np.ndarray, n_segments: int, segment_len: int, n_symbols: int, twins: bool
-) -> Split:
+) -> Drawn:
     n, row = len(where), np.arange(len(where))
     tokens = rng.integers(1, n_symbols + 1, (n, n_segments * segment_len))
     if twins:
         place = where * segment_len + rng.integers(0, segment_len, n)
         labels = tokens[row, place] - 1
         tokens[row, place] += n_symbols
-        return _square(tokens, labels, where)
+        return tokens, labels
     mark = where * segment_len + rng.integers(0, segment_len - 1, n)  # mark and symbol in the same segment
     tokens[row, mark] = n_symbols + 1
-    return _square(tokens, tokens[row, mark + 1] - 1, where)
+    return tokens, tokens[row, mark + 1] - 1
 
 
-def _needle(rng: np.random.Generator, where: np.ndarray, n_segments: int, segment_len: int, n_symbols: int) -> Split:
+def _needle(rng: np.random.Generator, where: np.ndarray, n_segments: int, segment_len: int, n_symbols: int) -> Drawn:
     n, pairs, row = len(where), n_segments - 1, np.arange(len(where))
     tokens = rng.integers(2 * n_symbols + 1, 3 * n_symbols + 1, (n, n_segments * segment_len))
     keys = rng.permuted(np.tile(np.arange(1, n_symbols + 1), (n, 1)), axis=1)[:, :pairs]
@@ -134,12 +121,12 @@ def _needle(rng: np.random.Generator, where: np.ndarray, n_segments: int, segmen
     tokens[row[:, None], place] = keys
     tokens[row[:, None], place + 1] = n_symbols + 1 + values
     tokens[:, -1] = keys[row, where]
-    return _square(tokens, values[row, where], where)
+    return tokens, values[row, where]
 
 
 def _copy(
     rng: np.random.Generator, where: np.ndarray, n_segments: int, segment_len: int, n_symbols: int, n_copied: int
-) -> Split:
+) -> Drawn:
     n, length, row = len(where), n_segments * segment_len, np.arange(len(where))[:, None]
     tokens = rng.integers(1, n_symbols + 1, (n, length))
     labels = np.full((n, length), IGNORE_INDEX)
@@ -149,7 +136,7 @@ def _copy(
     tokens[:, length - n_copied] = n_symbols + 2
     tokens[:, length - n_copied + 1 :] = copied[:, :-1]
     labels[:, length - n_copied :] = copied
-    return _square(tokens, labels, where)
+    return tokens, labels
 
 
-DRAW: dict[str, Callable[..., Split]] = {"recall": _recall, "needle": _needle, "copy": _copy}
+DRAW: dict[str, Callable[..., Drawn]] = {"recall": _recall, "needle": _needle, "copy": _copy}

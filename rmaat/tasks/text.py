@@ -4,7 +4,6 @@ Text has no validation split in the LRA, where validation is the test set (an op
 training reviews, drawn by the seed, is held out.
 """
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,52 +21,22 @@ def to_tokens(text: bytes, max_len: int) -> np.ndarray:
     return np.frombuffer(text[:max_len] or b" ", dtype=np.uint8).astype(np.uint16) + 1
 
 
-def rows(path: Path, n_columns: int) -> Iterator[tuple[int, list[bytes]]]:
-    """Line numbers and columns of a TSV file without header or quoting.
-
-    Raises
-    ------
-    TaskError
-        Naming file and line, where a line has another number of columns.
-    """
-    with require(path, "tab-separated lines").open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            columns = line.rstrip(b"\r\n").split(b"\t")
-            if len(columns) != n_columns:
-                raise TaskError(f"{path}:{number} must have {n_columns} tab-separated columns, got {len(columns)}")
-            yield number, columns
-
-
-def to_label(path: Path, number: int, text: bytes) -> int:
-    """0 or 1, also written 0.0 or 1.0.
-
-    Raises
-    ------
-    TaskError
-        Naming file and line, for anything else.
-    """
-    if text not in (b"0", b"1", b"0.0", b"1.0"):
-        raise TaskError(f"{path}:{number} must begin with the label 0 or 1, got {text[:20].decode(errors='replace')!r}")
-    return int(text[:1])
-
-
 def load_text(
     data_dir: Path | None, *, seed: int = 0, max_len: int = 4000, validation: float | str = 0.1, progress: bool = False
 ) -> Task:
     """IMDb reviews from the unpacked aclImdb folder, or from imdb/train.tsv and imdb/test.tsv (label, tab, text).
 
-    Parameters
-    ----------
-    max_len : bytes kept of a review.
-    validation : share of the training reviews held out for validation; "test" for the LRA's habit of validating on the
-        test set.
+    The first `max_len` bytes of a review are kept. `validation` is the share of the training reviews held out for
+    validation, or "test" for the LRA's habit of validating on the test set.
     """
     check_sizes(max_len=max_len)
     if validation != "test" and not (isinstance(validation, float) and 0 < validation < 1):
         raise TaskError(f"validation must be a share between 0 and 1 or 'test', got {validation!r}")
     folder = find("text", data_dir)
-    read = _read_folder if (folder / "train").is_dir() else _read_reviews
-    train, test = read(folder, "train", max_len), read(folder, "test", max_len)
+    if (folder / "train").is_dir():
+        train, test = (_read_folder(folder / split, max_len) for split in ("train", "test"))
+    else:
+        train, test = (_read_tsv(folder / f"{split}.tsv", 2, 1, max_len) for split in ("train", "test"))
     if validation == "test":
         splits, how = [train, test, test], "the LRA's: validation is the test set"
     else:
@@ -87,11 +56,11 @@ def load_text(
     )
 
 
-def _read_folder(folder: Path, split: str, max_len: int) -> Split:
-    """aclImdb/<split>/{neg,pos}/<id>_<rating>.txt, in the order of label and id."""
+def _read_folder(folder: Path, max_len: int) -> Split:
+    """The reviews {neg,pos}/<id>_<rating>.txt, in the order of label and id."""
     sequences, labels = [], []
     for label, name in enumerate(("neg", "pos")):
-        place = require(folder / split / name, "a folder of reviews")
+        place = require(folder / name, "a folder of reviews")
         paths = sorted(place.glob("*.txt"), key=_id)
         if not paths:
             raise TaskError(f"{place} must hold reviews, <id>_<rating>.txt, got none; unpack the archive again")
@@ -107,12 +76,6 @@ def _id(path: Path) -> int:
     return int(first)
 
 
-def _read_reviews(folder: Path, split: str, max_len: int) -> Split:
-    path = folder / f"{split}.tsv"
-    pairs = ((to_label(path, number, label), text) for number, (label, text) in rows(path, 2))
-    return _labelled(((label, [text]) for label, text in pairs), 1, max_len)
-
-
 def load_retrieval(data_dir: Path | None, *, max_len: int = 4000, seed: int = 0, progress: bool = False) -> Task:
     """AAN pairs from tsv_data/new_aan_pairs.{train,eval,test}.tsv: label, two ids, two texts; no header, no quoting.
 
@@ -121,11 +84,10 @@ def load_retrieval(data_dir: Path | None, *, max_len: int = 4000, seed: int = 0,
     """
     check_sizes(max_len=max_len)
     folder = find("retrieval", data_dir)
-    splits = [_read_pairs(folder / name, max_len) for name in AAN.values()]
     return make_task(
         "retrieval",
         "match",
-        splits,
+        [_read_tsv(folder / name, 5, 2, max_len) for name in AAN.values()],
         **{"n_classes": 2, "vocab_size": 257, "max_len": max_len},
         source=f"AAN document pairs, LRA release, {folder.name}",
         split="the release's",
@@ -134,14 +96,17 @@ def load_retrieval(data_dir: Path | None, *, max_len: int = 4000, seed: int = 0,
     )
 
 
-def _read_pairs(path: Path, max_len: int) -> Split:
-    pairs = ((to_label(path, number, columns[0]), columns[3:]) for number, columns in rows(path, 5))
-    return _labelled(pairs, 2, max_len)
-
-
-def _labelled(pairs: Iterable[tuple[int, list[bytes]]], n_parts: int, max_len: int) -> Split:
+def _read_tsv(path: Path, n_columns: int, n_texts: int, max_len: int) -> Split:
+    """Samples of a TSV file without header or quoting: first the label 0 or 1 (or 0.0 or 1.0), last the texts."""
     sequences, labels = [], []
-    for label, texts in pairs:
-        sequences += [to_tokens(text, max_len) for text in texts]
-        labels.append(label)
-    return ragged(sequences, labels, n_parts=n_parts)
+    with require(path, "tab-separated lines").open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            columns = line.rstrip(b"\r\n").split(b"\t")
+            if len(columns) != n_columns:
+                raise TaskError(f"{path}:{number} must have {n_columns} tab-separated columns, got {len(columns)}")
+            if columns[0] not in (b"0", b"1", b"0.0", b"1.0"):
+                found = columns[0][:20].decode(errors="replace")
+                raise TaskError(f"{path}:{number} must begin with the label 0 or 1, got {found!r}")
+            labels.append(int(columns[0][:1]))
+            sequences += [to_tokens(text, max_len) for text in columns[-n_texts:]]
+    return ragged(sequences, labels, n_parts=n_texts)

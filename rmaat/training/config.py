@@ -1,4 +1,4 @@
-"""Training configuration :class:`TrainConfig`, and recipes, which are TOML files with its fields.
+"""Training configuration :class:`TrainConfig` and its recipes, TOML files with the same fields.
 
 Example::
 
@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from astro_sim.curves.files import read_text
 from rmaat.config import ModelConfig, _check_types, _choices, check_number
 
 
@@ -52,7 +53,7 @@ class TrainConfig:
     batch_size: int = 32
     """Samples a process takes at once."""
     accumulate: int = 1
-    """Pieces of batch_size samples whose gradients are summed before a step."""
+    """Micro-batches of batch_size samples whose gradients are summed before a step."""
     lr: float = 1e-3
     """Peak learning rate."""
     schedule: Literal["cosine", "linear", "rsqrt", "constant"] = "cosine"
@@ -100,12 +101,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check_types(self)
-        for name in ("steps", "batch_size", "accumulate", "bucket", "eval_every", "eval_batch_size", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("checkpoint_every", "max_steps", "patience"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
+        for name in COUNTS:
+            if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         for name in ("time_budget_s", "stop_after_s", "lr"):
             if (value := getattr(self, name)) is not None:
@@ -114,8 +111,15 @@ class TrainConfig:
             raise ValueError(f"warmup must be 0 to steps = {self.steps}, got {self.warmup}")
         if not 0 <= self.final_lr <= 1:
             raise ValueError(f"final_lr must be a share between 0 and 1, got {self.final_lr}")
-        if self.weight_decay < 0 or self.clip < 0:
-            raise ValueError(f"weight_decay and clip must not be negative, got {self.weight_decay} and {self.clip}")
+        for name in ("weight_decay", "clip"):
+            check_number(name, getattr(self, name), zero=True)
+        for key, factor in self.lr_scale.items():
+            check_number(f"lr_scale of {key!r}", factor, zero=True)
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be at least 0 and below 1, got {self.betas}")
+        for name in ("seed", "task_seed", "curve_seed"):
+            if not 0 <= (value := getattr(self, name)) < 2**63:
+                raise ValueError(f"{name} must be from 0 to 2**63 - 1, got {value:g}")
         if self.curve_draw is not None and self.curve_draw < 0:
             raise ValueError(f"curve_draw must be at least 0, got {self.curve_draw}")
         for name in ("schedule", "precision", "device"):
@@ -124,24 +128,16 @@ class TrainConfig:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
-PATHS = ("run", "data_dir", "curves")
-TUPLES = ("betas",)
+COUNTS = "steps batch_size accumulate bucket eval_every eval_batch_size log_every".split()
+COUNTS += "checkpoint_every max_steps patience".split()
 
 
 def load_recipe(path: str | Path, **changes: Any) -> TrainConfig:
-    """Read a recipe; `changes` replace its fields; ``network={...}`` and ``task_options={...}`` replace some.
-
-    Raises
-    ------
-    ValueError
-        For a file that is missing or no TOML, for unknown fields, and for wrong values.
-    """
+    """Read a recipe; `changes` replace its fields; ``network={...}`` and ``task_options={...}`` replace some."""
     path = Path(path)
     try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"recipe must be a readable TOML file, got {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        recipe = tomllib.loads(read_text(path, "recipe", most=100_000))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"recipe must be TOML, got {path}: {error}") from error
     for section in ("network", "task_options"):
         if not isinstance(table := recipe.get(section, {}), dict):
@@ -156,12 +152,11 @@ def load_recipe(path: str | Path, **changes: Any) -> TrainConfig:
                 raise ValueError(
                     f"{path}: {section}{name} must be a field of {kind.__name__}, one of {', '.join(sorted(known))}"
                 )
-    for name in PATHS:
+    for name in ("run", "data_dir", "curves"):
         if isinstance(recipe.get(name), str):
             recipe[name] = Path(recipe[name])
-    for name in TUPLES:
-        if isinstance(recipe.get(name), list):
-            recipe[name] = tuple(recipe[name])
+    if isinstance(recipe.get("betas"), list):
+        recipe["betas"] = tuple(recipe["betas"])
     try:
         return TrainConfig(**recipe, network=ModelConfig(**({"vocab_size": 2} | network)))
     except ValueError as error:

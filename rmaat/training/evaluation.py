@@ -8,46 +8,39 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astro_sim.curves.files import read_json
-from rmaat.config import ModelConfig
-from rmaat.data import load_curves
-from rmaat.models.pretrained import read_tensors
 from rmaat.models.rmaat import RMAAT
-from rmaat.models.zoo import build_model
-from rmaat.tasks import IGNORED, Split, load_task
+from rmaat.tasks import IGNORE_INDEX, Split, load_task
 from rmaat.tasks.batching import in_order
 from rmaat.training.machine import require_device
 
-RECORDED = {  # in config.json, and needed to evaluate a run
-    "train": "model task task_options task_seed data_dir curve_draw curve_seed".split(),
-    "network": ["vocab_size"],
-}
+RECORDED = "model task task_options task_seed data_dir".split()  # in config.json, and needed to evaluate a run
 
 
 def loss_and_correct(
     logits: Tensor, labels: Tensor, lengths: Tensor, segment_len: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Summed cross-entropy, number of correct answers, and number of answers, of a batch; float32 and int64, all ().
+    """Summed cross-entropy, number of correct answers, and number of targets, of a batch; float32 and int64, all ().
 
     Parameters
     ----------
     logits : (batch, classes); (batch, segments, classes) with pooling "each", where a sample's loss is the mean over
         its segments and its answer is that of the last; or (batch, length, classes) for language models.
-    labels : (batch,), or (batch, length) for language models, `IGNORED` where nothing is asked.
+    labels : (batch,), or (batch, length) for language models, `IGNORE_INDEX` where there is no target.
     lengths : (batch,) or (batch, 2).
     """
     logits = logits.float()
     if labels.ndim == 2:
-        asked = labels != IGNORED
-        loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
-        return loss, ((logits.argmax(-1) == labels) & asked).sum(), asked.sum()
+        targets = labels != IGNORE_INDEX
+        loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum")
+        return loss, ((logits.argmax(-1) == labels) & targets).sum(), targets.sum()
     if logits.ndim == 3:
         n_segments = (lengths + segment_len - 1) // segment_len
         each = F.cross_entropy(logits.transpose(1, 2), labels[:, None].expand(logits.shape[:2]), reduction="none")
         valid = torch.arange(logits.shape[1], device=logits.device) < n_segments[:, None]
-        loss = (each * valid).sum(1) / n_segments
+        loss = ((each * valid).sum(1) / n_segments).sum()
         logits = logits[torch.arange(len(logits), device=logits.device), n_segments - 1]
-        return loss.sum(), (logits.argmax(-1) == labels).sum(), torch.tensor(len(labels), device=logits.device)
-    loss = F.cross_entropy(logits, labels, reduction="sum")
+    else:
+        loss = F.cross_entropy(logits, labels, reduction="sum")
     return loss, (logits.argmax(-1) == labels).sum(), torch.tensor(len(labels), device=logits.device)
 
 
@@ -59,7 +52,7 @@ def to_batch(split: Split, samples: Any, device: torch.device, length: int | Non
 
 @torch.no_grad()
 def count_correct(model: RMAAT, split: Split, *, batch_size: int = 128, rank: int = 0, world: int = 1) -> Tensor:
-    """(summed loss, correct answers, all answers) over every `world`-th batch of the split; float64, (3,).
+    """(summed loss, correct answers, targets) over every `world`-th batch of the split; float64, (3,).
 
     The model is put into evaluation mode and back.
     """
@@ -78,35 +71,16 @@ def count_correct(model: RMAAT, split: Split, *, batch_size: int = 128, rank: in
 
 
 def load_run(run: Path | str) -> tuple[RMAAT, dict[str, Any]]:
-    """The best model of a run directory, in evaluation mode on the CPU, and the run's config.json.
-
-    Raises
-    ------
-    ValueError
-        If the directory does not hold a run, or a damaged one.
-    """
+    """The best model of a run directory, in evaluation mode on the CPU, and the run's config.json."""
     run = Path(run)
-    config_path, weights = run / "config.json", run / "model" / "model.safetensors"
-    for path in (config_path, weights):
-        if not path.is_file():
-            raise ValueError(f"run must be a run directory with {path.relative_to(run)}, got {run}; train it first")
-    record = read_json(config_path)
-    for section, names in RECORDED.items():
-        if missing := [name for name in names if name not in record.get(section, {})]:
-            raise ValueError(f"{config_path} must hold {section}.{missing[0]}, got none; train the run again")
-    curves = draw_curves(run / "curves", record["train"]["curve_draw"], record["train"]["curve_seed"])
-    try:
-        model = build_model(record["train"]["model"], ModelConfig(**record["network"]), curves)
-        model.load_state_dict(read_tensors(weights))
-    except (TypeError, RuntimeError) as error:
-        raise ValueError(f"{run} must hold one model's configuration and weights, got {error}") from error
-    return model.eval(), record
-
-
-def draw_curves(folder: Path | None, draw: int | None, seed: int) -> dict[str, Any]:
-    """The curves of a folder (None: the packaged ones), or draw number `draw` from each one's uncertainty."""
-    curves = load_curves(folder)
-    return curves if draw is None else {name: curve.sample(draw + 1, seed)[draw] for name, curve in curves.items()}
+    path = run / "config.json"
+    for needed in (path, run / "model" / "model.safetensors"):
+        if not needed.is_file():
+            raise ValueError(f"run must be a run directory with {needed.relative_to(run)}, got {run}; train it first")
+    record = read_json(path)
+    if missing := [name for name in RECORDED if name not in record.get("train", {})]:
+        raise ValueError(f"{path} must hold train.{missing[0]}, got none; train the run again")
+    return RMAAT.from_pretrained(run / "model"), record
 
 
 def evaluate(
@@ -119,23 +93,22 @@ def evaluate(
 ) -> dict[str, Any]:
     """Accuracy and loss of a run's best model on one split of its task, beside the split's majority-class rate.
 
-    Parameters
-    ----------
-    data_dir : Path, optional
-        Where the task's data lie now; by default where they lay in training.
+    `data_dir` is where the task's data lie now, by default where they lay in training; ``same_data`` says whether they
+    are the same.
     """
     require_device(device)
     model, record = load_run(run)
     train = record["train"]
     task = load_task(train["task"], data_dir or train["data_dir"], seed=train["task_seed"], **train["task_options"])
     samples = task.split(split)
-    loss, right, asked = count_correct(model.to(device), samples, batch_size=batch_size).tolist()
+    loss, correct, n = count_correct(model.to(device), samples, batch_size=batch_size).tolist()
     return {
         "task": train["task"],
         "model": train["model"],
         "split": split,
-        "accuracy": right / asked,
-        "loss": loss / asked,
+        "accuracy": correct / n,
+        "loss": loss / n,
         "majority_rate": samples.majority_rate,
-        "n": int(asked),
+        "n": int(n),
+        "same_data": task.card["content_sha256"] == record.get("task", {}).get("content_sha256"),
     }

@@ -1,7 +1,7 @@
 """Learning-rate schedule, parameter groups, the optimiser step and its seed."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,7 @@ def lr_factor(step: int, steps: int, *, schedule: str, warmup: int, final: float
 def parameter_groups(model: nn.Module, weight_decay: float, lr_scale: Mapping[str, float]) -> list[dict[str, Any]]:
     """Groups by learning-rate factor, and without decay for what has fewer than two dimensions (biases, norms).
 
-    Parameters
-    ----------
-    lr_scale : factors for the parameters whose name contains the key; the first match counts. ValueError for a key
-        without a match.
+    `lr_scale` has factors for the parameters whose name contains the key; the first match counts.
     """
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     unused = set(lr_scale)
@@ -53,14 +50,23 @@ def parameter_groups(model: nn.Module, weight_decay: float, lr_scale: Mapping[st
 def optimizer_step(
     model: nn.Module,
     optimizer: Any,
+    losses: Iterable[Tensor],
     max_norm: float,
+    backward: Callable[[Tensor], Any] = Tensor.backward,
     clip: Callable[..., Tensor] = torch.nn.utils.clip_grad_norm_,
-) -> Tensor:
-    """Clip the gradient to `max_norm` (0 does not clip), update the weights, clear the gradient; its norm before."""
+) -> tuple[Tensor, Tensor]:
+    """Take one step down the gradient of the sum of the losses of a batch's micro-batches.
+
+    The gradient is clipped to the norm `max_norm` (0 does not clip). Returns the sum and the norm before clipping.
+    """
+    total = torch.zeros(())
+    for loss in losses:
+        backward(loss)
+        total = total.to(loss.device) + loss.detach()
     norm = clip(model.parameters(), max_norm or math.inf)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return norm
+    return total, norm
 
 
 def step_seed(seed: int, step: int, process: int) -> int:

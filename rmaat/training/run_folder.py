@@ -5,27 +5,29 @@ replaced last, so that a run that is killed while saving still has its previous 
 """
 
 import errno
+import hashlib
 import json
+import logging
+import math
 import os
-import shutil
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from io import FileIO
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from astro_sim.curves.curve import Curve
 from astro_sim.curves.files import cannot_write, locked, read_json, write_text
-from rmaat.models.pretrained import write_tensors
-from rmaat.models.rmaat import RMAAT
+from rmaat.models.pretrained import read_tensors, require_tensors, write_tensors
 
-LEFTOVERS = (".model-*", ".*.json.*", "last/.*.json.*", ".log.jsonl.*", "last/.*.safetensors.*", "curves/.*.toml.*")
+logger = logging.getLogger(__name__)
+
+HALF_WRITTEN = (".*.json.*", ".*.jsonl.*", ".*.safetensors.*", ".*.toml.*")
 
 
 @dataclass
@@ -45,6 +47,16 @@ class Loop:
     finished: bool = False
     scaler: dict[str, Any] = field(default_factory=dict)
 
+    def check(self) -> None:
+        """ValueError unless every number has its type and range."""
+        for name in ("step", "epoch", "batch", "best_step", "checks_without_gain"):
+            value = getattr(self, name)
+            if type(value) is not int or not 0 <= value < 2**53:
+                raise ValueError(f"{name} = {value!r:.40}, which is no number of steps")
+        known = self.best_accuracy == -1 or 0 <= self.best_accuracy <= 1
+        if not (known and 0 <= self.seconds < math.inf and self.best_step <= self.step and type(self.finished) is bool):
+            raise ValueError(f"numbers that no run has, {self!r:.200}")
+
 
 class OtherRunError(ValueError):
     """The folder holds a run of another configuration, or other curves."""
@@ -58,36 +70,23 @@ class RunFolder:
         self._log: FileIO | None = None
         self._board: Any = None
 
-    def open(
-        self,
-        train: Mapping[str, Any],
-        network: Mapping[str, Any],
-        curves: Mapping[str, Curve],
-        card: Mapping[str, Any],
-        ignore: Collection[str] = (),
-        processes: int = 1,
-    ) -> None:
+    def open(self, record: Mapping[str, Any], curves: Mapping[str, Curve], ignore: Collection[str] = ()) -> None:
         """Write config.json and curves/, or raise OtherRunError if those in the folder differ.
 
-        Fields of `train` in `ignore` may differ. Half-written files of a killed leg are removed.
+        Fields in `ignore` of the record's section "train" may differ. Half-written files of a killed leg are removed.
         """
-        record = {
-            "processes": processes,
-            "train": {key: value for key, value in train.items() if key != "network"},
-            "network": dict(network),
-            "curves": curve_hashes(curves),
-            "task": dict(card),
-        }
         text = json.dumps(record, indent=2, default=str) + "\n"
         path = self.path / "config.json"
         if path.exists():
             self._compare(read_json(path), json.loads(text), ignore)
+            self._require_curves(record["curves"])
+        elif begun := [name for name in ("last", "model", "metrics.json") if (self.path / name).exists()]:
+            rule = f"{self.path} must hold the config.json of the run that wrote {begun[0]}"
+            raise OtherRunError(f"{rule}, got none; choose another run folder or delete this one")
         if not self.writes:
             return
-        for leftover in [found for pattern in LEFTOVERS for found in self.path.glob(pattern)]:
-            if leftover.is_dir():
-                shutil.rmtree(leftover)
-            else:
+        for place, pattern in product(("", "curves", "last", "model", "model/curves"), HALF_WRITTEN):
+            for leftover in (self.path / place).glob(pattern):
                 leftover.unlink()
         if not path.exists():
             self._copy_curves(curves)
@@ -116,41 +115,58 @@ class RunFolder:
             if name not in there:
                 write_text(folder / f"{name}.toml", text)
 
+    def _require_curves(self, hashes: Mapping[str, str]) -> None:
+        for name, expected in hashes.items():
+            path = self.path / "curves" / f"{name}.toml"
+            if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+                raise OtherRunError(
+                    f"{path} must be the curve that the run was begun with, got none or another; restore it"
+                )
+
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Lock the folder; ValueError if another process trains in it, OSError if it cannot be written."""
+        """Lock the folder; ValueError if another process trains in it."""
         with ExitStack() as stack:
             try:
                 if self.writes:
-                    self.path.mkdir(parents=True, exist_ok=True)
                     stack.enter_context(locked(self.path / ".lock", wait=False))
             except BlockingIOError as error:
                 rule = "run must be a folder that no other process trains in"
                 raise ValueError(f"{rule}, got {self.path}; wait") from error
-            except OSError as error:
-                raise OSError(cannot_write(self.path, error)) from error
             yield
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: Any = None) -> Loop | None:
         """Load the last checkpoint into model, optimiser and scaler; None if there is none. ValueError if damaged."""
         path = self.path / "last" / "loop.json"
         if not path.exists():
+            if list(path.parent.glob("*.safetensors")):
+                logger.warning("%s holds weights but no loop.json: training starts from step 0 again", path.parent)
             return None
         try:
-            record = json.loads(path.read_text())
-            weights: dict[str, torch.Tensor] = {}
-            moments: dict[int, dict[str, torch.Tensor]] = {}
-            with safe_open(path.parent / record.pop("tensors"), "pt") as file:
-                for key in file.keys():
-                    kind, _, name = key.partition("/")
-                    if kind == "model":
-                        weights[name] = file.get_tensor(key)
-                    else:
-                        index, _, moment = name.partition("/")
-                        moments.setdefault(int(index), {})[moment] = file.get_tensor(key)
+            record = read_json(path)
+            tensors = read_tensors(path.parent / Path(record.pop("tensors")).name)
+            n_tensors = record.pop("n_tensors", len(tensors))
             loop = Loop(**record)
-        except (OSError, json.JSONDecodeError, KeyError, TypeError, SafetensorError) as error:
+            loop.check()
+            if len(tensors) != n_tensors:
+                raise ValueError(f"{len(tensors)} tensors in place of {n_tensors}")
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path.parent} must hold a whole checkpoint, got {error}; delete {self.path}") from error
+        weights: dict[str, torch.Tensor] = {}
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for key, tensor in tensors.items():
+            kind, _, name = key.partition("/")
+            if kind == "model":
+                weights[name] = tensor
+            else:
+                index, _, moment = name.partition("/")
+                moments.setdefault(int(index), {})[moment] = tensor
+        require_tensors(model, weights, path.parent)
+        whole = {"step", "exp_avg", "exp_avg_sq"}
+        if loop.step and not (moments and all(whole <= state.keys() for state in moments.values())):
+            raise ValueError(
+                f"{path.parent} must hold step, exp_avg and exp_avg_sq of the optimiser, got not all of them"
+            )
         model.load_state_dict(weights)
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
         if scaler is not None:
@@ -167,27 +183,11 @@ class RunFolder:
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{moment}": value for moment, value in state.items()}
         write_tensors(folder / name, tensors)
-        write_text(folder / "loop.json", json.dumps({"tensors": name, **asdict(loop)}, indent=2) + "\n")
+        record = {"tensors": name, "n_tensors": len(tensors), **asdict(loop)}
+        write_text(folder / "loop.json", json.dumps(record, indent=2) + "\n")
         for old in folder.glob("step-*.safetensors"):
             if old.name != name:
                 old.unlink()
-
-    def save_best(self, model: RMAAT) -> None:
-        """Write model/, file by file: nothing but the weights changes in the course of a run."""
-        if not self.writes:
-            return
-        with tempfile.TemporaryDirectory(dir=self.path, prefix=".model-") as staging:
-            model.save_pretrained(staging)
-            for path in sorted(Path(staging).rglob("*")):
-                if path.is_file():
-                    target = self.path / "model" / path.relative_to(staging)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    path.replace(target)
-
-    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Add to metrics.json."""
-        if self.writes:
-            add_metrics(self.path, metrics)
 
     def open_logs(self, step: int, tensorboard: bool) -> None:
         """Open log.jsonl (and TensorBoard) after `step`; what a killed leg had logged beyond it is dropped."""
@@ -217,26 +217,7 @@ class RunFolder:
                 self._board.add_scalar(name, value, step)
 
     def close_logs(self) -> None:
-        """Close the logs."""
         for file in (self._log, self._board):
             if file is not None:
                 file.close()
         self._log, self._board = None, None
-
-
-def curve_hashes(curves: Mapping[str, Curve]) -> dict[str, str]:
-    """SHA-256 of each curve's file, by name."""
-    return {name: curve.sha256 for name, curve in curves.items()}
-
-
-def read_if_there(path: Path) -> dict[str, Any]:
-    """The object of a JSON file, {} if there is no such file."""
-    return read_json(path) if path.exists() else {}
-
-
-def add_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Merge into a folder's metrics.json, and its ``seconds`` (stage to wall time) likewise; other entries stay."""
-    path = folder / "metrics.json"
-    before = read_if_there(path)
-    seconds = {**before.get("seconds", {}), **metrics.get("seconds", {})}
-    write_text(path, json.dumps({**before, **metrics, "seconds": seconds}, indent=2) + "\n")

@@ -14,6 +14,7 @@ finished, metrics.json.
 
 import math
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,14 +25,16 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from tqdm.auto import tqdm
 
+from astro_sim.curves.files import add_metrics
 from rmaat.config import ModelConfig
+from rmaat.data import load_curves
 from rmaat.models.pretrained import read_tensors
 from rmaat.models.rmaat import RMAAT
 from rmaat.models.zoo import build_model, count_parameters
 from rmaat.tasks import Task, load_task
-from rmaat.tasks.batching import BatchPlan, cut, padded_length
+from rmaat.tasks.batching import BatchPlan, padded_length
 from rmaat.training.config import TrainConfig
-from rmaat.training.evaluation import count_correct, draw_curves, loss_and_correct, to_batch
+from rmaat.training.evaluation import count_correct, loss_and_correct, to_batch
 from rmaat.training.machine import device_name, peak_memory, require_device
 from rmaat.training.optimiser import lr_factor, optimizer_step, parameter_groups, step_seed
 from rmaat.training.run_folder import Loop, RunFolder
@@ -40,13 +43,7 @@ WITHOUT_EFFECT = "run data_dir device max_steps time_budget_s checkpoint_every p
 
 
 def train(config: TrainConfig) -> Path:
-    """Train, or continue training, until the run or this leg of it ends; returns the run directory.
-
-    Raises
-    ------
-    ValueError
-        If the directory holds a run of another configuration, or task or model cannot be made.
-    """
+    """Train, or continue training, until the run or this leg of it ends; returns the run directory."""
     on_cpu = config.device == "cpu" or not torch.cuda.is_available()
     if config.device != "auto":
         require_device(config.device)
@@ -62,16 +59,22 @@ def train(config: TrainConfig) -> Path:
         task = load_task(config.task, config.data_dir, seed=config.task_seed, progress=shown, **config.task_options)
     if task.vocab_size == 0:
         raise ValueError(f"task must have tokens as inputs, got real numbers from {config.task}; set values='tokens'")
-    curves = draw_curves(config.curves, config.curve_draw, config.curve_seed)
+    curves = load_curves(config.curves, config.curve_draw, config.curve_seed)
     sizes = {"vocab_size": task.vocab_size, "n_classes": task.n_classes, "task": task.kind, "max_len": task.max_len}
     network = ModelConfig(**asdict(config.network) | sizes)
+    record = {
+        "processes": accelerator.num_processes,
+        "train": {name: value for name, value in asdict(config).items() if name != "network"},
+        "network": asdict(network),
+        "curves": {name: curve.sha256 for name, curve in curves.items()},
+        "task": dict(task.card),
+    }
     on_gpu = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.random.fork_rng(devices=on_gpu):
         torch.manual_seed(config.seed)
         leg = _Leg(config, accelerator, folder, task, build_model(config.model, network, curves))
-        processes = accelerator.num_processes
         with folder.alone():
-            folder.open(asdict(config), asdict(network), curves, dict(task.card), WITHOUT_EFFECT, processes)
+            folder.open(record, curves, WITHOUT_EFFECT)
             accelerator.wait_for_everyone()
             leg.run()
     accelerator.wait_for_everyone()  # until the main process has written all
@@ -90,15 +93,14 @@ class _Leg:
         groups = parameter_groups(model, config.weight_decay, config.lr_scale)
         self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
         self.micro_batches = accelerator.num_processes * config.accumulate
-        lengths = task.train.lengths
         self.plan = BatchPlan(
-            lengths=lengths if lengths.ndim == 1 else lengths.max(axis=1),
+            lengths=task.train.longest,
             batch_size=config.batch_size * self.micro_batches,
-            pieces=self.micro_batches,
+            micro_batches=self.micro_batches,
             bucket=config.bucket,
             seed=config.seed,
         )
-        self.asked = task.train.n_targets
+        self.n_targets = task.train.n_targets
         self.since_log = {"seconds": 0.0, "samples": 0, "tokens": 0}
         self.loss = torch.zeros((), device=accelerator.device)  # this process's share of the last step's loss
         self.shown: dict[str, str] = {}
@@ -109,9 +111,13 @@ class _Leg:
         return self.loop.seconds + time.perf_counter() - self.started
 
     def run(self) -> None:
-        """Train to the end of the leg, and evaluate at the end of the run."""
-        self.loop = self.folder.load(self.bare, self.optimizer, self.accelerator.scaler) or Loop()
-        if self.loop.finished:
+        self.loop = loop = self.folder.load(self.bare, self.optimizer, self.accelerator.scaler) or Loop()
+        per_epoch = -(-len(self.plan.lengths) // self.plan.batch_size)
+        if loop.batch > per_epoch or loop.epoch * per_epoch + loop.batch != loop.step or loop.step > self.config.steps:
+            got = f"step {loop.step:g}, epoch {loop.epoch:g}, batch {loop.batch:g}"
+            rule = f"{self.folder.path / 'last'} must be at a step of this run, of {per_epoch} batches an epoch"
+            raise ValueError(f"{rule}, got {got}; delete {self.folder.path}")
+        if loop.finished:
             return
         if self.config.compile:
             self.bare.compile()
@@ -173,25 +179,31 @@ class _Leg:
 
     def _optimizer_step(self, samples: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Train on one batch; this process's share of the loss, and the norm of the gradient."""
-        config, accelerator, split = self.config, self.accelerator, self.task.train
+        config, accelerator = self.config, self.accelerator
         step = self.loop.step + 1
         factor = lr_factor(step, config.steps, schedule=config.schedule, warmup=config.warmup, final=config.final_lr)
         for group in self.optimizer.param_groups:
             group["lr"] = config.lr * group["lr_scale"] * factor
         torch.manual_seed(step_seed(config.seed, step, accelerator.process_index))
-        asked = int(self.asked[samples].sum())
+
+        def backward(loss: torch.Tensor) -> None:
+            accelerator.backward(loss * accelerator.num_processes)  # DDP takes the mean over processes
+
+        losses, clip = self._losses(samples), accelerator.clip_grad_norm_
+        return optimizer_step(self.model, self.optimizer, losses, config.clip, backward, clip)
+
+    def _losses(self, samples: np.ndarray) -> Iterator[torch.Tensor]:
+        """The loss of each of this process's micro-batches, as its share of the batch's mean loss."""
+        accelerator, split = self.accelerator, self.task.train
+        n_targets = int(self.n_targets[samples].sum())
         length = padded_length(split, samples, self.segment_len)
-        mine = cut(samples, self.micro_batches)[accelerator.process_index :: accelerator.num_processes]
-        total = torch.zeros((), device=accelerator.device)
+        mine = np.array_split(samples, self.micro_batches)[accelerator.process_index :: accelerator.num_processes]
         for i, chosen in enumerate(mine):
             batch = to_batch(split, chosen if len(chosen) else samples[:1], accelerator.device, length)
             with nullcontext() if i == len(mine) - 1 else accelerator.no_sync(self.model):
                 logits = self.model(batch["tokens"], batch["lengths"])
                 loss, _, _ = loss_and_correct(logits, batch["labels"], batch["lengths"], self.segment_len)
-                loss = loss if len(chosen) else 0 * loss
-                accelerator.backward(loss * (accelerator.num_processes / asked))  # DDP takes the mean over processes
-            total += loss.detach() / asked
-        return total, optimizer_step(self.model, self.optimizer, config.clip, accelerator.clip_grad_norm_)
+                yield (loss if len(chosen) else 0 * loss) / n_targets
 
     def _log(self, norm: torch.Tensor) -> None:
         step, since = self.loop.step, self.since_log
@@ -211,13 +223,15 @@ class _Leg:
         loop = self.loop
         loss, accuracy = self._evaluate("validation")
         self._finite("validation loss", loss)
+        self._require_finite_weights()
         self.folder.log(loop.step, validation_loss=loss, validation_accuracy=accuracy)
         self.shown["validation"] = f"{accuracy:.3f}"
         self.bar.set_postfix(self.shown)
         loop.checks_without_gain += 1
         if accuracy > loop.best_accuracy:
             loop.best_accuracy, loop.best_step, loop.checks_without_gain = accuracy, loop.step, 0
-            self.folder.save_best(self.bare)
+            if self.folder.writes:
+                self.bare.save_pretrained(self.folder.path / "model")
 
     def _last_loss(self) -> float:
         """The loss of the last step over all processes; checked before anything of a run is kept."""
@@ -226,7 +240,8 @@ class _Leg:
     def _finite(self, name: str, loss: float) -> float:
         if not math.isfinite(loss):
             step = self.loop.step
-            raise ValueError(f"{name} must stay finite, got {loss} at step {step}; lower lr or raise warmup")
+            rule = f"{name} must stay finite, got {loss} at step {step}"
+            raise ValueError(f"{rule}; lower lr or raise warmup; the last checkpoint is as it was")
         return loss
 
     def _evaluate(self, split: str) -> tuple[float, float]:
@@ -234,10 +249,17 @@ class _Leg:
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         sizes = {"batch_size": self.config.eval_batch_size, "rank": rank, "world": world}
         totals = count_correct(self.bare, self.task.split(split), **sizes)
-        loss, right, asked = self.accelerator.reduce(totals.to(self.accelerator.device)).tolist()
-        return loss / asked, right / asked
+        loss, correct, n = self.accelerator.reduce(totals.to(self.accelerator.device)).tolist()
+        return loss / n, correct / n
+
+    def _require_finite_weights(self) -> None:
+        """Before weights take the place of earlier ones: nothing good is replaced by NaN."""
+        for name, tensor in self.bare.state_dict().items():
+            if not torch.isfinite(tensor).all():
+                self._finite(f"weights of {name}", math.nan)
 
     def _save(self) -> None:
+        self._require_finite_weights()
         loop = replace(self.loop, seconds=self.seconds)
         self.folder.save(self.bare, self.optimizer, loop, self.accelerator.scaler)
 
@@ -255,25 +277,25 @@ class _Leg:
         self.bare.load_state_dict(last)
         loop.finished = True
         lengths, parameters = self.task.test.lengths, count_parameters(self.bare)
-        self.folder.write_metrics(
-            {
-                "task": config.task,
-                "model": config.model,
-                "seed": config.seed,
-                "test_accuracy": test_accuracy,
-                "validation_accuracy": loop.best_accuracy,
-                "majority_rate": self.task.test.majority_rate,
-                "test_loss": test_loss,
-                "best_step": loop.best_step,
-                "steps": loop.step,
-                "segments": [-(-int(n) // self.segment_len) for n in (lengths.min(), lengths.max())],
-                "parameters": parameters["total"],
-                "parameters_of_R": parameters["R"],
-                "seconds": {"train": seconds, "evaluate": self.seconds - seconds},
-                "peak_bytes": peak_memory(accelerator.device),
-                "device": device_name(accelerator.device),
-                "processes": accelerator.num_processes,
-                "precision": config.precision,
-                "torch": torch.__version__,
-            }
-        )
+        metrics = {
+            "task": config.task,
+            "model": config.model,
+            "seed": config.seed,
+            "test_accuracy": test_accuracy,
+            "validation_accuracy": loop.best_accuracy,
+            "majority_rate": self.task.test.majority_rate,
+            "test_loss": test_loss,
+            "best_step": loop.best_step,
+            "steps": loop.step,
+            "segments": [-(-int(n) // self.segment_len) for n in (lengths.min(), lengths.max())],
+            "parameters": parameters["total"],
+            "parameters_of_R": parameters["R"],
+            "seconds": {"train": seconds, "evaluate": self.seconds - seconds},
+            "peak_bytes": peak_memory(accelerator.device),
+            "device": device_name(accelerator.device),
+            "processes": accelerator.num_processes,
+            "precision": config.precision,
+            "torch": torch.__version__,
+        }
+        if self.folder.writes:
+            add_metrics(self.folder.path, metrics)

@@ -1,17 +1,23 @@
-"""What of the Long Range Arena's official files a data folder holds: the report of `check`."""
+"""Report on the Long Range Arena's official files in a data folder: what is there, missing or damaged."""
 
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from rmaat.tasks.dataset import TaskError
-from rmaat.tasks.images import CIFAR_RECORD
-from rmaat.tasks.lra.downloads import ARCHIVES, MissingError, find, lacking, look, require, verify
+from rmaat.tasks.images import CIFAR_FILES, CIFAR_RECORD
+from rmaat.tasks.lra.downloads import OFFICIAL, MissingError, find, holds, lacking, look, require, verify
 from rmaat.tasks.lra.release import LISTOPS, read_metadata
 from rmaat.tasks.text import AAN
+
+AMOUNTS = {  # in each file or split of the official ones
+    "listops": ([96_000, 2_000, 2_000], "rows"),
+    "text": ([25_000, 25_000], "reviews"),
+    "retrieval": ([147_086, 18_090, 17_437], "pairs"),
+    "image": ([50_000, 10_000], "images"),
+    "pathfinder": ([200_000], "images"),
+}
 
 
 @dataclass(frozen=True)
@@ -32,13 +38,13 @@ def check(data_dir: Path) -> list[Finding]:
     if not data_dir.is_dir():
         raise TaskError(f"data_dir must be a folder, got {data_dir}")
     verified, findings = cache(_verified), []  # an archive of several tasks is read once
-    for task, count in _COUNTS.items():
-        archive = data_dir / ARCHIVES[task]
+    for task in AMOUNTS:
+        archive = data_dir / OFFICIAL[task].archive
         try:
             if look(task, data_dir) is None and archive.exists():
                 message = _unpackable(task, archive, verified(archive))
             else:
-                message = count(find(task, data_dir))
+                message = _count(task, find(task, data_dir))
             findings.append(Finding(task, "ok", message))
         except MissingError as error:
             findings.append(Finding(task, "missing", str(error)))
@@ -47,80 +53,59 @@ def check(data_dir: Path) -> list[Finding]:
     return findings
 
 
-def _verified(archive: Path) -> tuple[int, set[str]] | TaskError | OSError:
+def _verified(archive: Path) -> list[str] | TaskError | OSError:
     try:
         return verify(archive)
     except (TaskError, OSError) as error:
         return error
 
 
-def _unpackable(task: str, archive: Path, verified: tuple[int, set[str]] | TaskError | OSError) -> str:
-    """What loading the task will do with its archive, or the error that it will end with."""
-    if isinstance(verified, Exception):
-        raise verified
-    n_members, tasks = verified
-    if task not in tasks:
+def _unpackable(task: str, archive: Path, members: list[str] | TaskError | OSError) -> str:
+    if isinstance(members, Exception):
+        raise members
+    if not holds(task, members):
         raise lacking(task, archive)
-    return f"{archive} is whole ({n_members} members); loading the task unpacks it"
+    return f"{archive} is whole ({len(members)} members); loading the task unpacks it"
+
+
+def _count(task: str, folder: Path) -> str:
+    """What a folder holds of a task, beside the official amount."""
+    if task == "pathfinder":
+        return "; ".join(_count_images(subset) for subset in sorted(folder.glob("pathfinder*/curv_*")))
+    if task == "listops":
+        found = [_lines(folder / name) - 1 for name in LISTOPS.values()]
+    elif task == "retrieval":
+        found = [_lines(folder / name) for name in AAN.values()]
+    elif task == "image":
+        sizes = {name: require(folder / name, "CIFAR-10 records").stat().st_size for name in CIFAR_FILES}
+        if cut := [name for name, size in sizes.items() if size % CIFAR_RECORD]:
+            rule = f"{folder / cut[0]} must be whole records of {CIFAR_RECORD} bytes"
+            raise TaskError(f"{rule}, got a part; unpack it again")
+        *train, test = (size // CIFAR_RECORD for size in sizes.values())
+        found = [sum(train), test]
+    elif (folder / "train").is_dir():
+        places = [[require(folder / split / name, "reviews") for name in ("neg", "pos")] for split in ("train", "test")]
+        found = [sum(1 for place in both for _ in place.glob("*.txt")) for both in places]
+    else:
+        found = [_lines(folder / f"{split}.tsv") for split in ("train", "test")]
+    return _beside(folder, found, *AMOUNTS[task])
+
+
+def _count_images(subset: Path) -> str:
+    rows, images = list(read_metadata(subset)), sum(1 for _ in subset.glob("imgs/*/*.png"))
+    if images < len(rows):
+        raise TaskError(f"{subset} must hold the {len(rows)} images that its metadata list, got {images}")
+    return _beside(subset, [len(rows)], *AMOUNTS["pathfinder"])
 
 
 def _lines(path: Path) -> int:
     with require(path, "rows").open("rb") as file:
-        n = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-        file.seek(-1, os.SEEK_END)
-        return n + (file.read() != b"\n")
+        return sum(1 for _ in file)
 
 
-def _counted(folder: Path, found: list[int], official: list[int], what: str) -> str:
+def _beside(folder: Path, found: list[int], official: list[int], what: str) -> str:
+    numbers = " + ".join(map(str, found))
     if 0 in found:
-        raise TaskError(f"{folder} must hold {what} in every file or split, got {' + '.join(map(str, found))}")
-    beside = (
-        "as the official files" if found == official else f"the official files have {' + '.join(map(str, official))}"
-    )
-    return f"{folder} holds {' + '.join(map(str, found))} {what}, {beside}"
-
-
-def _count_listops(folder: Path) -> str:
-    return _counted(folder, [_lines(folder / name) - 1 for name in LISTOPS.values()], [96_000, 2_000, 2_000], "rows")
-
-
-def _count_retrieval(folder: Path) -> str:
-    return _counted(folder, [_lines(folder / name) for name in AAN.values()], [147_086, 18_090, 17_437], "pairs")
-
-
-def _count_pathfinder(folder: Path) -> str:
-    sentences = []
-    for subset in sorted(folder.glob("pathfinder*/curv_*")):
-        rows, images = list(read_metadata(subset)), sum(1 for _ in subset.glob("imgs/*/*.png"))
-        if images < len(rows):
-            raise TaskError(f"{subset} must hold the {len(rows)} images that its metadata list, got {images}")
-        sentences.append(_counted(subset, [len(rows)], [200_000], "images"))
-    return "; ".join(sentences)
-
-
-def _count_text(folder: Path) -> str:
-    counts = []
-    for split in ("train", "test"):
-        if (folder / "train").is_dir():
-            places = [require(folder / split / name, "reviews") for name in ("neg", "pos")]
-            counts.append(sum(1 for place in places for _ in place.glob("*.txt")))
-        else:
-            counts.append(_lines(folder / f"{split}.tsv"))
-    return _counted(folder, counts, [25_000, 25_000], "reviews")
-
-
-def _count_image(folder: Path) -> str:
-    files = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
-    sizes = [require(folder / name, "CIFAR-10 records").stat().st_size for name in files]
-    if cut := [name for name, size in zip(files, sizes, strict=True) if size % CIFAR_RECORD]:
-        raise TaskError(f"{folder / cut[0]} must be whole records of {CIFAR_RECORD} bytes, got a part; unpack it again")
-    return _counted(folder, [sum(sizes[:5]) // CIFAR_RECORD, sizes[5] // CIFAR_RECORD], [50_000, 10_000], "images")
-
-
-_COUNTS: dict[str, Callable[[Path], str]] = {
-    "listops": _count_listops,
-    "text": _count_text,
-    "retrieval": _count_retrieval,
-    "image": _count_image,
-    "pathfinder": _count_pathfinder,
-}
+        raise TaskError(f"{folder} must hold {what} in every file or split, got {numbers}")
+    expected = f"the official files have {' + '.join(map(str, official))}"
+    return f"{folder} holds {numbers} {what}, {'as the official files' if found == official else expected}"

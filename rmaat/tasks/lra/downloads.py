@@ -1,43 +1,38 @@
 """Finding official files in a data folder, and unpacking the archives they come in, whole or not at all."""
 
+import fnmatch
 import gzip
 import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from fnmatch import fnmatchcase
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from astro_sim.curves.files import locked
 from rmaat.tasks.dataset import TaskError
 
-RELEASE = "lra_release.gz"  # a tar, gzipped or not; unpacks to lra_release/lra_release
-
-ARCHIVES = {
-    "listops": RELEASE,
-    "retrieval": RELEASE,
-    "pathfinder": RELEASE,
-    "text": "aclImdb_v1.tar.gz",
-    "image": "cifar-10-binary.tar.gz",
-}
-
 ROOTS = ("", "lra_release", "lra_release/lra_release")  # of the places, relative to the data folder
 
-PLACES = {  # where each task's files may lie
-    "listops": ("listops-1000", "listops"),
-    "retrieval": ("tsv_data", "aan"),
-    "pathfinder": ("", "pathfinder"),
-    "text": ("aclImdb", "imdb"),
-    "image": ("cifar-10-batches-bin",),
-}
 
-MARKS = {  # what shows that it is the right folder
-    "listops": "basic_train.tsv",
-    "retrieval": "new_aan_pairs.train.tsv",
-    "pathfinder": "pathfinder*/curv_*/metadata",  # a task of one size and difficulty looks for its own
-    "text": "train*",
-    "image": "*.bin",
+class Official(NamedTuple):
+    """The official files of a task."""
+
+    places: tuple[str, ...]
+    """Folders that they may lie in."""
+    mark: str
+    """A file or folder that shows that it is the right place."""
+    archive: str = "lra_release.gz"
+    """The download, a tar, gzipped or not."""
+
+
+OFFICIAL = {
+    "listops": Official(("listops-1000", "listops"), "basic_train.tsv"),
+    "retrieval": Official(("tsv_data", "aan"), "new_aan_pairs.train.tsv"),
+    "pathfinder": Official(("", "pathfinder"), "pathfinder*/curv_*/metadata"),
+    "text": Official(("aclImdb", "imdb"), "train*", "aclImdb_v1.tar.gz"),
+    "image": Official(("cifar-10-batches-bin",), "*.bin", "cifar-10-binary.tar.gz"),
 }
 
 
@@ -48,31 +43,19 @@ class MissingError(TaskError):
 def find(task: str, data_dir: Path | None, mark: str | None = None) -> Path:
     """The folder with a task's official files, unpacking its archive first if only that is there.
 
-    Parameters
-    ----------
-    mark : what shows that it is the right folder; None: the task's of `MARKS`.
-
-    Raises
-    ------
-    TaskError
-        If neither is there (`MissingError`), or the archive is damaged.
-    OSError
-        If it cannot be unpacked there.
+    `mark` is what shows that it is the right folder, by default the task's in `OFFICIAL`; a task of one size and
+    difficulty looks for its own. MissingError if neither files nor archive are there.
     """
     if data_dir is None or not Path(data_dir).is_dir():
         raise TaskError(f"data_dir must be a folder with the files of {task}, got {data_dir}")
     data_dir = Path(data_dir)
     if (found := look(task, data_dir, mark)) is not None:
         return found
-    archive = data_dir / ARCHIVES[task]
+    archive = data_dir / OFFICIAL[task].archive
     if not archive.exists():
         wanted = f"{_wanted(task, mark)} or {archive.name}"
         raise MissingError(f"{data_dir} must hold {wanted} for {task}, got neither")
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(locked(data_dir / ".unpacking.lock"))
-        except OSError as error:
-            raise OSError(f"{data_dir} must be writable to unpack an archive there, got {error.strerror}") from error
+    with locked(data_dir / ".unpacking.lock"):
         if look(task, data_dir, mark) is None:  # another process may have unpacked it meanwhile
             unpack(archive, data_dir)
     if (found := look(task, data_dir, mark)) is None:
@@ -83,7 +66,7 @@ def find(task: str, data_dir: Path | None, mark: str | None = None) -> Path:
 def look(task: str, data_dir: Path, mark: str | None = None) -> Path | None:
     """The folder with a task's official files, if it is there."""
     for place in _places(task):
-        if (data_dir / place).is_dir() and next((data_dir / place).glob(mark or MARKS[task]), None):
+        if (data_dir / place).is_dir() and next((data_dir / place).glob(mark or OFFICIAL[task].mark), None):
             return data_dir / place
     return None
 
@@ -95,23 +78,16 @@ def lacking(task: str, archive: Path, mark: str | None = None) -> MissingError:
 
 
 def _wanted(task: str, mark: str | None) -> str:
-    return " or ".join(f"{PurePosixPath(place, mark or MARKS[task]).parent}/" for place in PLACES[task])
+    places, own_mark, _ = OFFICIAL[task]
+    return " or ".join(f"{PurePosixPath(place, mark or own_mark).parent}/" for place in places)
 
 
 def _places(task: str) -> list[PurePosixPath]:
-    return [PurePosixPath(root, place) for root in ROOTS for place in PLACES[task]]
+    return [PurePosixPath(root, place) for root in ROOTS for place in OFFICIAL[task].places]
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar archive (compressed or not) into `folder`; a damaged one leaves nothing behind.
-
-    Raises
-    ------
-    TaskError
-        If the archive is cut off or no archive, or what it holds is there already.
-    OSError
-        If the disk is full.
-    """
+    """Unpack a tar archive (compressed or not) into `folder`; a damaged one leaves nothing behind."""
     staging = folder / ".unpacking"
     shutil.rmtree(staging, ignore_errors=True)  # what a killed process left
     staging.mkdir()
@@ -157,32 +133,20 @@ def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
         raise TaskError(f"{archive} must be a whole archive, got {error} in {size} bytes; download it again") from error
 
 
-def verify(archive: Path) -> tuple[int, set[str]]:
-    """Read an archive to its end and return how many members it has, and of which tasks.
-
-    Raises
-    ------
-    TaskError
-        If it could not be unpacked beside itself: it is cut off, no archive, or what it holds is there already.
-    """
-    n_members, missing = 0, {task for task, name in ARCHIVES.items() if name == archive.name}
-    tasks: set[str] = set()
+def verify(archive: Path) -> list[str]:
+    """Names of an archive's members; TaskError unless it is whole and could be unpacked beside itself."""
+    folder = archive.parent
     with _opened(archive) as tar:
-        for member in tar:
-            name = str(PurePosixPath(_admit(member, archive.parent, archive, archive.parent).name))
-            found = {t for t in missing if any(fnmatchcase(name, f"{place / MARKS[t]}*") for place in _places(t))}
-            n_members, tasks, missing = n_members + 1, tasks | found, missing - found
-    return n_members, tasks
+        return [str(PurePosixPath(_admit(member, folder, archive, folder).name)) for member in tar]
+
+
+def holds(task: str, members: list[str]) -> bool:
+    """Whether a task's files are among the members of an archive."""
+    return any(fnmatch.filter(members, f"{place / OFFICIAL[task].mark}*") for place in _places(task))
 
 
 def require(path: Path, what: str) -> Path:
-    """`path` if it exists and is not empty.
-
-    Raises
-    ------
-    TaskError
-        Otherwise.
-    """
+    """Return `path`; TaskError if there is no such file or folder, or an empty file."""
     if not path.exists():
         raise MissingError(f"{path} must exist ({what}), got no such file")
     if path.is_file() and path.stat().st_size == 0:

@@ -1,114 +1,55 @@
-"""The Long Range Arena's release: readers of its ListOps and Pathfinder files, exactly as lra_release has them.
+"""Readers of the Long Range Arena's own ListOps and Pathfinder files, exactly as lra_release has them."""
 
-`write_listops` writes such files, `pathfinder.write_release` such images.
-"""
-
-import csv
 import hashlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from astro_sim.curves.files import replacing
 from rmaat.tasks.dataset import SPLITS, Split, Task, TaskError, cached, ragged
 from rmaat.tasks.images import image_split
-from rmaat.tasks.listops import END, FIRST_DIGIT, MAX, MED, MIN, SM, evaluate_into, listops_task, to_source
+from rmaat.tasks.listops import VOCABULARY, listops_task, values_or_errors
 from rmaat.tasks.lra.downloads import find, require
 from rmaat.tasks.pathfinder.task import lra_parameters, pathfinder_task
 
 LISTOPS = {"train": "basic_train.tsv", "validation": "basic_val.tsv", "test": "basic_test.tsv"}
 
+IDS = {word.encode(): number for number, word in enumerate(VOCABULARY) if number}  # without padding
+
+UNBRACKETED = bytes.maketrans(b"()", b"  ")  # parentheses carry nothing
+
 SUBSETS = {"easy": "curv_baseline", "intermediate": "curv_contour_length_9", "hard": "curv_contour_length_14"}
 
 
 # --- ListOps -----------------------------------------------------------------------------------------------------
-def write_listops(folder: Path, task: Task) -> list[Path]:
-    """Write basic_train.tsv, basic_val.tsv and basic_test.tsv as the LRA's generator writes them."""
-    paths = []
-    for name in SPLITS:
-        split = task.split(name)
-        with (
-            replacing(Path(folder) / LISTOPS[name]) as partial,
-            partial.open("w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.writer(file, delimiter="\t")  # its line end is \r\n, as in the release
-            writer.writerow(["Source", "Target"])
-            writer.writerows([to_source(split.sequence(i)), int(split.labels[i])] for i in range(len(split)))
-        paths.append(Path(folder) / LISTOPS[name])
-    return paths
-
-
-@njit(cache=True)
-def _encode(text, out):
-    """Ids of a text in the release's form, as bytes; -1 - position at a byte that begins no token."""
-    n, i = 0, 0
-    while i < len(text):
-        c = text[i]
-        if c == 32 or c == 40 or c == 41:  # space and parentheses
-            i += 1
-            continue
-        following = text[i + 1] if i + 1 < len(text) else 32
-        token, width = 0, 1
-        if 48 <= c <= 57:
-            token = FIRST_DIGIT + c - 48
-        elif c == 93:
-            token = END
-        elif c == 91 and i + 3 < len(text):
-            third, fourth = text[i + 2], text[i + 3]
-            width = 4
-            if following == 77 and third == 73 and fourth == 78:
-                token = MIN
-            elif following == 77 and third == 65 and fourth == 88:
-                token = MAX
-            elif following == 77 and third == 69 and fourth == 68:
-                token = MED
-            elif following == 83 and third == 77:
-                token, width = SM, 3
-        ends = i + width
-        if token == 0 or (ends < len(text) and text[ends] != 32 and text[ends] != 41):
-            return -1 - i
-        out[n] = token
-        n += 1
-        i = ends
-    return n
-
-
 def read_listops_file(path: Path) -> Split:
     """Read one TSV file of the release (header, then ``Source <tab> Target``) and check every target.
 
-    Raises
-    ------
-    TaskError
-        Naming file and line: a missing file or header, a row that is not two columns, an unknown token, an expression
-        that is not complete, or a target that is not its value.
+    A TaskError names the file and the line.
     """
     path = require(Path(path), "ListOps, in lra_release.gz under listops-1000/")
     sequences: list[np.ndarray] = []
     targets: list[int] = []
-    buffer = np.empty(1, np.uint8)
     with path.open("rb") as file:
         header = file.readline().rstrip(b"\r\n")
-        if header.split(b"\t") != [b"Source", b"Target"]:
+        if header != b"Source\tTarget":
             raise TaskError(f"{path}:1 must be the header Source<tab>Target, got {header[:40]!r}")
         for number, line in enumerate(file, start=2):
             source, target = _columns(path, number, line)
-            if len(source) > len(buffer):
-                buffer = np.empty(2 * len(source), np.uint8)
-            n = _encode(np.frombuffer(source, np.uint8), buffer)
-            if n < 0:
-                word = source[-1 - n :].split(b" ")[0][:20].decode(errors="replace")
-                raise TaskError(f"{path}:{number} must hold ListOps tokens only, got {word!r}")
-            sequences.append(buffer[:n].copy())
+            try:
+                ids = bytes(map(IDS.__getitem__, source.translate(UNBRACKETED).split()))
+            except KeyError as error:
+                word = error.args[0][:20].decode(errors="replace")
+                raise TaskError(f"{path}:{number} must hold ListOps tokens only, got {word!r}") from None
+            sequences.append(np.frombuffer(ids, np.uint8))
             targets.append(target)
     if not sequences:
         raise TaskError(f"{path} must hold at least one expression behind its header, got none")
     split = ragged(sequences, targets, dtype=np.uint8)
-    values = np.empty(len(split), np.int64)
-    evaluate_into(split.tokens, split.offsets, values)
+    values = values_or_errors(split.tokens, split.offsets)
     if (values != split.labels).any():
         row = int(np.argmax(values != split.labels))
         found = f"value {values[row]}" if values[row] >= 0 else f"an error at token {-1 - values[row]}"
@@ -176,11 +117,6 @@ def read_metadata(folder: Path) -> Iterator[tuple[Path, int]]:
 
     In the release these are plain text, a line per image: imgs/<k>, sample_<i>.png, index, label, and seven more
     fields; the generator itself writes a NumPy array of strings with the same fields. Both are read.
-
-    Raises
-    ------
-    TaskError
-        Naming file and line, for a line without these fields.
     """
     files = list(require(folder / "metadata", "Pathfinder metadata").glob("*.npy"))
     if not files:
@@ -192,7 +128,10 @@ def read_metadata(folder: Path) -> Iterator[tuple[Path, int]]:
             if len(fields) < 4 or fields[3] not in ("0", "1"):
                 got = " ".join(fields)[:60]
                 raise TaskError(f"{path}:{number} must be imgs/<k> sample_<i>.png <i> <label 0 or 1> ..., got {got!r}")
-            yield folder / fields[0] / fields[1], int(fields[3])
+            picture = folder / fields[0] / fields[1]
+            if not picture.resolve().is_relative_to(folder.resolve()):
+                raise TaskError(f"{path}:{number} must name a file in {folder}, got {fields[0]} {fields[1]}"[:300])
+            yield picture, int(fields[3])
 
 
 def _metadata_fields(path: Path) -> list[list[str]]:
@@ -217,19 +156,19 @@ def _n_bytes(folder: Path, path: Path) -> int:
 
 
 def _read_images(rows: list[tuple[Path, int, int]], size: int, progress: bool) -> tuple[np.ndarray, np.ndarray, int]:
-    """Grey images, labels, and how many empty files were left out."""
+    """Grey images, labels, and the number of empty files, which are left out."""
     images, labels = np.empty((len(rows), size, size), np.uint8), np.empty(len(rows), np.int64)
     n = 0
     for path, label, n_bytes in tqdm(rows, desc=f"Pathfinder {size}", unit="image", disable=not progress):
         if n_bytes == 0:
             continue
         try:
-            with Image.open(path) as image:
+            with warnings.catch_warnings(action="ignore"), Image.open(path, formats=["PNG"]) as image:
+                if image.size != (size, size):  # before anything is unpacked
+                    raise TaskError(f"{path} must be {size} x {size} pixels, got {image.width} x {image.height}")
                 pixels = np.asarray(image.convert("L"))
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise TaskError(f"{path} must be a PNG image, got {error}") from error
-        if pixels.shape != (size, size):
-            raise TaskError(f"{path} must be {size} x {size} pixels, got {pixels.shape[1]} x {pixels.shape[0]}")
         images[n], labels[n] = pixels, label
         n += 1
     return images[:n], labels[:n], len(rows) - n

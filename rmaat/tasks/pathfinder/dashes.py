@@ -72,12 +72,6 @@ def _dash(p: DashShape, margin: int, angle: float) -> tuple[np.ndarray, np.ndarr
     return _shrink(line, shape), _shrink(dilated, shape)
 
 
-def _turns(step: int) -> np.ndarray:
-    """The pixels of a circle of this radius about the pivot, (k, 2), sorted; coordinates are truncated."""
-    angles = np.arange(0, 360, 360 / (2 * step * np.pi)) * np.pi / 180
-    return np.unique(np.floor(np.round(step * np.stack([np.sin(angles), np.cos(angles)], axis=1), 9)), axis=0)
-
-
 def _sweep(p: DashShape, margin: int, mask: np.ndarray) -> np.ndarray:
     """Offsets from a first dash's tail to the fully masked pixels about it.
 
@@ -92,14 +86,17 @@ def _sweep(p: DashShape, margin: int, mask: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=16)
 def make_stamps(p: DashShape, margin: int) -> Stamps:
     """Draw every dash and disc that can occur with these parameters and this margin."""
-    turns = _turns(p.paddle_length + margin).astype(np.int64)
+    step = p.paddle_length + margin
+    around = np.arange(0, 360, 360 / (2 * step * np.pi)) * np.pi / 180
+    circle = step * np.stack([np.sin(around), np.cos(around)], axis=1)  # of this radius about the pivot
+    turns = np.unique(np.floor(np.round(circle, 9)), axis=0).astype(np.int64)  # its pixels, coordinates truncated
     angles = [math.radians(degree) for degree in range(-180, 180)] + [math.atan2(y, x) for y, x in turns]
     flip = [angle + math.pi if angle < 0 else angle - math.pi for angle in angles]
     drawn = [_dash(p, margin, angle if i < 360 else flip[i]) for i, angle in enumerate(angles)]
     sweeps = [_sweep(p, margin, mask) for _, mask in drawn[:360]]
     widest = max(len(sweep) for sweep in sweeps)
     heads = np.array([_offset(angle, p.paddle_length) for angle in angles])
-    back = [_offset(angle + math.pi if angle < 0 else angle - math.pi, p.paddle_length + margin) for angle in angles]
+    back = [_offset(angle, step) for angle in flip]
     side, scale = 2 * (math.ceil(p.marker_radius) + 3) + 1, p.antialias_scale
     y, x = np.mgrid[: side * scale, : side * scale] - side // 2 * scale
     return Stamps(

@@ -23,10 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from tqdm.auto import tqdm
 
-from astro_sim.curves.files import replacing, write_text
 from rmaat.tasks.dataset import Split, Task, TaskError, cached, check_sizes, make_task
 from rmaat.tasks.images import image_split
 from rmaat.tasks.pathfinder.contours import draw_contours
@@ -43,32 +41,19 @@ DIFFICULTY = {"easy": 6, "intermediate": 9, "hard": 14}  # contour length, in da
 class PathfinderParameters:
     """The arguments of the original generator (its names: window_size, padding, antialias_scale, paddle_*, ...)."""
 
-    size: int
-    """Side of the image, in pixels."""
-    padding: int = 1
-    """Width of the border that no contour enters, in pixels."""
-    antialias_scale: int = 2
-    """How much finer dashes and discs are drawn before they are scaled down."""
-    paddle_length: int = 5
-    """Length of a dash, in pixels."""
-    paddle_thickness: float
-    """Thickness of a dash, in pixels."""
-    paddle_margins: tuple[int, ...]
-    """Gap around a dash, in pixels; one is drawn per image."""
-    marker_radius: float
-    """Radius of the two discs, in pixels."""
-    seed_distance: int = 27
-    """Distance of the two contours' first dashes, in pixels."""
-    contour_length: int = 14
-    """Dashes in each of the two contours."""
-    continuity: float = 1.8
-    """How straight the contours go: the weight falls to zero at a turn of 90 degrees / continuity."""
-    distractor_budget: int
-    """Dashes to be shared out among distractors of contour_length // 3 dashes each."""
-    snake_contrast: float
-    """Contrast of a snake; distractors have it in full."""
-    paddle_contrast: float = 1.0
-    """Factor on it for the dashes of the two contours."""
+    size: int  # side of the image, in pixels
+    padding: int = 1  # width of the border that no contour enters, in pixels
+    antialias_scale: int = 2  # how much finer dashes and discs are drawn before they are scaled down
+    paddle_length: int = 5  # length of a dash, in pixels
+    paddle_thickness: float  # thickness of a dash, in pixels
+    paddle_margins: tuple[int, ...]  # gap around a dash, in pixels; one is drawn per image
+    marker_radius: float  # radius of the two discs, in pixels
+    seed_distance: int = 27  # distance of the two contours' first dashes, in pixels
+    contour_length: int = 14  # dashes in each of the two contours
+    continuity: float = 1.8  # straightness: a turn's weight falls to zero at 90 degrees / continuity
+    distractor_budget: int  # dashes to be shared out among distractors of contour_length // 3 dashes each
+    snake_contrast: float  # contrast of a snake; distractors have it in full
+    paddle_contrast: float = 1.0  # factor on it for the dashes of the two contours
 
     def __post_init__(self) -> None:
         if self.contour_length < 3:
@@ -82,11 +67,6 @@ class PathfinderParameters:
     def distractor_length(self) -> int:
         """Dashes in a distractor."""
         return self.contour_length // 3
-
-    @property
-    def n_distractors(self) -> int:
-        """Distractors that are tried."""
-        return self.distractor_budget // self.distractor_length
 
 
 LRA = {
@@ -104,24 +84,19 @@ LRA = {
 
 @dataclass(frozen=True)
 class Pathfinder:
-    """A seeded, endless, randomly accessible sequence of images: image i depends on (seed, i) alone."""
+    """An endless sequence of images; image i depends on (seed, i) alone."""
 
     parameters: PathfinderParameters
     seed: int = 0
 
     def draw(self, index: int) -> tuple[np.ndarray, int, int]:
-        """Image `index` (size, size) uint8, its label, and the margin that was drawn for it.
-
-        Raises
-        ------
-        TaskError
-            If no two contours of this length fit.
-        """
+        """Image `index` (size, size) uint8, its label, and the margin that was drawn for it."""
         p, rng = self.parameters, np.random.default_rng([self.seed, index])
         margin = p.paddle_margins[rng.integers(0, len(p.paddle_margins))]
         shape = DashShape(p.antialias_scale, p.paddle_length, p.paddle_thickness, p.marker_radius)
         contrasts = (p.snake_contrast * p.paddle_contrast, p.snake_contrast)
-        numbers = (p.size, p.padding, p.seed_distance, p.contour_length, p.n_distractors, p.distractor_length)
+        n_distractors = p.distractor_budget // p.distractor_length
+        numbers = (p.size, p.padding, p.seed_distance, p.contour_length, n_distractors, p.distractor_length)
         image, label = draw_contours(rng, *numbers, contrasts, p.continuity, make_stamps(shape, margin))
         if label < 0:
             raise TaskError(f"contour_length must leave room for two contours, got {p.contour_length} at size {p.size}")
@@ -168,9 +143,9 @@ def load_pathfinder(
             for first in range(0, n, BLOCK):
                 for _ in pool.map(fill, range(first, min(first + BLOCK, n))):
                     bar.update()
-        edges = [0, n_train, n_train + n_validation, n]
+        whole = image_split(images, labels)
         return pathfinder_task(
-            [image_split(images[a:b], labels[a:b]) for a, b in pairwise(edges)],
+            [whole.between(a, b) for a, b in pairwise(np.cumsum([0, *sizes.values()]))],
             size=size,
             source="generated by the rules of drewlinsley/pathfinder with the LRA's parameters",
             split="consecutive images of one seeded sequence",
@@ -182,27 +157,8 @@ def load_pathfinder(
 
 
 def pathfinder_task(splits: list[Split], *, size: int, **card: Any) -> Task:
-    """The task of three splits of square images."""
+    """The task of three splits of square images; its card gets `card`."""
     sizes = {"n_classes": 2, "vocab_size": 257, "max_len": size**2}
     return make_task(
         f"pathfinder{size}", "classify", splits, **sizes, vocabulary="0 padding, 1 + grey level 0..255", **card
     )
-
-
-def write_release(folder: Path, source: Pathfinder, n_images: int, *, per_folder: int = 1000) -> None:
-    """Write images and metadata in the layout of lra_release (``folder`` is a curv_contour_length_14, say).
-
-    ``imgs/<k>/sample_<i>.png`` and ``metadata/<k>.npy``, which in the release is plain text: a line of eleven fields
-    per image (subpath, filename, index, label, continuity, contour_length, distractor_length, paddle_length,
-    paddle_thickness, paddle_margin, n_contrasts).
-    """
-    p, folder = source.parameters, Path(folder)
-    for k in range(-(-n_images // per_folder)):
-        lines = []
-        for i in range(min(per_folder, n_images - k * per_folder)):
-            image, label, margin = source.draw(k * per_folder + i)
-            with replacing(folder / "imgs" / str(k) / f"sample_{i}.png") as partial:
-                Image.fromarray(image).save(partial, format="PNG")
-            dash = (p.continuity, p.contour_length, p.distractor_length, p.paddle_length, p.paddle_thickness)
-            lines.append(" ".join(map(str, (f"imgs/{k}", f"sample_{i}.png", i, label, *dash, margin, 1))))
-        write_text(folder / "metadata" / f"{k}.npy", "\n".join(lines) + "\n")

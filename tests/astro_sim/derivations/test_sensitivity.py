@@ -8,12 +8,13 @@ from brian2 import Hz, second
 from astro_sim.derivations import network_constants as constants
 from astro_sim.derivations import sensitivity
 from astro_sim.derivations.ltp import LTPExperiment
-from astro_sim.derivations.network_constants import CONSTANTS, Constant, Repeated, relaxation_rates
+from astro_sim.derivations.network_constants import CONSTANTS, Constant, relaxation_rates
 from astro_sim.derivations.sensitivity import analyse, plot_sensitivity, to_markdown, write_sensitivity
 from astro_sim.models.synapses import TripartiteSynapses
-from astro_sim.parameters.presets import FM, GLIOTRANSMISSION, PLASTICITY, RELEASE
-from astro_sim.parameters.variants import scaled, symbols
+from astro_sim.parameters.presets import PLASTICITY, RELEASE
+from astro_sim.parameters.variants import symbols, vary
 from astro_sim.protocols.pairing import CycledPairing
+from astro_sim.protocols.protocol import Joined
 from astro_sim.protocols.trains import RateSweep
 from astro_sim.simulation.run import simulate
 
@@ -102,17 +103,9 @@ def test_probabilities_stay_below_one():
     assert CONSTANTS["a"].bounds("U_A", 0.9)[1] == pytest.approx(-np.log(0.6))
 
 
-def test_factors_reach_every_table_that_has_the_symbol():
-    tables = {"astrocyte": FM, "release": RELEASE, "gliotransmission": GLIOTRANSMISSION}
-    changed = scaled(tables, {"O_P": np.array([0.5, 2.0]), "U_A": np.array([1.0, 1.5])}, repeats=2)
-    assert changed["astrocyte"].calcium.O_P / FM.calcium.O_P == pytest.approx([0.5, 0.5, 2, 2])
-    assert np.asarray(changed["gliotransmission"].U_A) == pytest.approx([0.6, 0.6, 0.9, 0.9])
-    assert changed["release"] is RELEASE
-
-
 def test_every_parameter_set_sees_the_same_spikes():
     sweep = RateSweep(rates=[1, 10] * Hz, repeats=2, length=5 * second)
-    protocol = Repeated(protocol=sweep, n_sets=3)
+    protocol = Joined(whole=sweep, parts=(sweep,) * 3)
     spikes = protocol.pre(12, seed=4)
     assert protocol.n_elements == 12 and protocol.duration == 5 * second
     for element in range(4):
@@ -131,7 +124,7 @@ def test_the_constants_vary_what_enters_them():
 def test_every_symbol_may_be_an_array():
     """Tables of arrays that all hold the published value run as the published tables do."""
     published = LTPExperiment().published()
-    every = scaled(published, {symbol: np.ones(2) for symbol in symbols(published)}, repeats=1)
+    every = vary(published, {symbol: np.ones(2) for symbol in symbols(published)})
     settings = dict(duration=0.2 * second, record=["rho", "C", "Y_S"], seed=2, target="numpy")
     swept, plain = (
         simulate(TripartiteSynapses(n_synapses=2, stim=1, **tables), CycledPairing(rate=10 * Hz), **settings)

@@ -172,8 +172,9 @@ def test_unknown_kind_is_refused():
         dataclasses.replace(TARGET, kind="roughly")
 
 
-def test_a_measurement_must_give_the_numbers_of_the_table(monkeypatch):
-    monkeypatch.setattr(validation, "measurements", lambda: {"V9": lambda: {"other": 1.0}})
+@pytest.mark.parametrize("found", [{"other": 1.0}, [1.0, 2.0]])
+def test_a_measurement_must_give_the_numbers_of_the_table(found, monkeypatch):
+    monkeypatch.setattr(validation, "measurements", lambda: {"V9": lambda: found})
     with pytest.raises(ValueError, match="V9 must measure"):
         measure("V9")
     with pytest.raises(ValueError, match="ids must be among"):

@@ -112,14 +112,14 @@ def test_memory_follows_the_rule(build, curves, rule):
     seen = []
     encode = model.encode
 
-    def recorded(x, mask, memory, shared, reads_tokens):
-        seen.append((memory, encode(x, mask, memory, shared, reads_tokens)))
+    def recorded(x, mask, memory, *rest):
+        seen.append((memory, encode(x, mask, memory, *rest)))
         return seen[-1][1]
 
     model.encode = recorded
     model(draw(2, 24))
     for t in range(1, 4):
-        (memory, (_, new)), (after, _) = seen[t - 1], seen[t]
+        (memory, (_, new, _)), (after, _) = seen[t - 1], seen[t]
         p = 1 - torch.exp(-0.4 * torch.arange(5, dtype=torch.float64))
         keep, take = (weight[:, None] for weight in relax_weights(50 * 0.07 * torch.logspace(-2, 0, 3).double()))
         expected = {

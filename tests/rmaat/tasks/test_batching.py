@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmaat.tasks import IGNORED, TaskError
-from rmaat.tasks.batching import BatchPlan, cut, in_order, padded_length
+from rmaat.tasks import IGNORE_INDEX, TaskError
+from rmaat.tasks.batching import BatchPlan, in_order, padded_length
 from rmaat.tasks.dataset import make_task, ragged
 
 LENGTHS = np.random.default_rng(0).integers(1, 200, 1003)
@@ -20,21 +20,21 @@ def split_of(lengths, n_parts=1):
 @given(
     n=st.integers(1, 300),
     batch_size=st.integers(1, 40),
-    pieces=st.integers(1, 4),
+    micro_batches=st.integers(1, 4),
     bucket=st.integers(1, 20),
     seed=st.integers(0, 5),
     epoch=st.integers(0, 3),
 )
-def test_every_sample_once(n, batch_size, pieces, bucket, seed, epoch):
-    batch_size *= pieces
-    n += pieces - 1
+def test_every_sample_once(n, batch_size, micro_batches, bucket, seed, epoch):
+    batch_size *= micro_batches
+    n += micro_batches - 1
     lengths = np.random.default_rng(n).integers(1, 50, n)
-    plan = BatchPlan(lengths=lengths, batch_size=batch_size, pieces=pieces, bucket=bucket, seed=seed)
+    plan = BatchPlan(lengths=lengths, batch_size=batch_size, micro_batches=micro_batches, bucket=bucket, seed=seed)
     batches = plan.epoch(epoch)
     seen = np.concatenate(batches)
     assert np.array_equal(np.sort(seen), np.arange(n))
     assert all(1 <= len(batch) <= batch_size for batch in batches)
-    assert all(np.array_equal(np.concatenate(cut(batch, pieces)), batch) for batch in batches)
+    assert all(np.array_equal(np.concatenate(np.array_split(batch, micro_batches)), batch) for batch in batches)
 
 
 def test_order_is_a_function_of_seed_and_epoch():
@@ -47,8 +47,9 @@ def test_order_is_a_function_of_seed_and_epoch():
 
 
 @pytest.mark.parametrize("n", [1256, 1257, 1263])  # a last batch of none, one and seven samples
-def test_order_does_not_depend_on_the_pieces(n):
-    orders = [BatchPlan(lengths=np.arange(n) % 50, batch_size=8, pieces=pieces).epoch(0) for pieces in (1, 2, 8)]
+def test_order_does_not_depend_on_the_micro_batches(n):
+    lengths = np.arange(n) % 50
+    orders = [BatchPlan(lengths=lengths, batch_size=8, micro_batches=k).epoch(0) for k in (1, 2, 8)]
     for other in orders[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(orders[0], other, strict=True))
 
@@ -103,10 +104,10 @@ def test_padding_of_pairs():
 
 
 def test_padding_of_language_models_asks_nothing():
-    split = ragged([np.array([1, 2]), np.array([3, 4, 5])], np.array([IGNORED, 2, IGNORED, 4, 1]))
+    split = ragged([np.array([1, 2]), np.array([3, 4, 5])], np.array([IGNORE_INDEX, 2, IGNORE_INDEX, 4, 1]))
     assert split.per_token
-    assert split.pad(np.array([0, 1]))["labels"].tolist() == [[IGNORED, 2, IGNORED], [IGNORED, 4, 1]]
-    assert split.select([1]).labels.tolist() == [IGNORED, 4, 1]
+    assert split.pad(np.array([0, 1]))["labels"].tolist() == [[IGNORE_INDEX, 2, IGNORE_INDEX], [IGNORE_INDEX, 4, 1]]
+    assert split.select([1]).labels.tolist() == [IGNORE_INDEX, 4, 1]
     assert split.n_targets.tolist() == [1, 2] and split_of([3, 1], 2).n_targets.tolist() == [1]
     assert split.majority_rate == pytest.approx(1 / 3)
 
@@ -134,9 +135,12 @@ def test_consecutive_samples_without_a_copy(n_parts):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size, pieces and bucket must be at least 1, got 0, 1 and 50"),
-        ({"batch_size": 9, "pieces": 2}, r"batch_size must be a multiple of pieces \(2\), got 9"),
-        ({"batch_size": 2000, "pieces": 2000}, "the split must hold at least 2000 samples, one a piece, got 1003"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"batch_size": 9, "micro_batches": 2}, r"batch_size must be a multiple of micro_batches \(2\), got 9"),
+        (
+            {"batch_size": 2000, "micro_batches": 2000},
+            "the split must hold at least 2000 samples, one a micro-batch, got 1003",
+        ),
     ],
 )
 def test_plans_that_make_no_batches(options, message):

@@ -1,5 +1,7 @@
 """Archives are unpacked whole or not at all, by one process at a time; `check` says what loading does."""
 
+import gzip
+import io
 import subprocess
 import sys
 import tarfile
@@ -8,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rmaat.tasks import TaskError
+from rmaat.tasks import TaskError, load_task
 from rmaat.tasks.lra import check as official
 from rmaat.tasks.lra import downloads
 from rmaat.tasks.lra.check import check
-from rmaat.tasks.lra.downloads import find
+from rmaat.tasks.lra.downloads import find, unpack
 
 
 @pytest.fixture
@@ -100,3 +102,83 @@ def test_what_a_killed_process_left_is_cleared(archive):
     assert list(archive.parent.rglob("half"))
     find("listops", archive.parent)
     assert sorted(path.name for path in archive.parent.iterdir()) == ["lra_release", "lra_release.gz"]
+
+
+def archive_of(folder, path, mode="w:gz"):
+    with tarfile.open(path, mode) as tar:
+        tar.add(folder, folder.name)
+
+
+def test_archive_is_unpacked_on_demand(tmp_path, cifar):
+    expected = load_task("image", tmp_path).card
+    place = tmp_path / "download"
+    place.mkdir()
+    archive_of(cifar, place / "cifar-10-binary.tar.gz")
+    assert check(place)[3].state == "ok" and "loading the task unpacks it" in check(place)[3].message
+    assert load_task("image", place).card == expected
+    assert (place / "cifar-10-batches-bin").is_dir()
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
+@pytest.mark.parametrize("mode", ["w:gz", "w"])
+def test_half_downloaded_archive(tmp_path, cifar, share, mode):
+    place = tmp_path / "download"
+    place.mkdir()
+    archive = place / "cifar-10-binary.tar.gz"  # the release's .gz is a plain tar, too
+    archive_of(cifar, archive, mode)
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[: int(share * len(whole.rstrip(b"\0")))])
+    with pytest.raises(TaskError, match=r"cifar-10-binary.tar.gz must be a whole archive, got .*download it again"):
+        load_task("image", place)
+    assert [path.name for path in place.iterdir()] == [archive.name]
+    (finding,) = [finding for finding in check(place) if finding.task == "image"]
+    assert finding.state == "damaged" and "must be a whole archive" in finding.message
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w"])
+def test_archive_cut_between_two_members(tmp_path, mode):
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(bytes(512))
+    path = tmp_path / "download" / "cifar-10-binary.tar.gz"
+    path.parent.mkdir()
+    with tarfile.open(tmp_path / "whole.tar", "w") as tar:
+        tar.add(tmp_path / "a", "a")
+        tar.add(tmp_path / "b", "b")
+    content = (tmp_path / "whole.tar").read_bytes()[: 2 * 1024]  # header and content of each, no end mark
+    path.write_bytes(gzip.compress(content) if mode == "w:gz" else content)
+    with pytest.raises(TaskError, match=r"must be a whole archive, got no end mark in \d+ bytes; download it again"):
+        load_task("image", path.parent)
+
+
+@pytest.mark.parametrize("at", [-6, -2])  # in the check sum, in the size
+def test_archive_whose_content_is_not_what_was_packed(tmp_path, cifar, at):
+    place = tmp_path / "download"
+    place.mkdir()
+    archive = place / "cifar-10-binary.tar.gz"
+    archive_of(cifar, archive)
+    content = bytearray(archive.read_bytes())
+    content[at] ^= 1
+    archive.write_bytes(content)
+    with pytest.raises(TaskError, match=r"must be a whole archive, got .*(CRC|Incorrect length).*; download it again"):
+        load_task("image", place)
+    assert [path.name for path in place.iterdir()] == [archive.name]
+
+
+def test_archive_that_is_none(tmp_path):
+    (tmp_path / "aclImdb_v1.tar.gz").write_bytes(gzip.compress(b"<html>not found</html>"))
+    with pytest.raises(TaskError, match=r"aclImdb_v1.tar.gz must be a whole archive, got .*download it again"):
+        load_task("text", tmp_path)
+
+
+def test_archive_stays_inside_the_folder(tmp_path):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        info = tarfile.TarInfo("../escaped")
+        info.size = 1
+        tar.addfile(info, io.BytesIO(b"x"))
+    (tmp_path / "in").mkdir()
+    archive = tmp_path / "in" / "lra_release.gz"
+    archive.write_bytes(buffer.getvalue())
+    with pytest.raises(TaskError, match=r"must be a whole archive"):
+        unpack(archive, tmp_path / "in")
+    assert not (tmp_path / "escaped").exists()

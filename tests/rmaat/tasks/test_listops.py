@@ -1,6 +1,8 @@
 """ListOps: the generator against the LRA's own rules written out again, semantics, splits, cache and files."""
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmaat.tasks import TaskError, load_task
-from rmaat.tasks.listops import END, MAX, MED, MIN, SM, VOCABULARY, evaluate, generate, to_source
+from rmaat.tasks.listops import END, MAX, MED, MIN, SM, VOCABULARY, evaluate, generate
 
 OPERATORS = ("[MIN", "[MAX", "[MED", "[SM")
 
@@ -73,7 +75,7 @@ def test_evaluate_known(text, value):
 
 
 @given(st.integers(0, 10**9))
-def test_evaluate_equals_the_lra(seed):
+def test_evaluate_equals_the_lra(to_source, seed):
     rng = random.Random(seed)
     tree, length = lra_tree(rng, 1, 6, 10)
     tokens = encode(lra_string(tree))
@@ -227,3 +229,38 @@ def test_what_the_operator_at_the_root_explains(name, options, share):
     commonest = {root: np.bincount(task.train.labels[train == root]).argmax() for root in np.unique(train)}
     right = np.array([commonest[root] for root in test]) == task.test.labels
     assert right.mean() == pytest.approx(share, abs=1e-3)
+
+
+LIMITED = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then writing beyond the limit fails as on a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+from rmaat.tasks import load_task
+try:
+    load_task("listops-short", sys.argv[1], n_train=2000)
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_full_disk_leaves_nothing(tmp_path):
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert ".npz must be writable, on a disk with room, got File too large; nothing was kept of it" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_train": 100_000_000_000}, r"n_train must be at most 10000000, got 1e\+11"),
+        (
+            {"max_depth": 100_000},
+            "max_depth, max_args and max_length must be at most 100, 1000 and 100000, got 100000, 10",
+        ),
+        ({"max_length": 10**12}, "must be at most 100, 1000 and 100000, got 10, 10 and 1e"),
+    ],
+)
+def test_absurd_sizes_are_refused_before_anything_is_drawn(options, message):
+    with pytest.raises(TaskError, match=message):
+        load_task("listops", **options)

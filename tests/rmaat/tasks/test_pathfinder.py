@@ -6,7 +6,7 @@ from PIL import Image
 
 from rmaat.tasks import TaskError, load_task
 from rmaat.tasks.pathfinder.dashes import DashShape, make_stamps
-from rmaat.tasks.pathfinder.task import LRA, Pathfinder, PathfinderParameters, lra_parameters, write_release
+from rmaat.tasks.pathfinder.task import LRA, Pathfinder, PathfinderParameters, lra_parameters
 
 
 def shape_of(p: PathfinderParameters) -> DashShape:
@@ -170,10 +170,10 @@ def lra_reader(folder):
             yield folder / fields[0] / fields[1], int(fields[3]), fields
 
 
-def test_release_layout_is_read_by_the_lra_and_by_us(tmp_path):
+def test_release_layout_is_read_by_the_lra_and_by_us(tmp_path, write_pathfinder):
     folder = tmp_path / "pathfinder32" / "curv_contour_length_14"
     source = Pathfinder(LRA[32], 4)
-    write_release(folder, source, 30, per_folder=12)
+    write_pathfinder(folder, source, 30, per_folder=12)
     assert sorted(path.name for path in (folder / "metadata").iterdir()) == ["0.npy", "1.npy", "2.npy"]
     rows = list(lra_reader(folder))
     assert len(rows) == 30 and all(len(fields) == 11 for *_, fields in rows)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rmaat.tasks import IGNORED, TaskError, load_task
+from rmaat.tasks import IGNORE_INDEX, TaskError, load_task
 
 SMALL = {"n_train": 300, "n_validation": 40, "n_test": 40}
 
@@ -43,7 +43,7 @@ def test_copy():
     for sample, answer, chosen in zip(tokens, labels, task.train.extra["segment"], strict=True):
         assert sample[chosen * 8] == 6 and sample[-3] == 7
         assert np.array_equal(answer[-3:], sample[chosen * 8 + 1 : chosen * 8 + 4])
-        assert (answer[:-3] == IGNORED).all()
+        assert (answer[:-3] == IGNORE_INDEX).all()
         assert np.array_equal(sample[-2:], answer[-3:-1])  # each answer is the next token
 
 

@@ -30,7 +30,7 @@ def test_wrong_values_in_recipes_are_named_with_the_file(tmp_path, line, message
         ({"lr": float("nan")}, "lr must be positive and finite, got nan"),
         ({"warmup": 2000}, "warmup must be 0 to steps = 1000, got 2000"),
         ({"final_lr": 1.5}, "final_lr must be a share between 0 and 1, got 1.5"),
-        ({"clip": -1.0}, "weight_decay and clip must not be negative, got 0.01 and -1.0"),
+        ({"clip": -1.0}, "clip must be finite and at least 0, got -1.0"),
         ({"curve_draw": -1}, "curve_draw must be at least 0, got -1"),
         ({"schedule": "cos"}, "schedule must be one of 'cosine', 'linear', 'rsqrt', 'constant', got 'cos'"),
         ({"precision": "fp8"}, "precision must be one of 'no', 'bf16', 'fp16', got 'fp8'"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from rmaat.tasks import IGNORED
+from rmaat.tasks import IGNORE_INDEX
 from rmaat.training.evaluation import evaluate, load_run, loss_and_correct
 from rmaat.training.train import train
 
@@ -28,7 +28,7 @@ def test_loss_and_correct_of_each_kind():
     last = logits[torch.arange(5), torch.tensor([0, 0, 1, 1, 2])]
     assert right == (last.argmax(1) == labels).sum()
 
-    logits, labels = torch.randn(2, 3, 4), torch.tensor([[IGNORED, 1, 3], [IGNORED, IGNORED, 0]])
+    logits, labels = torch.randn(2, 3, 4), torch.tensor([[IGNORE_INDEX, 1, 3], [IGNORE_INDEX, IGNORE_INDEX, 0]])
     loss, right, asked = loss_and_correct(logits, labels, torch.tensor([3, 3]), 4)
     chosen = torch.stack([logits[0, 1], logits[0, 2], logits[1, 2]])
     assert asked == 3 and right == (chosen.argmax(1) == torch.tensor([1, 3, 0])).sum()
@@ -77,7 +77,10 @@ def test_damaged_runs_are_named(config, name, content, message):
 
 def test_weights_of_another_model(config):
     train(replace(config, steps=4))
-    path = config.run / "config.json"
+    path = config.run / "model" / "config.json"
     path.write_text(path.read_text().replace('"d_ff": 16', '"d_ff": 17'))
-    with pytest.raises(ValueError, match=r"must hold one model's configuration and weights, got (?s:.*)size mismatch"):
+    with pytest.raises(
+        ValueError,
+        match=r"model.safetensors must hold the weights of this model, got blocks.* of shape \(16,\), not \(17,\)",
+    ):
         evaluate(config.run)

@@ -89,8 +89,9 @@ def test_another_number_of_processes_is_another_training(config):
 
 def test_half_written_files_of_a_killed_leg_are_removed(config):
     train(replace(config, max_steps=2))
-    (config.run / ".model-x1").mkdir()
-    names = ".model-x1/a .log.jsonl.x1 .metrics.json.x1 last/.step-00000002.safetensors.x1 last/.loop.json.x1".split()
+    (config.run / "model" / "curves").mkdir(parents=True)
+    names = "model/.config.json.x1 model/.model.safetensors.x1 model/curves/.ltp.toml.x1".split()
+    names += ".log.jsonl.x1 .metrics.json.x1 last/.step-00000002.safetensors.x1 last/.loop.json.x1".split()
     names += ["curves/.ltp.toml.x1", ".gitignore"]
     for name in names:
         (config.run / name).touch()

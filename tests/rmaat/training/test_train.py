@@ -143,15 +143,15 @@ def test_early_stopping(config):
 # --- the gradient of a batch is that of all its samples ------------------------------------------------------------
 
 
-RAGGED = TASK | {"n_train": 97}  # the last batch of an epoch is one sample, too few for all pieces
+RAGGED = TASK | {"n_train": 97}  # the last batch of an epoch is one sample, too few for all micro-batches
 
 
-def test_accumulated_pieces_are_the_whole_batch(config, tmp_path):
+def test_accumulated_micro_batches_are_the_whole_batch(config, tmp_path):
     config = replace(config, task_options=RAGGED, network=replace(NETWORK, dropout=0.0), lr=1e-3, log_every=1)
     whole = train(config)
-    pieces = train(replace(config, run=tmp_path / "pieces", batch_size=4, accumulate=4))
-    assert log_of(whole) == pytest.approx(log_of(pieces), rel=1e-5)
-    a, b = weights(whole), weights(pieces)
+    accumulated = train(replace(config, run=tmp_path / "accumulated", batch_size=4, accumulate=4))
+    assert log_of(whole) == pytest.approx(log_of(accumulated), rel=1e-5)
+    a, b = weights(whole), weights(accumulated)
     assert max(float((a[name] - b[name]).abs().max()) for name in a if name.startswith("model/")) < 1e-4
 
 

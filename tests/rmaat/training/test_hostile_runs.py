@@ -1,0 +1,167 @@
+"""Recipes with impossible numbers, checkpoints that were changed or lost pieces, weights that became NaN."""
+
+import json
+import logging
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from rmaat.__main__ import main
+from rmaat.training.config import load_recipe
+from rmaat.training.train import train
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"betas": (2.0, 3.0)}, "betas must be at least 0 and below 1"),
+        ({"betas": (-1.0, 0.9)}, "betas must be at least 0 and below 1"),
+        ({"betas": (NAN, NAN)}, "betas must be at least 0 and below 1"),
+        ({"weight_decay": NAN}, "weight_decay must be finite and at least 0, got nan"),
+        ({"clip": INF}, "clip must be finite and at least 0, got inf"),
+        ({"lr_scale": {"head": -5.0}}, "lr_scale of 'head' must be finite and at least 0, got -5.0"),
+        ({"lr_scale": {"head": NAN}}, "lr_scale of 'head' must be finite and at least 0, got nan"),
+        ({"seed": -1}, r"seed must be from 0 to 2\*\*63 - 1, got -1"),
+        ({"task_seed": 10**30}, r"task_seed must be from 0 to 2\*\*63 - 1, got 1e\+30"),
+    ],
+)
+def test_impossible_numbers_of_a_recipe_are_refused(config, changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(config, **changes)
+
+
+@pytest.mark.parametrize("text", ["betas = [nan, nan]", "weight_decay = nan", "clip = -inf", "[lr_scale]\nx = nan"])
+def test_a_recipe_file_is_checked_alike(tmp_path, text):
+    (tmp_path / "recipe.toml").write_text(text)
+    with pytest.raises(ValueError, match=r"recipe.toml: .* must be"):
+        load_recipe(tmp_path / "recipe.toml")
+
+
+@pytest.fixture
+def begun(config):
+    """A run at step 4 of 24."""
+    train(replace(config, max_steps=4))
+    return config
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"step": -1},
+        {"step": 2**63},
+        {"step": 5},
+        {"step": "4"},
+        {"best_accuracy": NAN},
+        {"best_accuracy": 1.5},
+        {"best_step": -1},
+        {"best_step": 9},
+        {"batch": 10**30},
+        {"checks_without_gain": 2**63},
+        {"seconds": INF},
+        {"finished": 1},
+    ],
+    ids=str,
+)
+def test_numbers_that_no_run_has_are_refused(begun, changes):
+    path = begun.run / "last" / "loop.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(ValueError, match=r"last must (hold a whole checkpoint|be at a step of this run).*; delete"):
+        train(begun)
+
+
+def changed(run, change):
+    """The last checkpoint's tensors, changed and written back without a checksum."""
+    (path,) = (run / "last").glob("*.safetensors")
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors: [tensors.pop(name) for name in list(tensors) if name.endswith("/step")],
+        lambda tensors: [tensors.pop(name) for name in list(tensors) if name.startswith("optimizer/")],
+        lambda tensors: tensors.pop("optimizer/0/exp_avg"),
+        lambda tensors: tensors.pop("model/head.1.weight"),
+        lambda tensors: tensors["model/head.1.weight"].fill_(NAN),
+    ],
+)
+def test_missing_and_infinite_tensors_are_refused(begun, change):
+    changed(begun.run, change)
+    with pytest.raises(ValueError, match=r"last must hold"):
+        train(begun)
+
+
+def test_a_flipped_bit_of_a_checkpoint_is_seen(begun):
+    (path,) = (begun.run / "last").glob("*.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"last must hold a whole checkpoint, got .*another checksum.*; delete"):
+        train(begun)
+
+
+def test_missing_pieces_are_refused_or_said(begun, tmp_path, caplog):
+    curve = next((begun.run / "curves").glob("*.toml"))
+    text = curve.read_text()
+    curve.unlink()
+    with pytest.raises(
+        ValueError, match=r"must be the curve that the run was begun with, got none or another; restore"
+    ):
+        train(begun)
+    curve.write_text(text)
+    (begun.run / "config.json").rename(tmp_path / "config.json")
+    with pytest.raises(ValueError, match=r"must hold the config.json of the run that wrote last, got none; choose"):
+        train(replace(begun, lr=0.5))
+    shutil.move(tmp_path / "config.json", begun.run / "config.json")
+    (begun.run / "last" / "loop.json").unlink()
+    with caplog.at_level(logging.WARNING):
+        train(replace(begun, max_steps=1))
+    assert "holds weights but no loop.json: training starts from step 0 again" in caplog.text
+
+
+def test_weights_that_become_infinite_do_not_replace_good_ones(begun, monkeypatch):
+    from rmaat.training import train as module
+
+    before = {path: path.read_bytes() for path in (begun.run / "last").iterdir()}
+    original = module.optimizer_step
+
+    def spoiling(model, *rest):
+        found = original(model, *rest)
+        with torch.no_grad():
+            next(model.parameters()).fill_(NAN)
+        return found
+
+    monkeypatch.setattr(module, "optimizer_step", spoiling)
+    with pytest.raises(ValueError, match=r"(loss|weights of .*) must stay finite, got nan at step 5; .* is as it was"):
+        train(replace(begun, max_steps=1, checkpoint_every=1))
+    assert {path: path.read_bytes() for path in (begun.run / "last").iterdir()} == before
+
+
+def test_evaluation_leaves_the_result_of_training(config, capsys):
+    train(config)
+    path = config.run / "metrics.json"
+    metrics = json.loads(path.read_text())
+    path.write_text(json.dumps(metrics | {"test_accuracy": 0.125}))
+    assert main(["eval", str(config.run)]) == 0
+    assert json.loads(path.read_text())["test_accuracy"] == 0.125
+    record = json.loads((config.run / "config.json").read_text())
+    record["task"]["content_sha256"] = "of other data"
+    (config.run / "config.json").write_text(json.dumps(record))
+    capsys.readouterr()
+    assert main(["eval", str(config.run)]) == 0
+    assert "These are not the data of the training; metrics.json stays as it is." in capsys.readouterr().out
+
+
+def test_a_report_of_damaged_metrics_is_one_sentence(config, capsys):
+    train(config)
+    path = config.run / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": {}}))
+    assert main(["report", str(config.run)]) == 2
+    assert "metrics.json must hold seconds.train of a finished run, got none" in capsys.readouterr().err
