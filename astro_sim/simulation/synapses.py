@@ -119,16 +119,19 @@ def synapse_code(model: TripartiteSynapses, noisy: bool) -> dict[str, Any]:
 
 def describe_signalling(settings: Settings) -> tuple[Part, ...]:
     """Transmitter of synapses reaches the astrocyte that covers them, and gliotransmitter of each its synapses."""
-    model, each = settings.model, np.arange(settings.n_synapses)
-    if not isinstance(model, TripartiteSynapses):
+    if not isinstance(settings.model, TripartiteSynapses):
         return ()
+    model: Any = settings.model
+    each = np.arange(settings.n_synapses)
     index = each if model.astrocyte_index is None else np.asarray(model.astrocyte_index)
     event = model.update == "event"
     parts: list[Part] = []
     if model.needs_receptor:
         code = {"model": eq.SENSING + "\n" + eq.SENSING_RELEASED if event else eq.SENSING}
-        more = dict(constants=model.release.quantities(), sums_at=-2)  # before the receptor's step, which is at -1
-        parts.append(Pathway("sensing", "synapses", "astrocytes", each, index, code=code, **more))
+        constants = model.release.quantities()
+        parts.append(  # sums come before the receptor's step, which is at -1
+            Pathway("sensing", "synapses", "astrocytes", each, index, code=code, constants=constants, sums_at=-2)
+        )
     if model.gliotransmission is not None:
         code = {"on_pre": eq.ON_GLIOTRANSMISSION} if event else {"model": eq.GLIOTRANSMITTER_SEEN}
         constants = model.gliotransmission.quantities() if event else {}
