@@ -24,7 +24,7 @@ from brian2.devices import reset_device
 from astro_sim.models.astrocytes import GChI
 from astro_sim.parameters.presets import AM
 from astro_sim.protocols.trains import Poisson
-from astro_sim.simulation.description import on_grid
+from astro_sim.simulation.network import on_grid
 from astro_sim.simulation.run import simulate
 
 N_ASTROCYTES = 10_000

@@ -16,9 +16,6 @@ References
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-
 import brian2 as b2
 
 # M1, Li-Rinzel core [LR94; S19]
@@ -152,7 +149,7 @@ ON_IMPOSED = "C_post = 2*C_Theta"
 AFTER_IMPOSED = "\nC = 0*mmolar"
 
 # M7, gap junctions: dI is the gradient seen by the cell that receives the flux
-# (text, because a permeability that differs between cells is read from the receiving one: see `suffixed`)
+# (text, because a permeability that differs between cells is read from the receiving one)
 GAP_JUNCTIONS = {
     "rectifying": """
 dI_gjc = I_post - I_pre                                  : mmolar
@@ -246,8 +243,8 @@ t_Gamma = t
 """
 
 ON_GLIOTRANSMISSION = """
-Gamma_S = 1 - (1 - Gamma_S*exp(-Omega_G*(t - t_Gamma)))*exp(-rho_e*G_T*O_G/Omega_e*U_A*x_A)
-t_Gamma = t
+Gamma_S_post = 1 - (1 - Gamma_S_post*exp(-Omega_G*(t - t_Gamma_post)))*exp(-rho_e*G_T*O_G/Omega_e*U_A*x_A_pre)
+t_Gamma_post = t
 """
 
 # M6, calcium-based plasticity [GB]. `above` is the exact share of the step that c spends above a threshold.
@@ -311,9 +308,3 @@ ON_PRE_CALCIUM = "c += Cpre*r_S/U_0__star\n"  # this project's coupling: an unmo
 ON_PRE_CALCIUM_ALONE = "c += Cpre\n"
 
 ON_POST_CALCIUM = "c += Cpost\n"
-
-
-def suffixed(code: str, names: Iterable[str], suffix: str) -> str:
-    """``code`` with every name in ``names`` followed by ``suffix``, such as ``_pre``."""
-    names = [re.escape(name) for name in sorted(names)]
-    return re.sub(rf"\b({'|'.join(names)})\b", rf"\1{suffix}", code) if names else code

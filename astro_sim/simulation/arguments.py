@@ -8,14 +8,23 @@ from typing import Any
 
 import brian2 as b2
 import numpy as np
-from brian2 import second
+from brian2 import second, umolar
 
 from astro_sim.models.astrocytes import Astrocytes
 from astro_sim.models.synapses import TripartiteSynapses
 from astro_sim.parameters.units import Dimension, check_quantity
 from astro_sim.protocols.protocol import Protocol
 from astro_sim.simulation.description import ASTROCYTE_SIDE, SYNAPSE_SIDE
-from astro_sim.simulation.initial import check_initial
+
+# What a mapping passed as `initial` may set, and in which unit
+FRACTIONS = ("h", "x_A", "Gamma_A", "u_S", "x_S", "Gamma_S", "rho")
+
+SYNAPTIC = ("u_S", "x_S", "Gamma_S", "c", "rho")
+
+STATES: dict[str, Dimension] = {
+    **dict.fromkeys(("C", "I", "G_A", "Y_S"), Dimension(umolar, "M")),
+    **dict.fromkeys((*FRACTIONS, "c"), Dimension(b2.Quantity(1.0), "1")),
+}
 
 
 def sizes(model: Any, protocol: Protocol) -> tuple[int, int]:
@@ -31,23 +40,18 @@ def sizes(model: Any, protocol: Protocol) -> tuple[int, int]:
         found = [table.quantities().items() for table in tables if table is not None]
         return [len(v) for items in found for k, v in items if np.ndim(v) and (only is None or k in only)]
 
+    astrocytes = [model.n_fixed(), *lengths([model, *model.astrocyte_tables()])]
     if not isinstance(model, TripartiteSynapses):
-        return 0, agree(
-            "astrocytes", 1, model.n_fixed(), protocol.n_elements, *lengths([model, *model.astrocyte_tables()])
-        )
-    index = model.astrocyte_index
-    synapse_arrays = lengths([model.release, model.plasticity]) + lengths([model.gliotransmission], SYNAPSE_SIDE)
-    fallback = 1000 if model.plasticity is not None else 1
-    n_astrocyte_arrays = lengths([model, *model.astrocyte_tables()])
-    n_astrocyte_arrays += lengths([model.gliotransmission], ASTROCYTE_SIDE)
+        return 0, agree("astrocytes", 1, protocol.n_elements, *astrocytes)
+    astrocytes += lengths([model.gliotransmission], ASTROCYTE_SIDE)
+    synapses = [model.n_synapses, protocol.n_elements, *lengths([model.release, model.plasticity])]
+    synapses += lengths([model.gliotransmission], SYNAPSE_SIDE)
+    fallback, index = 1000 if model.plasticity is not None else 1, model.astrocyte_index
     if index is None:  # one astrocyte per synapse: their arrays have one length
-        n = agree(
-            "synapses", fallback, model.n_synapses, model.n_fixed(), protocol.n_elements, *synapse_arrays,
-            *n_astrocyte_arrays,
-        )  # fmt: skip
+        n = agree("synapses", fallback, *synapses, *astrocytes)
         return n, n
-    n_synapses = agree("synapses", fallback, model.n_synapses, len(index), protocol.n_elements, *synapse_arrays)
-    return n_synapses, agree("astrocytes", int(index.max()) + 1, model.n_fixed(), *n_astrocyte_arrays)
+    n = agree("synapses", fallback, len(index), *synapses)
+    return n, agree("astrocytes", int(index.max()) + 1, *astrocytes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +101,29 @@ def sampling_interval(duration_s: float, dt_s: float) -> float:
     """The 1-2-5 multiple of ``dt`` nearest above a thousandth of the duration."""
     multiples = (m * 10**k for k in range(12) for m in (1, 2, 5))
     return next(dt_s * m for m in multiples if dt_s * m * 1000 >= duration_s * (1 - 1e-9))
+
+
+def check_initial(initial: Any, model: Any, n_synapses: int, n_astrocytes: int) -> None:
+    """Check ``initial``: names, units, ranges and lengths."""
+    if isinstance(initial, str):
+        if initial not in ("fixed_point", "published"):
+            raise ValueError(f"initial must be 'fixed_point', 'published' or a mapping of variables, got {initial!r}")
+        return
+    if not isinstance(initial, Mapping):
+        raise TypeError(f"initial must be 'fixed_point', 'published' or a mapping of variables, got {initial!r}")
+    for name, value in initial.items():
+        if name not in STATES:
+            raise ValueError(f"initial must set variables among {sorted(STATES)}, got {name!r}")
+        quantity = check_quantity(f"initial[{name!r}]", value, STATES[name])
+        n, owner = (n_synapses, "synapses") if name in SYNAPTIC else (n_astrocytes, "astrocytes")
+        if np.size(quantity) not in (1, n):
+            raise ValueError(f"initial[{name!r}] must have one value for each of {n} {owner}, got {len(quantity)}")
+        if name in FRACTIONS and np.any(np.asarray(quantity) > 1):
+            raise ValueError(f"initial[{name!r}] must be at most 1, got {value!r}")
+        if name == "C" and model.astrocyte is not None:
+            calcium = model.astrocyte.calcium
+            if np.any(quantity > calcium.C_T / (1 + calcium.rho_A) * (1 + 1e-9)):
+                raise ValueError(f"initial['C'] must be at most C_T/(1 + rho_A), all calcium there is, got {value!r}")
 
 
 def check_settings(model, protocol, duration, seed, dt, astrocyte_dt, record_every, initial) -> Settings:

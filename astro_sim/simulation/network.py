@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +11,11 @@ from typing import Any
 import brian2 as b2
 import numpy as np
 from brian2 import second
+from brian2.equations.equations import PARAMETER, SingleEquation
 
+from astro_sim.protocols.protocol import Spikes
 from astro_sim.simulation.arguments import Settings
-from astro_sim.simulation.description import Group, Monitor, Part, Pathway, Source
+from astro_sim.simulation.description import RENAMED, Group, Monitor, Part, Pathway, Source
 
 DEFAULT_RECORD = ("C", "h", "I", "Gamma_A", "rho", "r_S", "Gamma_S", "I_SIC")
 
@@ -45,14 +49,17 @@ class Network:
 def build(parts: Iterable[Part], settings: Settings, record: str | Iterable[str] | None) -> Network:
     """Make all Brian2 objects of a run on the active device.
 
-    A variable in `record` or `settings.initial` that no part has is a ValueError, before anything is made.
+    A variable in `record` or `settings.initial` that no part has is a ValueError, and so is an array of another length
+    than its part, before anything is made.
     """
     parts = tuple(parts)
     recorded = choose_recorded(parts, record)
-    states = sorted({name for part in parts if isinstance(part, Group) for name in part.initial})
+    groups = {part.name: part for part in parts if isinstance(part, Group)}
+    states = sorted({name for group in groups.values() for name in group.initial})
     unused = sorted(set(settings.overrides) - set(states))
     if unused:
         raise ValueError(f"initial must set variables of the model, {states}, got {unused[0]!r}")
+    parts = tuple(prepare(part, groups, settings) for part in parts)
     periods = {"synapse": settings.dt_s, "astrocyte": settings.astrocyte_dt_s, "record": settings.record_every_s}
     clocks = {name: b2.Clock(period * second, name=f"{name}_clock") for name, period in periods.items()}
     made: dict[str, Any] = {}
@@ -60,7 +67,9 @@ def build(parts: Iterable[Part], settings: Settings, record: str | Iterable[str]
     for part in parts:
         made[part.name] = thing = make(part, made, clocks)
         if isinstance(part, Group):
-            code += map(str, part.code)  # after `make`, in which Brian2 sorts the equations
+            code += map(str, part.code.values())  # after `make`, in which Brian2 sorts the equations
+            if part.regularly is not None and not isinstance(part, Pathway):  # else it is a piece of `on_pre`
+                code.append(part.regularly.code)
             start(part, thing, settings.overrides, clocks)
     monitors = {}
     for dim in {item.dim: None for item in recorded.values()}:
@@ -87,6 +96,45 @@ def choose_recorded(parts: tuple[Part, ...], record: str | Iterable[str] | None)
     return {name: recordable[name] for name in names}
 
 
+def prepare(part: Part, groups: Mapping[str, Group], settings: Settings) -> Part:
+    """A part with its spikes on the time grid, or its constants checked and read from where they are."""
+    if isinstance(part, Source):
+        return dataclasses.replace(part, spikes=on_grid(part.spikes, settings.dt_s, settings.duration_s))
+    if not isinstance(part, Group):
+        return part
+    code, constants = part.code, part.constants
+    if isinstance(part, Pathway):
+        for end, suffix in ((part.target, "_post"), (part.source, "_pre")):
+            held = groups[end].constants if end in groups else {}
+            read = {name for name, value in constants.items() if np.ndim(value) and name in held}
+            code = {argument: suffixed(text, read, suffix) for argument, text in code.items()} if read else code
+            constants = {name: value for name, value in constants.items() if name not in read}
+    for name, value in constants.items():
+        if np.ndim(value) and len(value) != part.n:
+            raise ValueError(f"{name} must have one value for each of {part.n} {part.name}, got {len(value)}")
+    named = {RENAMED.get(symbol, symbol): value for symbol, value in constants.items()}
+    return dataclasses.replace(part, code=code, constants=named)
+
+
+def on_grid(spikes: Spikes, dt_s: float, end_s: float) -> Spikes:
+    """Spikes on the time grid: those that would share a step of one element move to the next free one."""
+    order = np.lexsort((spikes.time_s, spikes.index))
+    index, step = spikes.index[order], np.round(spikes.time_s[order] / dt_s).astype(np.int64)
+    if len(step) and step.min() < 0:
+        raise ValueError(f"spike times must not be negative, got {spikes.time_s.min()} s")
+    rank = np.arange(len(step))
+    offset = index.astype(np.int64) * (step.max() + len(step) + 2 if len(step) else 0)
+    step = np.maximum.accumulate(step - rank + offset) + rank - offset  # strictly increasing within an element
+    kept = step * dt_s < end_s - dt_s / 2
+    return Spikes(index[kept], step[kept] * dt_s)
+
+
+def suffixed(code: str, names: Iterable[str], suffix: str) -> str:
+    """``code`` with every name in ``names`` followed by ``suffix``, such as ``_pre``."""
+    names = [re.escape(name) for name in sorted(names)]
+    return re.sub(rf"\b({'|'.join(names)})\b", rf"\1{suffix}", code) if names else code
+
+
 def make(part: Part, made: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) -> Any:
     """The Brian2 object of one part; `made` holds the objects made before, by name."""
     if isinstance(part, Monitor):
@@ -96,9 +144,16 @@ def make(part: Part, made: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) ->
         return b2.SpikeGeneratorGroup(part.n, index, time, clock=clocks["synapse"], sorted=False)
     if not isinstance(part, Group):
         raise TypeError(f"part must be a Source, Monitor, Group or Pathway, got {part!r}")
+    namespace = {name: value for name, value in part.constants.items() if not np.ndim(value)}
+    arrays = {name: value for name, value in part.constants.items() if np.ndim(value)}
+    arguments = {**part.code, **part.options, "namespace": namespace, "clock": clocks[part.clock]}
+    if arrays:
+        dims = {name: b2.get_dimensions(value) for name, value in arrays.items()}
+        declared = [SingleEquation(PARAMETER, name, dim, flags=["constant"]) for name, dim in dims.items()]
+        arguments["model"] += b2.Equations(declared)
     if not isinstance(part, Pathway):
-        return b2.NeuronGroup(part.n, clock=clocks[part.clock], **part.arguments)
-    synapses = b2.Synapses(made[part.source], made[part.target], clock=clocks[part.clock], **part.arguments)
+        return b2.NeuronGroup(part.n, **arguments)
+    synapses = b2.Synapses(made[part.source], made[part.target], **arguments)
     synapses.connect(i=part.i, j=part.j)
     for updater in synapses.summed_updaters.values() if part.sums_at is not None else ():
         updater.order = part.sums_at
@@ -109,8 +164,9 @@ def make(part: Part, made: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) ->
 
 def start(part: Group, thing: Any, overrides: Mapping[str, Any], clocks: Mapping[str, b2.Clock]) -> None:
     """Set constants per element and initial values, which `overrides` replace; add the code that runs regularly."""
-    for name, value in part.arrays.items():
-        setattr(thing, name, value)
+    for name, value in part.constants.items():
+        if np.ndim(value):
+            setattr(thing, name, value)
     for name, value in part.initial.items():
         setattr(thing, name + "_", np.asarray(overrides[name]) if name in overrides else value)
     if (step := part.regularly) is not None:

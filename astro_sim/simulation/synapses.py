@@ -12,91 +12,59 @@ from astro_sim.models import equations as eq
 from astro_sim.models.astrocytes import ChI
 from astro_sim.models.synapses import TripartiteSynapses
 from astro_sim.protocols.protocol import Spikes
-from astro_sim.simulation import astrocytes
 from astro_sim.simulation.arguments import Settings
-from astro_sim.simulation.description import (
-    ASTROCYTE_SIDE,
-    SYNAPSE_SIDE,
-    Part,
-    Pathway,
-    Regularly,
-    Source,
-    Values,
-    joined,
-    on_grid,
-    split,
-)
+from astro_sim.simulation.astrocytes import describe_astrocytes
+from astro_sim.simulation.description import SYNAPSE_SIDE, Part, Pathway, Regularly, Source
 
 ADVANCE_PERIOD = 1 * second  # efficacy is brought to the present at least this often
+
+SILENCE = Spikes(np.empty(0, dtype=int), np.empty(0))
 
 
 def describe(settings: Settings) -> tuple[Part, ...]:
     """All parts of a model under a protocol; a pathway comes after its source and target."""
-    model = settings.model
-    imposed = check_input(settings)
-    if not isinstance(model, TripartiteSynapses):
-        return astrocytes.describe_astrocytes(settings)
-    parts = list(describe_synapses(settings))
-    index = np.arange(settings.n_synapses) if model.astrocyte_index is None else np.asarray(model.astrocyte_index)
-    if model.astrocyte is not None:
-        values, exogenous = astrocytes.astrocyte_values(settings)
-        parts += astrocytes.describe_cells(settings, values, exogenous)
-        parts += astrocytes.describe_junctions(settings)
-        parts += [describe_sensing(model, index)] if model.loop == "closed" else []
-    elif model.gliotransmission is not None:
-        if imposed is None:
-            raise ValueError(
-                "astrocyte must be given where there is gliotransmission, got None; or use a protocol that imposes "
-                "releases, such as Releases"
-            )
-        parts += astrocytes.describe_imposed(settings, imposed)
-    if model.gliotransmission is not None:
-        parts.append(describe_gliotransmission(model, index))
-    return tuple(parts)
+    check_input(settings)
+    return (*describe_synapses(settings), *describe_astrocytes(settings), *describe_signalling(settings))
 
 
-def check_input(settings: Settings) -> Spikes | None:
-    """The imposed releases; ValueError for input that has no effect on the model."""
+def check_input(settings: Settings) -> None:
+    """ValueError for input that has no effect on the model, and for gliotransmission without any input."""
     model, protocol, n_astrocytes = settings.model, settings.protocol, settings.n_astrocytes
     given = f"{type(protocol).__name__} for {type(model).__name__}"
-    imposed = protocol.releases(n_astrocytes)
-    if imposed is not None and getattr(model, "gliotransmission", None) is None:
+    gliotransmission = getattr(model, "gliotransmission", None) is not None
+    imposed = protocol.releases(n_astrocytes) is not None
+    if imposed and not gliotransmission:
         raise ValueError(f"protocol must not impose releases where there is no gliotransmission, got {given}")
-    if imposed is not None and model.astrocyte is not None:
+    if imposed and model.astrocyte is not None:
         raise ValueError("protocol must not impose releases on astrocytes that have calcium; set astrocyte=None")
     metabolic = isinstance(model, ChI) and model.astrocyte is not None
     if not metabolic and protocol.bias(n_astrocytes) is not None:
         raise ValueError(f"protocol must not bring an IP3 pulse where there is no IP3 metabolism, got {given}")
-    return imposed
-
-
-def describe_sensing(model: Any, index: np.ndarray) -> Pathway:
-    """Transmitter of the synapses reaches the astrocyte that covers them."""
-    arrays, scalars = split(model.release.quantities())
-    text = eq.SENSING
-    if model.update == "event":
-        text += "\n" + eq.suffixed(eq.SENSING_RELEASED, arrays, "_pre")
-    each = np.arange(len(index))  # sums come before the receptor's step, which is at -1
-    return joined("sensing", "synapses -> astrocytes", each, index, scalars, model=text, sums_at=-2)
+    if gliotransmission and model.astrocyte is None and not imposed:
+        raise ValueError(
+            "astrocyte must be given where there is gliotransmission, got None; or use a protocol that imposes "
+            "releases, such as Releases"
+        )
 
 
 def describe_synapses(settings: Settings) -> tuple[Part, ...]:
     """The synapses, each between one presynaptic and one postsynaptic train of spikes, in their initial state."""
     model, n, each = settings.model, settings.n_synapses, np.arange(settings.n_synapses)
-    values = Values(n, "synapses")
+    if not isinstance(model, TripartiteSynapses):
+        return ()
+    constants: dict[str, Any] = {}
     for table in (model.release, model.plasticity):
-        if table is not None:
-            values.add_table(table, without="D")
+        constants |= {} if table is None else table.quantities()
+    delay = constants.pop("D", None)
     if model.gliotransmission is not None:
-        values.add_table(model.gliotransmission, SYNAPSE_SIDE)
-    noisy = values.any("sigma")
-    equations, on_pre, on_post = synapse_code(model, noisy)
-    sources = [train("presynaptic", settings.protocol.pre(n, settings.seed), settings)]
-    pathways, delay, regularly = {"on_pre": on_pre}, None, None
+        constants |= {name: getattr(model.gliotransmission, name) for name in SYNAPSE_SIDE}
+    noisy = model.plasticity is not None and bool(np.any(np.asarray(model.plasticity.sigma)))
+    sources = [Source("presynaptic", n, settings.protocol.pre(n, settings.seed) or SILENCE)]
+    regularly = None
     recordable, initial = {}, {}
     if model.plasticity is not None:
-        sources.append(train("postsynaptic", settings.protocol.post(n, settings.seed), settings))
-        pathways["on_post"], delay = on_post, model.plasticity.D
+        post = settings.protocol.post(n, settings.seed) or SILENCE
+        sources.append(Source("postsynaptic", n, post))
         recordable, initial = {"c": "1", "rho": "1"}, {"c": 0.0, "rho": 0.0}
         if model.update == "event":
             # efficacy moves by itself between spikes: bring it to the present for every sample, and once a second
@@ -109,38 +77,30 @@ def describe_synapses(settings: Settings) -> tuple[Part, ...]:
         initial |= {"u_S": 0.0, "x_S": 1.0}
     if model.gliotransmission is not None:
         recordable["Gamma_S"], initial["Gamma_S"] = "1:Gamma_S_now", 0.0
-    # Heun for the additive noise of the efficacy; without plasticity everything is linear
-    method = "exact" if model.plasticity is None else ("heun" if noisy else "rk2")
-    model_text = equations + values.declarations()
     synapses = Pathway(
-        name="synapses",
-        code=(equations, *pathways.values()),
-        source=sources[0].name,
-        target=sources[-1].name,
-        i=each,
-        j=each,
+        "synapses",
+        sources[0].name,
+        sources[-1].name,
+        each,
+        each,
         dim="synapse",
         n=n,
+        code=synapse_code(model, noisy),
+        # Heun for the additive noise of the efficacy; without plasticity everything is linear
+        options={"method": "exact" if model.plasticity is None else "heun" if noisy else "rk2"},
+        constants=constants,
         recordable=recordable,
         initial=initial,
-        arrays=values.arrays,
-        arguments=dict(model=model_text, namespace=values.scalars, method=method, **pathways),
         delay=delay,
         regularly=regularly,
     )
     return *sources, synapses
 
 
-def train(name: str, spikes: Spikes | None, settings: Settings) -> Source:
-    """The spikes of one side of the synapses; silence where the protocol has none."""
-    spikes = spikes or Spikes(np.empty(0, dtype=int), np.empty(0))
-    return Source(name=name, n=settings.n_synapses, spikes=on_grid(spikes, settings.dt_s, settings.duration_s))
-
-
-def synapse_code(model: TripartiteSynapses, noisy: bool) -> tuple[b2.Equations, str, str]:
+def synapse_code(model: TripartiteSynapses, noisy: bool) -> dict[str, Any]:
     """Equations of the synapses, and what pre- and postsynaptic spikes do."""
     event = model.update == "event"
-    equations, on_pre, on_post = b2.Equations(""), "", ""
+    equations, on_pre, on_post = b2.Equations(""), "", {}
     modulated = model.gliotransmission is not None
     if modulated:
         equations += eq.PRESYNAPTIC_REDUCED if event else eq.PRESYNAPTIC
@@ -148,21 +108,32 @@ def synapse_code(model: TripartiteSynapses, noisy: bool) -> tuple[b2.Equations, 
     if model.plasticity is not None:
         equations += eq.PLASTICITY_EVENTS if event else eq.plasticity(noisy)
         advance = eq.plasticity_step(noisy) if event else ""
-        on_pre, on_post = on_pre + advance, advance + eq.ON_POST_CALCIUM
+        on_pre, on_post = on_pre + advance, {"on_post": advance + eq.ON_POST_CALCIUM}
     if model.release is not None:
         equations += eq.RELEASE + (eq.CLEFT if event else eq.CLEFT_CLOCKED)
         on_pre += eq.on_release(modulated)
     if model.plasticity is not None:
         on_pre += eq.ON_PRE_CALCIUM if model.release is not None else eq.ON_PRE_CALCIUM_ALONE
-    return equations, on_pre, on_post
+    return {"model": equations, "on_pre": on_pre, **on_post}
 
 
-def describe_gliotransmission(model: Any, index: np.ndarray) -> Pathway:
-    """Releases of each astrocyte reach the synapses that it covers."""
-    ends, each = "astrocytes -> synapses", np.arange(len(index))
-    if model.update == "published":
-        return joined("gliotransmission", ends, index, each, {}, model=eq.GLIOTRANSMITTER_SEEN)
-    arrays, scalars = split(model.gliotransmission.quantities())
-    code = eq.suffixed(eq.ON_GLIOTRANSMISSION, {"Gamma_S", "t_Gamma", *(set(arrays) & set(SYNAPSE_SIDE))}, "_post")
-    code = eq.suffixed(code, {"x_A", *(set(arrays) & set(ASTROCYTE_SIDE))}, "_pre")
-    return joined("gliotransmission", ends, index, each, scalars, on_pre=code)
+def describe_signalling(settings: Settings) -> tuple[Part, ...]:
+    """Transmitter of synapses reaches the astrocyte that covers them, and gliotransmitter of each its synapses."""
+    if not isinstance(settings.model, TripartiteSynapses):
+        return ()
+    model: Any = settings.model
+    each = np.arange(settings.n_synapses)
+    index = each if model.astrocyte_index is None else np.asarray(model.astrocyte_index)
+    event = model.update == "event"
+    parts: list[Part] = []
+    if model.needs_receptor:
+        code = {"model": eq.SENSING + "\n" + eq.SENSING_RELEASED if event else eq.SENSING}
+        constants = model.release.quantities()
+        parts.append(  # sums come before the receptor's step, which is at -1
+            Pathway("sensing", "synapses", "astrocytes", each, index, code=code, constants=constants, sums_at=-2)
+        )
+    if model.gliotransmission is not None:
+        code = {"on_pre": eq.ON_GLIOTRANSMISSION} if event else {"model": eq.GLIOTRANSMITTER_SEEN}
+        constants = model.gliotransmission.quantities() if event else {}
+        parts.append(Pathway("gliotransmission", "astrocytes", "synapses", index, each, code=code, constants=constants))
+    return tuple(parts)

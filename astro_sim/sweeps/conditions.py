@@ -186,8 +186,7 @@ def _values(sweep, batch: Batch, settings, network) -> dict[str, np.ndarray]:
         chosen = [sweep.axes[path][sweep.position(condition, path)] for condition in batch.conditions]
         values[path.rsplit(".", 1)[-1]] = np.repeat(np.asarray(chosen, dtype=float), block)
     if "astrocytes" in network.parts and settings.model.astrocyte is not None:
-        bias = settings.protocol.bias(settings.n_astrocytes)
-        state = astrocyte_state(settings.model, settings.n_astrocytes, settings.start, bias)
+        state = astrocyte_state(settings)
         values |= {name: value for name, value in state.items() if name not in settings.overrides}
     return values
 

@@ -102,8 +102,3 @@ def test_efficacy_step_is_the_solution_of_its_equation(c, theta_p, elapsed):
     assert after["rho"] == pytest.approx(rho, rel=1e-3)
     assert 2.8**2 * after["variance"] / 150 == pytest.approx(variance, rel=1e-2, abs=1e-12)
     assert after["c"] == pytest.approx(c, rel=1e-9)
-
-
-def test_suffixes_touch_whole_names_only():
-    assert eq.suffixed("U_A*U_A2 + x_A", {"U_A", "x_A"}, "_pre") == "U_A_pre*U_A2 + x_A_pre"
-    assert eq.suffixed("U_A", set(), "_pre") == "U_A"

@@ -17,7 +17,7 @@ from astro_sim.protocols.pairing import (
 from astro_sim.protocols.protocol import Protocol, Spikes, spike_times
 from astro_sim.protocols.pulses import BiasPulse, DistanceSweep, GammaSweep, Releases
 from astro_sim.protocols.trains import AstrocyteResponse, PairedPulse, Poisson, RateSweep, Recovery, Train, log_rates
-from astro_sim.simulation.description import on_grid
+from astro_sim.simulation.network import on_grid
 
 
 def test_train_recovery_and_paired_pulse():

@@ -5,6 +5,7 @@ import pytest
 import reference as ref
 from brian2 import Hz, ms, pA, second, umolar
 
+from astro_sim.models import equations as eq
 from astro_sim.models.astrocytes import AstrocyteNetwork, ChI, GChI, InwardCurrent, LiRinzel
 from astro_sim.models.topology import chain, edge_list, grid, ring
 from astro_sim.parameters.presets import AM, FM, LINEAR, NEST, NEURON, RECTIFYING
@@ -214,16 +215,17 @@ def test_the_parts_of_astrocytes_follow_the_model_and_the_protocol():
 def test_the_description_of_cells_holds_their_arrays_and_units():
     cells = parts(ChI(astrocyte=FM, I_bias=[0.0, 0.5] * umolar, stim=1), duration=1 * second)["astrocytes"]
     assert (cells.n, cells.dim, cells.clock) == (2, "astrocyte", "astrocyte")
-    np.testing.assert_allclose(cells.arrays["I_bias"] / umolar, [0, 0.5])
-    assert "I_bias" not in cells.arguments["namespace"] and "O_P" in cells.arguments["namespace"]
+    np.testing.assert_allclose(cells.constants["I_bias"] / umolar, [0, 0.5])
+    assert {name for name, value in cells.constants.items() if np.ndim(value)} == {"I_bias"}
+    assert "O_P" in cells.constants
     assert cells.recordable["J_ex"] == "uM/s" and "J_gjc" not in cells.recordable
     assert list(cells.initial) == ["C", "h", "I"]
 
 
 def test_the_receptor_is_stepped_in_closed_form_unless_it_is_published():
     stepped, published = (parts(GChI(update=u), duration=1 * second)["astrocytes"] for u in ("event", "published"))
-    assert stepped.regularly.clock == "astrocyte" and stepped.regularly.code == stepped.code[-1]
-    assert published.regularly is None and "dGamma_A/dt" in str(published.code[0])
+    assert stepped.regularly.clock == "astrocyte" and stepped.regularly.code.endswith(eq.TRANSMITTER_STEP)
+    assert published.regularly is None and "dGamma_A/dt" in str(published.code["model"])
 
 
 def test_junctions_hold_both_directions_of_every_edge():
