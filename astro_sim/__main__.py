@@ -92,7 +92,6 @@ def simulate(
 
 
 def _refuse_unused(model: str, **options: Any) -> None:
-    """Raise one sentence for an option that is not at its default and would change nothing."""
     spikes = ("protocol", "rate_hz")
     release = ("gliotransmission", "alpha") if options["gliotransmission"] else ("gliotransmission",)
     used = {"li-rinzel": ("ip3_um",), "chi": ("ip3_um",), "network": (), "tripartite": (*spikes, *release)}
@@ -170,7 +169,7 @@ def curves(
     """
     from tqdm import tqdm
 
-    from astro_sim.curves.files import record_seconds
+    from astro_sim.curves.files import add_metrics
     from astro_sim.curves.format import read_curve
     from astro_sim.derivations.standard import derive_all, experiments
     from astro_sim.figures.pages import draw_figures
@@ -201,7 +200,7 @@ def curves(
             n_jobs=jobs,
             progress=advance,
         )
-    record_seconds(out, "simulate and fit", perf_counter() - began)
+    add_metrics(out, {"seconds": {"simulate and fit": round(perf_counter() - began, 2)}})
     for path in paths.values():
         print(read_curve(path).report(), end="\n\n")
     draw_figures(out)

@@ -136,7 +136,6 @@ def report_run(run_directory: Run, title: str | None = None) -> int:
 
 
 def _benchmark(config: Any) -> int:
-    """Run the benchmark that these options are of, and print its tables."""
     match config:
         case ProbeConfig():
             run_probe(config, _say)

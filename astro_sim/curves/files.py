@@ -89,11 +89,6 @@ def add_metrics(folder: str | os.PathLike, metrics: Mapping[str, Any]) -> Path:
     return write_text(path, json.dumps({**before, **metrics, "seconds": seconds}, indent=2) + "\n")
 
 
-def record_seconds(folder: str | os.PathLike, stage: str, seconds: float) -> Path:
-    """Add the wall time of a stage to ``FOLDER/metrics.json``."""
-    return add_metrics(folder, {"seconds": {stage: round(seconds, 2)}})
-
-
 @contextmanager
 def locked(path: Path, wait: bool = True) -> Iterator[None]:
     """Hold the lock file `path`, which is free again when this process ends, however it does.

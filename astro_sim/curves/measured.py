@@ -125,7 +125,6 @@ def _columns(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
 
 
 def _rows(lines: Iterable[str], path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Cells of every line that holds data, with its number."""
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             try:

@@ -107,12 +107,10 @@ def _constant(name: str) -> Constant:
 
 
 def _problem(names: Sequence[str], constant: Constant, spread: float) -> dict[str, Any]:
-    """SALib's description of the logarithms of the factors."""
     return {"num_vars": len(names), "names": names, "bounds": [constant.bounds(name, spread) for name in names]}
 
 
 def _evaluate(constant: Constant, names: Sequence[str], X: np.ndarray, seed: int, target: str) -> np.ndarray:
-    """Logarithm of the constant at every row of logarithms of factors."""
     values = constant.simulate(dict(zip(names, np.exp(X).T, strict=True)), seed=seed, target=target)
     with np.errstate(divide="ignore", invalid="ignore"):
         Y = np.log(values)

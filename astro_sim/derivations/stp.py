@@ -198,8 +198,6 @@ def derive_stp_spatial(
     ``peak(d) = amplitude exp(-d / length)``, d and length in cells. For a steady source, and degradation at the
     constant rate Omega_5P, the profile along a chain is exactly ``q**d`` with ``q + 1/q = 2 + Omega_5P / F_lin``, so
     that ``length = 1 / arccosh(1 + Omega_5P / (2 F_lin))``, which is noted beside the fit.
-
-    Parameters as for `derive_ltp`.
     """
     peak = (recording["I"] - recording["I"].isel(time=0)).max("time").values
     source = experiment.n_cells // 2
@@ -231,8 +229,6 @@ def derive_stp_release(
 
     a Naka-Rushton curve. Kept beside the fit: the mean release ``r_S`` with its mean-field value, which neglects the
     correlation of u_S and x_S, and the paired-pulse ratio in closed form.
-
-    Parameters as for `derive_ltp`.
     """
     rates, release = experiment.rates_hz(), experiment.tables()["release"]
     U, Omega_f = float(release.U_0__star), float(release.Omega_f)

@@ -153,7 +153,6 @@ def compare(file: Curve, again: Curve) -> list[Comparison]:
 
 
 def _pairs(file: dict[str, Any], again: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Every entry of nested tables by its name, with the value of both sides."""
     mine, other = flatten(file), flatten(again)
     yield from ((name, mine.get(name), other.get(name)) for name in mine | other)
 

@@ -182,7 +182,6 @@ def _core_jacobian(C, p):
 
 
 def _saddle_nodes(C, p) -> list[BifurcationPoint]:
-    """Folds of the curve of fixed points: where its IP3 level is extreme."""
 
     def slope(C):
         return resting_ip3(C + 1j * COMPLEX_STEP, p).imag / COMPLEX_STEP

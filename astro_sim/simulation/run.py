@@ -13,13 +13,6 @@ Eight burst rates in one run, 128 synapses each; any quantity of model or protoc
     rates = np.repeat(log_rates(0.2 * Hz, 5 * Hz, 8), 128)
     simulate(TripartiteSynapses(), CycledPairing(rate=rates, timing="jittered"))
 
-Calcium against presynaptic rate, without feedback::
-
-    sweep = AstrocyteResponse(rates=log_rates(0.1 * Hz, 100 * Hz, 20), repeats=20)
-    model = TripartiteSynapses(astrocyte=AM, gliotransmission=None, plasticity=None, release=RELEASE)
-    recording = simulate(model, sweep, record=["C"])
-    mean_C = recording["C"].sel(time=slice(30, None)).mean("time").groupby(...)
-
 A chain of astrocytes with linear gap junctions, the fifth of them pulsed with IP3 for 20 s::
 
     network = AstrocyteNetwork(topology=chain(11), coupling=variant(LINEAR, source="this study", F_lin=0.5 / second))

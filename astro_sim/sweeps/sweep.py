@@ -172,7 +172,6 @@ class Sweep:
 
 
 def _source(function: Callable) -> str:
-    """Module, name and text of a function of a module."""
     name = getattr(function, "__qualname__", repr(function))
     try:
         if not name.isidentifier():

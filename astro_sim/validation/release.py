@@ -31,7 +31,6 @@ def periodic_trains() -> np.ndarray:
 
 
 def _ratios(interval_s, U_0, **settings) -> np.ndarray:
-    """Simulated paired-pulse ratios."""
     model = bare_synapses(release=variant(RELEASE, source=THIS_STUDY, U_0__star=U_0))
     protocol = PairedPulse(interval=np.asarray(interval_s) * second)
     return simulate(model, protocol, record=["r_S"], target="numpy", **settings)["r_S"].values[-1] / U_0

@@ -176,7 +176,6 @@ def published_table() -> str:
 
 
 def _as_published(value: float) -> str:
-    """All digits, at least one decimal."""
     return f"{value:g}" if value % 1 else f"{value:.1f}"
 
 

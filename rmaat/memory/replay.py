@@ -235,7 +235,6 @@ def _autocast(state: dict[str, torch.dtype], device: torch.device):
 
 
 def _rng_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """State of the CPU generator and of the device's own."""
     own = None if device.type == "cpu" else torch.get_device_module(device).get_rng_state(device)
     return torch.get_rng_state(), own
 

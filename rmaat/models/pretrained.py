@@ -41,7 +41,6 @@ def read_tensors(path: Path) -> dict[str, Any]:
 
 
 def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of names, types, shapes and values."""
     digest = hashlib.sha256()
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())

@@ -50,7 +50,6 @@ def curves_read(name: str, config: ModelConfig, curves: Mapping[str, Curve] | No
 
 
 def _unsegmented(config: ModelConfig) -> ModelConfig:
-    """One segment for the whole input, and no memory."""
     length = config.max_len or 16 * config.segment_len
     grid = None
     if config.grid is not None:
@@ -74,10 +73,7 @@ def match_parameters(
 ) -> dict[str, ModelConfig]:
     """Raise d_ff of all but the largest of the named models until each comes nearest to the largest one's parameters.
 
-    Returns
-    -------
-    dict of name to ModelConfig
-        For :func:`build_model`; d_model and n_layers stay as they are.
+    The result is for :func:`build_model`, by name; d_model and n_layers stay as they are.
     """
 
     def size(name: str, d_ff: int) -> int:

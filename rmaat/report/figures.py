@@ -27,7 +27,6 @@ def _save(ax, run: Path, name: str, caption: str) -> Path:
 
 
 def _loss(run: Path) -> Path | None:
-    """Loss and validation accuracy of the run, and the accuracy of its baselines."""
     if not (run / "log.jsonl").exists():
         return None
     loss, accuracy = panels(1, 2, size=(8.2, 3.0))
@@ -52,7 +51,6 @@ def _accuracy(run: Path) -> Path | None:
 
 
 def _memory(run: Path, model: RMAAT) -> Path | None:
-    """Which segments the rule keeps, and the time constants behind it."""
     retention = model.constants.retention
     if retention is None:
         return None

@@ -80,7 +80,6 @@ def draw_block(rng, n_wanted, max_draws, min_length, max_length, max_depth, max_
 
 @njit(cache=True)
 def _sorted_at(counts, k):
-    """Argument k of the sorted ones, given as counts of each digit."""
     digit = 0
     while k >= counts[digit]:
         k -= counts[digit]
@@ -90,7 +89,6 @@ def _sorted_at(counts, k):
 
 @njit(cache=True)
 def _apply(operator, counts, n):
-    """The value of an operator on n arguments given as counts of each digit."""
     if operator == MIN:
         return _sorted_at(counts, 0)
     if operator == MAX:

@@ -87,7 +87,6 @@ def load_segment_task(
 
 
 def _vocabulary(name: str, n: int, twins: bool) -> tuple[int, str, int]:
-    """Vocabulary size, its description and the number of classes."""
     if name == "needle":
         return 3 * n + 1, f"0 padding, keys 1..{n}, values {n + 1}..{2 * n}, noise {2 * n + 1}..{3 * n}", n
     if name == "copy":

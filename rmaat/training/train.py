@@ -283,7 +283,6 @@ class _Leg:
         self.folder.save(self.bare, self.optimizer, loop, self.accelerator.scaler)
 
     def _finish(self) -> None:
-        """Evaluate the best model on the test split and write metrics.json."""
         config, loop, accelerator = self.config, self.loop, self.accelerator
         if loop.best_step == 0:  # stopped before the first check
             self.bar = tqdm(disable=True)

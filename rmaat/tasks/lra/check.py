@@ -69,7 +69,6 @@ def _unpackable(task: str, archive: Path, members: list[str] | TaskError | OSErr
 
 
 def _count(task: str, folder: Path) -> str:
-    """What a folder holds of a task, beside the official amount."""
     if task == "pathfinder":
         return "; ".join(_count_images(subset) for subset in sorted(folder.glob("pathfinder*/curv_*")))
     if task == "listops":

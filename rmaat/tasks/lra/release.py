@@ -156,7 +156,6 @@ def _n_bytes(folder: Path, path: Path) -> int:
 
 
 def _read_images(rows: list[tuple[Path, int, int]], size: int, progress: bool) -> tuple[np.ndarray, np.ndarray, int]:
-    """Grey images, labels, and the number of empty files, which are left out."""
     images, labels = np.empty((len(rows), size, size), np.uint8), np.empty(len(rows), np.int64)
     n = 0
     for path, label, n_bytes in tqdm(rows, desc=f"Pathfinder {size}", unit="image", disable=not progress):
