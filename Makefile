@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := runs/demo
 TRAIN := $(BIN)/rmaat train --recipe benchmarks/demo.toml --data-dir $(RUN)/data --curves $(RUN)/curves
 
-.PHONY: demo test test-all docs notebooks curves lint clean
+.PHONY: demo test quick test-all docs notebooks curves lint clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -26,6 +26,11 @@ demo: .venv/ready
 
 test: .venv/ready
 	$(BIN)/pytest -n logical -m "not slow and not notebook and not browser"
+
+# What to run while writing: rules, numbers, equations, curve files, layers and memory, without simulations.
+quick: .venv/ready
+	$(BIN)/pytest -q -m "not slow" tests/test_architecture.py tests/test_bridge.py tests/astro_sim/parameters \
+		tests/astro_sim/models tests/astro_sim/curves/test_format.py tests/rmaat/test_config.py tests/rmaat/layers
 
 test-all: .venv/ready
 	$(BIN)/pytest -n logical
