@@ -22,21 +22,20 @@ def default(value: Any) -> Any:
     return dataclasses.field(default_factory=lambda: value)
 
 
-UNITS: dict[str, tuple[Any, str, str]] = {
-    # label of a dimension: its SI unit, as Brian2's equations declare it, and the unit of recordings
-    "1": (b2.Quantity(1.0), "1", "1"),
-    "M": (mmolar, "mmolar", "uM"),
-    "M/s": (mmolar / second, "mmolar/second", "uM/s"),
-    "1/s": (1 / second, "Hz", "1/s"),
-    "1/(M s)": (1 / (mmolar * second), "Hz/mmolar", "1/(uM s)"),
-    "s": (second, "second", "s"),
-    "V": (volt, "volt", "V"),
-    "S": (siemens, "siemens", "S"),
-    "F": (farad, "farad", "F"),
-    "A": (amp, "amp", "A"),
+UNITS: dict[str, tuple[Any, str]] = {  # label of a dimension: its SI unit, and the unit of recordings
+    "1": (b2.Quantity(1.0), "1"),
+    "M": (mmolar, "uM"),
+    "M/s": (mmolar / second, "uM/s"),
+    "1/s": (1 / second, "1/s"),
+    "1/(M s)": (1 / (mmolar * second), "1/(uM s)"),
+    "s": (second, "s"),
+    "V": (volt, "V"),
+    "S": (siemens, "S"),
+    "F": (farad, "F"),
+    "A": (amp, "A"),
 }
 
-RECORDED = {unit.dim: recorded for unit, _, recorded in UNITS.values()}  # unit of recordings, by dimension
+RECORDED = {unit.dim: recorded for unit, recorded in UNITS.values()}  # unit of recordings, by dimension
 
 
 class Dimension(NamedTuple):
