@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rmaat.config import ModelConfig
-from rmaat.experiments.markdown import markdown
+from rmaat.experiments.runner import markdown
 from rmaat.experiments.timing import interleaved, peak_bytes
 from rmaat.layers.attention import AstromorphicAttention
 from rmaat.layers.softmax import SoftmaxAttention

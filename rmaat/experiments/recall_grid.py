@@ -16,9 +16,8 @@ import numpy as np
 from astro_sim.curves.files import read_json, write_text
 from rmaat.config import Norm, Rule, Timescales
 from rmaat.data import load_curves
-from rmaat.experiments.markdown import markdown
 from rmaat.experiments.recall import AXES, OWN_CURVE, WITHOUT_CURVE, ProbeCell, run_cell
-from rmaat.experiments.runner import check_choices, grouped, run_grid
+from rmaat.experiments.runner import check_choices, grouped, markdown, run_grid
 
 PROSE = """\
 Accuracy by the segment that holds the answer, at the T that the model was trained on and at a multiple of it; mean over

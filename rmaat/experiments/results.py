@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from astro_sim.curves.files import read_json, write_text
-from rmaat.experiments.markdown import markdown
-from rmaat.experiments.runner import grouped
+from rmaat.experiments.runner import grouped, markdown
 
 PROSE = """\
 Test accuracy of the checkpoint that is best on the validation split, mean ± standard deviation over seeds; steps and

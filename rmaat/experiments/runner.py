@@ -1,8 +1,8 @@
-"""The loop over a grid of runs: skips those that have a result and carries out the others until time is over."""
+"""What grids of runs share: the loop, which skips runs that have a result, groups of results, and Markdown tables."""
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
@@ -58,3 +58,9 @@ def grouped(items: Iterable[Any], key: Callable[[Any], Any]) -> dict[Any, list[A
     for item in items:
         groups[key(item)].append(item)
     return dict(groups)
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; the first column is aligned left, the others right."""
+    lines = [list(header), ["---", *["---:"] * (len(header) - 1)], *map(list, rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
