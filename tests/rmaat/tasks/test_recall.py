@@ -83,7 +83,11 @@ def test_chosen_segment_and_seeds():
         ("recall", {"n_symbols": 70_000}, "n_symbols must give a vocabulary of at most 65536, got 70000, of 70002 tok"),
         ("recall", {"seed": -1}, "seed must be an integer of at least 0, got -1"),
         ("recall", {"seed": True}, "seed must be an integer of at least 0, got True"),
-        ("recall", {"n_segments": 10**6, "segment_len": 10**6}, "recall must fit into memory, got options .*; ask for fewer samples"),
+        (
+            "recall",
+            {"n_segments": 10**6, "segment_len": 10**6},
+            "recall must fit into memory, got options .*; ask for fewer samples",
+        ),
         ("recal", {}, "task must be one of listops, .*got 'recal'"),
     ],
 )
