@@ -259,8 +259,7 @@ class _Leg:
     def _finite(self, name: str, loss: float) -> float:
         if not math.isfinite(loss):
             step = self.loop.step
-            rule = f"{name} must stay finite, got {loss} at step {step}"
-            raise ValueError(f"{rule}; lower lr or raise warmup; the last checkpoint is as it was")
+            raise ValueError(f"{name} must stay finite, got {loss} at step {step}; lower lr or raise warmup")
         return loss
 
     def _evaluate(self, split: str) -> tuple[float, float]:
