@@ -201,7 +201,8 @@ class Curve:
 def check_name(name: str) -> str:
     """Return the name of a curve, which is also that of its file: letters, digits, ``_`` and inner dashes, dots and spaces."""
     if not (isinstance(name, str) and re.fullmatch(r"\w([\w. -]{0,98}\w)?", name)):
-        raise ValueError(f"name must be letters, digits, '_', and '-', dots and spaces between them, at most 100, got {name!r:.60}")
+        rule = "name must be letters, digits, '_', and dashes, dots and spaces between them, at most 100"
+        raise ValueError(f"{rule}, got {name!r:.60}")
     return name
 
 
