@@ -199,7 +199,7 @@ class Curve:
 
 
 def check_name(name: str) -> str:
-    """Return the name of a curve, which is also that of its file: letters, digits, ``_`` and inner dashes, dots and spaces."""
+    """Return the name of a curve, which is also that of its file; ValueError for what names no file."""
     if not (isinstance(name, str) and re.fullmatch(r"\w([\w. -]{0,98}\w)?", name)):
         rule = "name must be letters, digits, '_', and dashes, dots and spaces between them, at most 100"
         raise ValueError(f"{rule}, got {name!r:.60}")

@@ -141,7 +141,9 @@ def test_weights_that_become_infinite_do_not_replace_good_ones(begun, monkeypatc
         return found
 
     monkeypatch.setattr(module, "optimizer_step", spoiling)
-    with pytest.raises(ValueError, match=r"(loss|weights of .*) must stay finite, got nan at step 5; lower lr or raise"):
+    with pytest.raises(
+        ValueError, match=r"(loss|weights of .*) must stay finite, got nan at step 5; lower lr or raise"
+    ):
         train(replace(begun, max_steps=1, checkpoint_every=1))
     assert {path: path.read_bytes() for path in (begun.run / "last").iterdir()} == before
 
