@@ -29,7 +29,7 @@ test: .venv/ready
 
 # What to run while writing: rules, numbers, equations, curve files, layers and memory, without simulations.
 quick: .venv/ready
-	$(BIN)/pytest -q -m "not slow" tests/test_architecture.py tests/test_bridge.py tests/astro_sim/parameters \
+	$(BIN)/pytest -n logical -m "not slow" tests/test_architecture.py tests/test_bridge.py tests/astro_sim/parameters \
 		tests/astro_sim/models tests/astro_sim/curves/test_format.py tests/rmaat/test_config.py tests/rmaat/layers
 
 test-all: .venv/ready
