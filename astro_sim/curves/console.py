@@ -22,7 +22,7 @@ def run_command(
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         try:
-            with _sigterm_interrupts():
+            with on_sigterm(signal.default_int_handler):  # as Ctrl-C: everything is written or nothing
                 return command([word for word in argv if word != "--debug"])
         finally:
             sys.stdout.flush()
@@ -40,12 +40,12 @@ def run_command(
 
 
 @contextlib.contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM ends a command as Ctrl-C does: with its sentence, and with everything written or nothing."""
+def on_sigterm(handler: Callable[..., object]) -> Iterator[None]:
+    """Answer SIGTERM with `handler` meanwhile; outside the main thread, which alone gets signals, nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, handler)
     try:
         yield
     finally:

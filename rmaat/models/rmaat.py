@@ -86,6 +86,8 @@ class RMAAT(nn.Module):
         self.register_parameter("memory", memory)
         self.dropout = Dropout(config.dropout)
         self.build_layers()
+        synaptic = self.blocks if self.is_synaptic else ()
+        self._n_synapses = sum(len(block.attention.initial(1)) for block in synaptic)  # tensors of the carry
         self.norm = nn.LayerNorm(config.d_model) if config.norm == "pre" else nn.Identity()
         self.updater: nn.Module | None = None
         if has_memory and config.memory_update == "gated":
@@ -174,11 +176,6 @@ class RMAAT(nn.Module):
         count, seen = start.count + segments.mask.sum((1, 2)), start.seen + segments.valid.sum(1)
         steps, n = start.steps + segments.valid.shape[1], len(start.synapses)
         return State(memory, summary, count, seen, steps, start.n_segments, tuple(rest[n:]), tuple(rest[:n]))
-
-    @property
-    def _n_synapses(self) -> int:
-        """Tensors that the layers' synapses add to the carry."""
-        return sum(len(block.attention.initial(1)) for block in self.blocks) if self.is_synaptic else 0
 
     @torch.compiler.disable
     def _cut(

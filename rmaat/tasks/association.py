@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rmaat.tasks.dataset import IGNORE_INDEX, Split, Task, TaskError, check_sizes, make_task
+from rmaat.tasks.dataset import IGNORE_INDEX, Split, Task, TaskError, check_sizes, make_task, ragged
 
 
 def load_mqar(
@@ -88,11 +88,7 @@ def _draw(
     tokens[:, :context:2] = np.concatenate([keys, keys[row, again]], axis=1)
     tokens[:, 1:context:2] = np.concatenate([values, latest[row, again]], axis=1)
     tokens[row, query], labels[row, query] = keys, latest
-    return Split(
-        tokens=tokens.astype(np.uint16).ravel(),
-        offsets=np.arange(n + 1) * length,
-        labels=labels.ravel().astype(np.int64),
-    )
+    return ragged(list(tokens), labels.ravel())
 
 
 def _distinct(rng: np.random.Generator, n: int, among: int, k: int, log_weight: np.ndarray | float = 0.0) -> np.ndarray:

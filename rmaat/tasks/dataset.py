@@ -30,7 +30,7 @@ MOST = 10**7  # samples of a split or tokens of a sequence: more fits no memory
 
 
 def check_sizes(**sizes: int) -> None:
-    """Raise TaskError, with the name of the smallest of these, if it is below 1."""
+    """Raise TaskError, by name, for a size below 1 or above `MOST`."""
     if sizes[smallest := min(sizes, key=sizes.__getitem__)] < 1:
         raise TaskError(f"{smallest} must be at least 1, got {sizes[smallest]}")
     if sizes[largest := max(sizes, key=sizes.__getitem__)] > MOST:

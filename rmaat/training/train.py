@@ -13,11 +13,9 @@ finished, metrics.json.
 """
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from tqdm.auto import tqdm
 
+from astro_sim.curves.console import on_sigterm
 from astro_sim.curves.files import add_metrics
 from rmaat.config import ModelConfig
 from rmaat.data import load_curves
@@ -132,7 +131,8 @@ class _Leg:
         hidden = not (self.config.progress and self.accelerator.is_main_process)
         bar = {"total": self.config.steps, "initial": self.loop.step, "desc": self.config.model, "unit": "step"}
         try:
-            with tqdm(**bar, disable=hidden) as self.bar, self._ended_by_sigterm():
+            alone = self.accelerator.num_processes == 1  # several processes must end at the same step
+            with tqdm(**bar, disable=hidden) as self.bar, on_sigterm(self._terminate) if alone else nullcontext():
                 while not self._run_is_over() and not self._leg_is_over():
                     self._take_step()
             self._last_loss()
@@ -142,21 +142,9 @@ class _Leg:
         finally:
             self.folder.close_logs()
 
-    @contextmanager
-    def _ended_by_sigterm(self) -> Iterator[None]:
-        """SIGTERM, as a cluster sends it, ends the leg after the present step, with a checkpoint."""
-        if self.accelerator.num_processes > 1 or threading.current_thread() is not threading.main_thread():
-            yield  # several processes must end at the same step
-            return
-
-        def terminate(*_: object) -> None:
-            self.terminated = True
-
-        before = signal.signal(signal.SIGTERM, terminate)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    def _terminate(self, *_: object) -> None:
+        """On SIGTERM, as a cluster sends it: end the leg after the present step, with a checkpoint."""
+        self.terminated = True
 
     def _run_is_over(self) -> bool:
         patience = self.config.patience
