@@ -152,7 +152,7 @@ class Reference:
             pass
         *snakes, mask = found
         image = np.maximum(snakes[0]["line"], snakes[1]["line"]) * p.snake_contrast * p.paddle_contrast
-        for _ in range(p.n_distractors):
+        for _ in range(p.distractor_budget // p.distractor_length):
             for _ in range(5):
                 if (more := self.distractor(mask)) is not None:
                     image, mask = np.maximum(image, p.snake_contrast * more[0]), more[1]
