@@ -1,8 +1,20 @@
 """Training configurations and recipes: wrong values are named."""
 
+from pathlib import Path
+
 import pytest
 
+from rmaat.models.zoo import NAMES
+from rmaat.tasks import TASKS
 from rmaat.training.config import TrainConfig, load_recipe
+
+RECIPES = sorted((Path(__file__).parents[3] / "benchmarks").rglob("*.toml"))
+
+
+def test_the_committed_recipes_can_be_read():
+    recipes = [load_recipe(path) for path in RECIPES]
+    assert len(recipes) > 50
+    assert {recipe.model for recipe in recipes} <= set(NAMES) and {recipe.task for recipe in recipes} <= set(TASKS)
 
 
 @pytest.mark.parametrize(
