@@ -10,6 +10,7 @@
 | text, retrieval, image | IMDb, AAN, CIFAR-10 | official files |
 | digits | scikit-learn's handwritten digits | ships with scikit-learn |
 | recall, needle, copy | the answer sits in a chosen segment | generated |
+| file | your own texts, with or without classes: `load_task("file", data="reviews.csv", ...)` | yours |
 | mqar, mqar-forgetting | multi-query associative recall; with keys that get another value | generated |
 """
 
@@ -22,6 +23,7 @@ from typing import Any
 from rmaat.config import described, fits
 from rmaat.tasks.association import load_mqar
 from rmaat.tasks.dataset import IGNORE_INDEX, SPLITS, Split, Task, TaskError
+from rmaat.tasks.files.task import load_file
 from rmaat.tasks.images import load_digits, load_image
 from rmaat.tasks.listops import load_listops
 from rmaat.tasks.lra.release import load_listops_release, load_pathfinder_release
@@ -49,6 +51,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "image": load_image,
     "digits": load_digits,
     **{name: partial(load_segment_task, name) for name in ("recall", "needle", "copy")},
+    "file": load_file,
     "mqar": load_mqar,
     "mqar-forgetting": partial(load_mqar, n_updates=2),
 }

@@ -45,8 +45,8 @@ class Split:
     ----------
     tokens : (sum of lengths,) unsigned integers with 0 never used (0 is padding), or float32 for real-valued inputs.
     offsets : (n_samples * n_parts + 1,) int64; sequence i is ``tokens[offsets[i]:offsets[i + 1]]``.
-    labels : (n_samples,) int64, or (sum of lengths,) int64 for a language-model task: the target of the prediction made
-        at each position, `IGNORE_INDEX` where there is no target.
+    labels : (n_samples,) int64, or (sum of lengths,) signed integers for a language-model task: the target of the
+        prediction made at each position, `IGNORE_INDEX` where there is no target.
     n_parts : sequences per sample: 1, or 2 for matching.
     extra : further arrays (n_samples,), such as the segment that holds the answer.
     """
@@ -160,6 +160,7 @@ class Task:
     vocab_size : token ids are 0 .. vocab_size - 1, 0 being padding; 0 where the inputs are real numbers.
     max_len : the longest sequence that may come.
     card : source, splits, vocabulary, lengths and majority-class rates: see `make_task`.
+    tokenizer : the file of Hugging Face's `tokenizers` that made the tokens from texts, as text; "" without one.
     """
 
     name: str
@@ -171,6 +172,7 @@ class Task:
     vocab_size: int
     max_len: int
     card: Mapping[str, Any]
+    tokenizer: str = ""
 
     def __post_init__(self) -> None:
         for name in SPLITS:

@@ -26,7 +26,7 @@ from accelerate.state import AcceleratorState
 from tqdm.auto import tqdm
 
 from astro_sim.curves.console import on_sigterm
-from astro_sim.curves.files import add_metrics
+from astro_sim.curves.files import add_metrics, write_text
 from rmaat.config import ModelConfig
 from rmaat.data import load_curves
 from rmaat.models.pretrained import read_tensors
@@ -41,6 +41,8 @@ from rmaat.training.optimiser import lr_factor, optimizer_step, parameter_groups
 from rmaat.training.run_folder import Loop, RunFolder
 
 WITHOUT_EFFECT = "run data_dir device max_steps time_budget_s checkpoint_every progress tensorboard log_every".split()
+
+PATHS = [f"task_options.{path}" for path in ("data", "validation", "test", "tokenizer")]  # of the task "file"
 
 
 def train(config: TrainConfig) -> Path:
@@ -75,7 +77,9 @@ def train(config: TrainConfig) -> Path:
         torch.manual_seed(config.seed)
         leg = _Leg(config, accelerator, folder, task, build_model(config.model, network, curves))
         with folder.alone():
-            folder.open(record, curves, WITHOUT_EFFECT)
+            folder.open(record, curves, WITHOUT_EFFECT + (PATHS if config.task == "file" else []))
+            if task.tokenizer and folder.writes:
+                write_text(folder.path / "tokenizer.json", task.tokenizer)
             accelerator.wait_for_everyone()
             leg.run()
     accelerator.wait_for_everyone()  # until the main process has written all
