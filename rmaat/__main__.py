@@ -33,7 +33,8 @@ class Columns:
     text: str | None = None
     """Column of the texts, by default "text"."""
     label: str | None = None
-    """Column of the classes; without it the model learns to write on the texts."""
+    """Column of the classes; without it the model learns to write on the texts. In .npz files the array, by default
+    y."""
     validation: Path | None = None
     """File of the validation split, by default a drawn part of the data."""
     test: Path | None = None
@@ -87,7 +88,7 @@ def show_card(
     """Read your own file as `rmaat train --data FILE` does, and print the card: splits, lengths, classes, duplicates.
 
     Args:
-        file: Table (.csv, .tsv, .jsonl, .parquet) or plain text (.txt).
+        file: Table (.csv, .tsv, .jsonl, .parquet), plain text (.txt) or series (.npz, .ts).
         columns: What is read.
         data_dir: Where the task is kept once it is made.
         seed: Seed of the drawn splits.
@@ -165,10 +166,10 @@ def predict(
     batch_size: int = 32,
     device: str = "cpu",
 ) -> int:
-    """Label and probabilities of each text of a file, in its order; any length of file fits into memory.
+    """Label and probabilities of each text or series of a file, in its order; any length of table fits into memory.
 
     Args:
-        file: Table (.csv, .tsv, .jsonl, .parquet), or plain text with a text a line (.txt).
+        file: Table (.csv, .tsv, .jsonl, .parquet), plain text with a text a line (.txt), or series (.npz, .ts).
         out: File to write, .csv or .jsonl; by default CSV goes to standard output.
         text: Column of the texts, by default that of the training.
         batch_size: Texts that are computed at once.
@@ -282,14 +283,16 @@ def _train(argv: list[str]) -> int:
         """Train.
 
         Args:
-            data: Your own file, in place of the named task: a table (.csv, .tsv, .jsonl, .parquet) or a text (.txt).
+            data: Your own file, in place of the named task: a table (.csv, .tsv, .jsonl, .parquet), a text (.txt), or
+                series of numbers with classes (.npz, .ts).
         """
         return _on_own_data(config, data, columns.options())
 
     description = (
         "Train a model from curve files; an interrupted run is continued where it stopped.\n\n"
         "--data FILE trains on your own file in place of a named task: a table (.csv, .tsv, .jsonl, .parquet) with a "
-        "column of texts and one of labels, or texts to write on (also .txt). Segments then have 256 tokens.\n\n"
+        "column of texts and one of labels, texts to write on (also .txt), or series of numbers with classes (.npz, "
+        ".ts). Segments then have 256 tokens.\n\n"
         "--recipe FILE.toml takes the defaults below from a recipe, such as those of benchmarks/lra/."
     )
     run = train(parse(tyro.cli, configured, args=argv, prog="rmaat train", description=description))
@@ -347,7 +350,7 @@ commands:
   data make|card|check|list   generate a task's data, describe your own, check downloaded files, list the tasks
   train                  train a model from curve files, on a named task or on your own file (--data FILE)
   eval RUN               accuracy of a run beside majority class and baselines
-  predict RUN FILE       label and probabilities of each text of a file
+  predict RUN FILE       label and probabilities of each text or series of a file
   generate RUN           a language model writes on (--prompt TEXT)
   trace RUN              each derived constant with its chain down to the simulation
   report RUN             one self-contained page about a run

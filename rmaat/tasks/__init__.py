@@ -10,7 +10,7 @@
 | text, retrieval, image | IMDb, AAN, CIFAR-10 | official files |
 | digits | scikit-learn's handwritten digits | ships with scikit-learn |
 | recall, needle, copy | the answer sits in a chosen segment | generated |
-| file | your own texts, with or without classes: `load_task("file", data="reviews.csv", ...)` | yours |
+| file | your own texts or series: `load_task("file", data="reviews.csv", text="review", label="stars")` | yours |
 | mqar, mqar-forgetting | multi-query associative recall; with keys that get another value | generated |
 """
 

@@ -43,7 +43,8 @@ class Split:
 
     Parameters
     ----------
-    tokens : (sum of lengths,) unsigned integers with 0 never used (0 is padding), or float32 for real-valued inputs.
+    tokens : (sum of lengths,) unsigned integers with 0 never used (0 is padding), or float32 of shape (sum of lengths,
+        n_features) for real-valued inputs.
     offsets : (n_samples * n_parts + 1,) int64; sequence i is ``tokens[offsets[i]:offsets[i + 1]]``.
     labels : (n_samples,) int64, or (sum of lengths,) signed integers for a language-model task: the target of the
         prediction made at each position, `IGNORE_INDEX` where there is no target.
@@ -72,6 +73,11 @@ class Split:
     def per_token(self) -> bool:
         """Whether there is one label per token (language-model tasks) instead of one per sample."""
         return self.n_parts == 1 and len(self.labels) == len(self.tokens) and len(self.tokens) != len(self)
+
+    @property
+    def n_features(self) -> int:
+        """Real numbers a step; 0 for token ids."""
+        return self.tokens.shape[1] if self.tokens.ndim == 2 else 0
 
     @property
     def lengths(self) -> np.ndarray:
@@ -127,25 +133,26 @@ class Split:
 
         Returns
         -------
-        tokens (batch, [2,] length) int64 or float32, lengths (batch, [2]) int64, labels (batch,) or (batch, length)
+        tokens (batch, [2,] length) int64 or (batch, [2,] length, n_features) float32, lengths (batch, [2]) int64,
+        labels (batch,) or (batch, length)
         """
         chosen, real = self.select(samples), self.tokens.dtype.kind == "f"
         length = int(chosen.lengths.max()) if length is None else length
         inside = np.arange(length) < np.diff(chosen.offsets)[:, None]
-        tokens = np.zeros(inside.shape, dtype=np.float32 if real else np.int64)
+        tokens = np.zeros(inside.shape + self.tokens.shape[1:], dtype=np.float32 if real else np.int64)
         tokens[inside] = chosen.tokens
         labels = chosen.labels
         if self.per_token:
             labels = np.full(inside.shape, IGNORE_INDEX, dtype=np.int64)
             labels[inside] = chosen.labels
         shape = (len(samples), 2, length) if self.n_parts == 2 else inside.shape
-        return {"tokens": tokens.reshape(shape), "lengths": chosen.lengths, "labels": labels}
+        return {"tokens": tokens.reshape(shape + self.tokens.shape[1:]), "lengths": chosen.lengths, "labels": labels}
 
 
 def ragged(sequences: Sequence[np.ndarray], labels: Any, *, dtype: Any = np.uint16, **fields: Any) -> Split:
     """A split from a list of sequences and their labels."""
     lengths = np.array([len(s) for s in sequences], dtype=np.int64)
-    tokens = np.concatenate([np.zeros(0, dtype), *(np.asarray(s, dtype=dtype) for s in sequences)])
+    tokens = np.concatenate([np.asarray(s, dtype=dtype) for s in sequences]) if len(sequences) else np.zeros(0, dtype)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     return Split(tokens=tokens, offsets=offsets, labels=np.asarray(labels, dtype=np.int64), **fields)
 

@@ -130,7 +130,7 @@ def evaluate(
 
 def _require_same_meaning(card: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
     """ValueError if tokens or classes are no longer those of the training: the model's answers would mean nothing."""
-    for name in ("n_classes", "classes", "vocabulary", "tokenizer_sha256"):
+    for name in ("n_classes", "classes", "vocabulary", "tokenizer_sha256", "n_features"):
         if name in trained and card.get(name) != trained[name]:
             rule = f"{name} of the data must be those of the training, {trained[name]!r:.100}"
             raise ValueError(f"{rule}, got {card.get(name)!r:.100}; restore the files, or train anew")

@@ -19,7 +19,8 @@ from tqdm.auto import tqdm
 from astro_sim.curves.files import replacing
 from rmaat.config import check_count
 from rmaat.tasks.dataset import ragged
-from rmaat.tasks.files.tables import PLAIN, file_kind, read_rows
+from rmaat.tasks.files.series import read_series, standardised
+from rmaat.tasks.files.tables import PLAIN, SERIES, file_kind, read_rows
 from rmaat.tasks.files.task import as_text
 from rmaat.tasks.files.tokenizers import Bytes, Tokenizer, load_tokenizer
 from rmaat.tasks.text import BYTES
@@ -32,11 +33,11 @@ FORMATS = (".csv", ".jsonl")
 
 
 class Pipeline:
-    """The best model of a run whose task are texts, in evaluation mode.
+    """The best model of a run on texts, or on series from files, in evaluation mode.
 
     Parameters
     ----------
-    run : run directory, as `rmaat train` wrote it; ValueError if its inputs are no texts.
+    run : run directory, as `rmaat train` wrote it; ValueError if its inputs are neither.
     device : where to compute.
 
     Attributes
@@ -50,19 +51,23 @@ class Pipeline:
         self.model, self.card = model.to(device), self.record.get("task", {})
         if self.card.get("kind") not in ("classify", "lm"):
             raise ValueError(f"run must be of one text a sample, got a task of kind {self.card.get('kind')!r} in {run}")
-        self.tokenizer = _tokenizer(Path(run), self.card)
+        self.n_features: int = self.card.get("n_features", 0)
+        self.tokenizer: Tokenizer = Bytes() if self.n_features else _tokenizer(Path(run), self.card)
         self.max_len = self.card.get("options", {}).get("max_len")
         numbers = [str(number) for number in range(model.config.n_classes)]
         self.classes: list[str] = [] if model.config.task == "lm" else self.card.get("classes", numbers)
 
-    def __call__(self, texts: str | Sequence[str], **options: Any) -> Any:
-        """:meth:`classify` for a run that classifies, :meth:`generate` for a language model: of one text or of each."""
+    def __call__(self, texts: str | np.ndarray | Sequence[Any], **options: Any) -> Any:
+        """:meth:`classify` for a run that classifies, :meth:`generate` for a language model: of one text or of each.
+
+        For a run of series, of one array (length, n_features) or of each in a list.
+        """
         answer: Callable = self.classify if self.classes else self._generate_each
-        if isinstance(texts, str):
+        if isinstance(texts, str | np.ndarray):
             return answer([texts], **options)[0]
         return answer(texts, **options)
 
-    def classify(self, texts: Iterable[str], batch_size: int = 32) -> list[dict[str, Any]]:
+    def classify(self, texts: Iterable[Any], batch_size: int = 32) -> list[dict[str, Any]]:
         """For each text its ``label``, the ``probability`` of that, and the ``probabilities`` of all classes."""
         return [self.described(row) for row in self.probabilities(texts, batch_size)]
 
@@ -73,7 +78,7 @@ class Pipeline:
         return {"label": self.classes[best], "probability": named[self.classes[best]], "probabilities": named}
 
     @torch.inference_mode()
-    def probabilities(self, texts: Iterable[str], batch_size: int = 32) -> Iterator[np.ndarray]:
+    def probabilities(self, texts: Iterable[Any], batch_size: int = 32) -> Iterator[np.ndarray]:
         """Probabilities (n_classes,) of each text, in the order of the texts.
 
         A bounded number of texts is in memory at a time, so that `texts` may be endless.
@@ -83,8 +88,9 @@ class Pipeline:
         check_count("batch_size", batch_size)
         source = iter(texts)
         while window := list(islice(source, WINDOW * batch_size)):
-            tokens = [array[: self.max_len] for array in self.tokenizer.encode(window)]
-            split = ragged(tokens, np.zeros(len(tokens)), dtype=np.int64)
+            tokens = [array[: self.max_len] for array in self._encode(window)]
+            dtype = np.float32 if self.n_features else np.int64
+            split = ragged(tokens, np.zeros(len(tokens)), dtype=dtype)
             found = np.empty((len(tokens), len(self.classes)))
             order = np.argsort(split.lengths, kind="stable")
             for first in range(0, len(order), batch_size):
@@ -94,6 +100,16 @@ class Pipeline:
                 chosen = last_logits(logits, batch["lengths"], self.model.config.segment_len)
                 found[samples] = chosen.double().softmax(-1).cpu().numpy()
             yield from found
+
+    def _encode(self, samples: list[Any]) -> list[np.ndarray]:
+        """Tokens of texts, or standardised series."""
+        if not self.n_features:
+            return self.tokenizer.encode(samples)
+        found = [np.asarray(sample, dtype=np.float64) for sample in samples]
+        found = [series[:, None] if series.ndim == 1 else series for series in found]
+        if wrong := [series.shape for series in found if series.ndim != 2 or series.shape[1] != self.n_features]:
+            raise ValueError(f"series must be (length, {self.n_features}) as in the training, got {wrong[0]}")
+        return [standardised(series, self.card["mean"], self.card["sd"]) for series in found]
 
     def generate(
         self,
@@ -133,28 +149,40 @@ def predict_file(
 
     Parameters
     ----------
-    file : CSV, TSV, JSON lines, Parquet, or plain text with a text a line; read and answered part by part.
+    file : CSV, TSV, JSON lines, Parquet, plain text with a text a line, or series; read and answered part by part.
     out : a path that ends in .csv or .jsonl, which is written whole or not at all, or an open text file, for CSV. Rows
         are in the order of the file: its line, the label, its probability, and that of each class.
     text : column of the texts, by default that of the training.
     """
-    options = pipeline.card.get("options", {})
-    column = "text" if file_kind(file) in PLAIN else text or options.get("text", "text")
     lines: list[int] = []
 
-    def texts() -> Iterator[str]:
-        for line, (value,) in read_rows(file, [column], quotes=options.get("quotes", True)):
+    def samples() -> Iterator[Any]:
+        for line, sample in _samples(pipeline, file, text):
             lines.append(line)
-            yield as_text(value, f"{file}:{line}")
+            yield sample
 
     number = 0
     bar = tqdm(desc=file.name, unit=" texts", disable=None)  # silent where nobody looks
     with bar, _writer(out, pipeline.classes) as write:
-        for probabilities in pipeline.probabilities(texts(), batch_size):
+        for probabilities in pipeline.probabilities(samples(), batch_size):
             write(lines.pop(0), pipeline.described(probabilities))
             number += 1
             bar.update()
     return number
+
+
+def _samples(pipeline: Pipeline, file: Path, text: str | None) -> Iterator[tuple[int, Any]]:
+    """Line and text, or series, of each row of a file."""
+    if pipeline.n_features:
+        if file_kind(file) not in SERIES:
+            raise ValueError(f"file must be of series like those of the training, {', '.join(SERIES)}, got {file}")
+        for place, series, _ in read_series(file, labelled=False):
+            yield place, series
+        return
+    options = pipeline.card.get("options", {})
+    column = "text" if file_kind(file) in PLAIN else text or options.get("text", "text")
+    for line, (value,) in read_rows(file, [column], quotes=options.get("quotes", True)):
+        yield line, as_text(value, f"{file}:{line}")
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,11 +61,8 @@ def train(config: TrainConfig) -> Path:
     with accelerator.main_process_first():
         shown = config.progress and accelerator.is_main_process
         task = load_task(config.task, config.data_dir, seed=config.task_seed, progress=shown, **config.task_options)
-    if task.vocab_size == 0:
-        raise ValueError(f"task must have tokens as inputs, got real numbers from {config.task}; set values='tokens'")
     curves = load_curves(config.curves, config.curve_draw, config.curve_seed)
-    sizes = {"vocab_size": task.vocab_size, "n_classes": task.n_classes, "task": task.kind, "max_len": task.max_len}
-    network = ModelConfig(**asdict(config.network) | sizes)
+    network = ModelConfig(**asdict(config.network) | sizes_of(task))
     record = {
         "processes": accelerator.num_processes,
         "train": {name: value for name, value in asdict(config).items() if name != "network"},
@@ -84,6 +82,12 @@ def train(config: TrainConfig) -> Path:
             leg.run()
     accelerator.wait_for_everyone()  # until the main process has written all
     return folder.path
+
+
+def sizes_of(task: Task) -> dict[str, Any]:
+    """The fields of ModelConfig that follow from a task; a vocabulary that is not used has two tokens."""
+    sizes = {"vocab_size": task.vocab_size or 2, "n_features": task.train.n_features}
+    return sizes | {"n_classes": task.n_classes, "task": task.kind, "max_len": task.max_len}
 
 
 class _Leg:

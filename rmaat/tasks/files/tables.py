@@ -21,7 +21,9 @@ PARQUET = (".parquet", ".pq")
 
 PLAIN = (".txt", ".text")
 
-SUFFIXES = (*DELIMITERS, *JSON_LINES, *PARQUET, *PLAIN)
+SERIES = (".npz", ".ts")
+
+SUFFIXES = (*DELIMITERS, *JSON_LINES, *PARQUET, *PLAIN, *SERIES)
 
 Row = tuple[int, list[Any]]
 
@@ -53,6 +55,8 @@ def read_rows(path: Path, columns: Sequence[str], *, quotes: bool = True) -> Ite
     (line, values): strings, and from JSON and Parquet other values too, None for null.
     """
     suffix = file_kind(path)
+    if suffix in SERIES:
+        raise TaskError(f"{path} must be a table of texts, got series of numbers")
     if suffix in DELIMITERS:
         return _delimited(path, columns, DELIMITERS[suffix], quotes)
     if suffix in JSON_LINES:

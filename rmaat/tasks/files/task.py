@@ -1,9 +1,11 @@
-"""A task from your own files: texts with a class each, or texts whose next token is asked for.
+"""A task from your own files: texts or series with a class each, or texts whose next token is asked for.
 
-With a column of labels the task is of kind "classify", without one of kind "lm". A split without a file of its own is
-drawn from the training file by the seed, class by class. A text that occurs several times is drawn as one, so that no
-text stands in two drawn splits; each class keeps a text in training. Plain text is not drawn but cut: its beginning is
-for training, its end for the test.
+With labels the task is of kind "classify", without them of kind "lm". Series are standardised, feature by feature, by
+mean and standard deviation of the training split; a missing number becomes the mean.
+
+A split without a file of its own is drawn from the training file by the seed, class by class. A text that occurs
+several times is drawn as one, so that no text stands in two drawn splits; each class keeps a text in training. Plain
+text is not drawn but cut: its beginning is for training, its end for the test.
 
 Chosen here, without a source: a tenth of the samples for each drawn split, and 1024 tokens for a sample of a language
 model, four segments of the default length.
@@ -12,7 +14,7 @@ model, four segments of the default length.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from rmaat.tasks.dataset import SPLITS, Split, Task, TaskError, cached, check_sizes, make_task, ragged
+from rmaat.tasks.files.series import read_series, standardised
 from rmaat.tasks.files.splits import digest_of, digests, draw_parts, pieces, sorted_classes
-from rmaat.tasks.files.tables import PLAIN, file_kind, read_rows
+from rmaat.tasks.files.tables import PLAIN, SERIES, file_kind, read_rows
 from rmaat.tasks.files.tokenizers import Tokenizer, load_tokenizer
 
 LM_LENGTH = 1024
@@ -45,7 +48,7 @@ class Table:
     empty: int
     """Texts without anything."""
     cut: int
-    """Texts that were longer than max_len."""
+    """Samples that were longer than max_len."""
 
     def place(self, sample: int) -> str:
         """File and line of a sample."""
@@ -67,14 +70,17 @@ def load_file(
     seed: int = 0,
     progress: bool = False,
 ) -> Task:
-    """A task from CSV, TSV, JSON lines, Parquet or plain text; TaskError, with the line, for what cannot be read.
+    """A task from CSV, TSV, JSON lines, Parquet, plain text, or series in .npz or .ts files.
+
+    TaskError, with the line, for what cannot be read.
 
     Parameters
     ----------
     data_dir : where the task is kept once it is made, and where a file is looked for by its name if it is not at its
         path.
     data : the file to train from, by default cut into all three splits.
-    text, label : columns of the file. Without `label` the task is to model the texts.
+    text, label : columns of the file. Without `label` the task is to model the texts. In an .npz file `label` is the
+        array of labels, by default ``y``: see :func:`rmaat.tasks.files.series.read_series`.
     validation, test : files of these splits, with the same columns.
     tokenizer : a file of Hugging Face's `tokenizers`; by default tokens are bytes.
     max_len : most tokens of a sample: longer texts lose their end, or become several samples of a language model. By
@@ -91,6 +97,9 @@ def load_file(
     paths = {name: find_file(path, data_dir) for name, path in given.items() if path is not None}
     if plain := [path for path in paths.values() if file_kind(path) in PLAIN and label is not None]:
         raise TaskError(f"label must be left out for plain text, which has no columns, got {label!r} for {plain[0]}")
+    series = [path for path in paths.values() if file_kind(path) in SERIES]
+    if series and (len(series) < len(paths) or tokenizer is not None):
+        raise TaskError(f"all files must be series, without a tokenizer, if one of them is, got {series[0]}")
     tokens = load_tokenizer(None if tokenizer is None else find_file(tokenizer, data_dir))
     options = {"text": text, "label": label, "max_len": max_len, "held_out": held_out, "quotes": quotes, "seed": seed}
     hashes = {name: _sha256(path) for name, path in paths.items()}
@@ -103,7 +112,7 @@ def load_file(
 
     def build() -> Task:
         reader = _Reader(tokens, text, label, quotes, progress)
-        make = reader.language_model if label is None else reader.classification
+        make = reader.language_model if label is None and not series else reader.classification
         return make(paths, max_len, held_out, seed, options)
 
     return cached(data_dir, "file", key, build)
@@ -147,12 +156,20 @@ class _Reader:
         self, paths: dict[str, Path], max_len: int | None, share: float, seed: int, options: Any
     ) -> Task:
         tables = {name: self._table(path, max_len) for name, path in paths.items()}
+        _check_features(tables.values())
         classes = sorted_classes(tables["train"].labels)
         _check_classes(classes, tables["train"])
         splits = {name: self._labelled(table, classes) for name, table in tables.items()}
         missing = [name for name in SPLITS if name not in splits]
         parts = draw_parts(digests(splits["train"]), splits["train"].labels, len(missing), share, seed)
         splits |= _divided(splits["train"], parts, missing, share)
+        about: dict[str, Any] = {"empty_texts": sum(table.empty for table in tables.values())}
+        if splits["train"].n_features:
+            about = _describe(splits["train"], sum(int(np.isnan(split.tokens).sum()) for split in splits.values()))
+            mean, sd = about["mean"], about["sd"]
+            splits = {
+                name: replace(split, tokens=standardised(split.tokens, mean, sd)) for name, split in splits.items()
+            }
         ordered = [splits[name] for name in SPLITS]
         counts = {name: Counter(splits[name].labels.tolist()) for name in SPLITS}
         return self._task(
@@ -164,9 +181,9 @@ class _Reader:
             split=_how(missing, share, f"drawn with seed {seed}"),
             classes=classes,
             class_counts={name: [counts[name][i] for i in range(len(classes))] for name in SPLITS},
-            empty_texts=sum(table.empty for table in tables.values()),
-            cut_texts=sum(table.cut for table in tables.values()),
+            cut=sum(table.cut for table in tables.values()),
             options=options,
+            **about,
         )
 
     def language_model(
@@ -202,14 +219,15 @@ class _Reader:
         )
 
     def _task(self, kind: str, splits: list[Split], paths: dict[str, Path], **fields: Any) -> Task:
-        train = set(digests(splits[0]))
+        train, n_features = set(digests(splits[0])), splits[0].n_features
+        vocabulary = f"{n_features} real numbers a step" if n_features else self.tokenizer.vocabulary
         task = make_task(
             "file",
             kind,
             splits,
-            vocab_size=self.tokenizer.vocab_size,
+            vocab_size=0 if n_features else self.tokenizer.vocab_size,
             source="; ".join(f"{name}: {path.name}" for name, path in paths.items()),
-            vocabulary=self.tokenizer.vocabulary,
+            vocabulary=vocabulary,
             tokenizer_sha256=hashlib.sha256(self.tokenizer.text.encode()).hexdigest() if self.tokenizer.text else None,
             in_training_too={
                 name: sum(digest in train for digest in digests(split))
@@ -220,7 +238,9 @@ class _Reader:
         return replace(task, tokenizer=self.tokenizer.text)
 
     def _table(self, path: Path, max_len: int | None) -> Table:
-        """The samples of a table with labels."""
+        """The samples of a table with labels, or of a file of series."""
+        if file_kind(path) in SERIES:
+            return self._series(path, max_len)
         table = Table(path, [], [], [], 0, 0)
         empty = cut = 0
         for lines, texts, labels in self._batches(path, [self.text, self.label]):
@@ -233,6 +253,16 @@ class _Reader:
         if not table.lines:
             raise TaskError(f"{path} must have at least one row below its header, got none")
         return replace(table, empty=empty, cut=cut)
+
+    def _series(self, path: Path, max_len: int | None) -> Table:
+        rows = list(tqdm(read_series(path, label=self.label), desc=path.name, disable=not self.progress, leave=False))
+        if not rows:
+            raise TaskError(f"{path} must have at least one series, got none")
+        lines, sequences, labels = zip(*rows, strict=True)
+        cut = sum(max_len is not None and len(sequence) > max_len for sequence in sequences)
+        table = Table(path, [one[:max_len] for one in sequences], [], list(lines), 0, cut)
+        table.labels.extend(as_label(*pair) for pair in zip(labels, _places(path, table.lines), strict=True))
+        return table
 
     def _documents(self, path: Path) -> list[np.ndarray]:
         """Tokens of each text of a table, or of the whole of a plain text; texts without anything are left out."""
@@ -285,7 +315,8 @@ class _Reader:
                 few = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
                 rule = f"{table.place(sample)} must have a label of the training file ({few})"
                 raise TaskError(f"{rule}, got {name!r}; add such texts to the training file or remove the line")
-        return ragged(table.sequences, [number[name] for name in table.labels], dtype=self.dtype)
+        dtype = table.sequences[0].dtype
+        return ragged(table.sequences, [number[name] for name in table.labels], dtype=dtype)
 
 
 def _columns(path: Path, rows: list[Any]) -> tuple[list[int], list[str], list[Any]]:
@@ -304,6 +335,26 @@ def _check_classes(classes: list[str], table: Table) -> None:
     if len(classes) == len(table.labels) > 2:
         rule = f"labels of {table.path} must be classes, which several texts share"
         raise TaskError(f"{rule}, got a label of its own for each of {len(classes)} texts; name another column")
+
+
+def _check_features(tables: Iterable[Table]) -> None:
+    """TaskError for the first series that has another number of features than the first of all."""
+    first = None
+    for table in tables:
+        for sample, series in enumerate(table.sequences):
+            first = series.shape[1:] if first is None else first
+            if series.shape[1:] != first:
+                rule = f"{table.place(sample)} must have {first[0]} numbers a step like the first series"
+                raise TaskError(f"{rule}, got {series.shape[1]}")
+
+
+def _describe(train: Split, missing: int) -> dict[str, Any]:
+    """Mean and standard deviation of each feature of the training split; 1 where a feature never changes."""
+    steps = np.ma.masked_invalid(train.tokens)
+    mean, sd = steps.mean(0).filled(0.0), steps.std(0).filled(0.0)
+    sd[sd == 0] = 1.0
+    numbers = {"mean": mean.tolist(), "sd": sd.tolist(), "missing_values": missing}
+    return {"n_features": train.n_features, **numbers}
 
 
 def _divided(split: Split, parts: np.ndarray, missing: list[str], share: float) -> dict[str, Split]:

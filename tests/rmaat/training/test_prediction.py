@@ -133,6 +133,27 @@ def test_changed_data_are_refused(config_of, tmp_path):
         evaluate(config.run)
 
 
+def test_series(config_of, tmp_path):
+    """Series are standardised as in training, however they come."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(60, 9, 2)) * [3, 0.1] + [[[50 + 3 * (i % 2), 0]] for i in range(60)]
+    np.savez(tmp_path / "a.npz", X=values, y=np.arange(60) % 2)
+    options = {"data": str(tmp_path / "a.npz")}
+    run = train(replace(config_of(tmp_path), task="file", task_options=options, steps=60, eval_every=60))
+    classify = pipeline(run)
+    answers = classify(list(values[:8]))
+    assert [answer["label"] for answer in answers] == list("01010101")
+    assert classify(values[0])["probability"] == pytest.approx(answers[0]["probability"], abs=1e-6)
+    assert predict_file(classify, tmp_path / "a.npz", tmp_path / "out.jsonl") == 60
+    first = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
+    assert first["line"] == 0 and first["probability"] == pytest.approx(answers[0]["probability"], abs=1e-5)
+    with pytest.raises(ValueError, match=r"series must be \(length, 2\) as in the training, got \(5, 1\)"):
+        classify(np.zeros(5))
+    with pytest.raises(ValueError, match=r"file must be of series like those of the training, .npz, .ts, got .*a.csv"):
+        (tmp_path / "a.csv").write_text("text\n")
+        predict_file(classify, tmp_path / "a.csv", tmp_path / "out.csv")
+
+
 def test_the_tokenizer_comes_along(config_of, tmp_path):
     tokenizers = pytest.importorskip("tokenizers")
     backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0, "aa": 1, "bb": 2}, unk_token="[UNK]"))

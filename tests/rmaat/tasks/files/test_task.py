@@ -70,9 +70,9 @@ def test_long_texts_are_whole_or_cut(tmp_path):
     ):
         load_task("file", data=path, label="y")  # two texts, twenty times each
     task = load_task("file", data=path, label="y", validation=path, test=path)
-    assert task.max_len == 100_000 and task.card["cut_texts"] == 0
+    assert task.max_len == 100_000 and task.card["cut"] == 0
     task = load_task("file", data=path, label="y", validation=path, test=path, max_len=7)
-    assert task.max_len == 7 and task.card["cut_texts"] == 120 and texts(task.test)[:2] == ["a" * 7, "b" * 7]
+    assert task.max_len == 7 and task.card["cut"] == 120 and texts(task.test)[:2] == ["a" * 7, "b" * 7]
 
 
 def test_a_text_to_write_on(tmp_path):
