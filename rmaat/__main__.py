@@ -50,7 +50,9 @@ class Columns:
 
     def options(self) -> dict[str, Any]:
         """Those that are given, as options of the task."""
-        given = {name: value for name, value in dataclasses.asdict(self).items() if value not in (None, True)}
+        given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        if self.quotes:
+            del given["quotes"]
         return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
 
 
@@ -301,6 +303,8 @@ def _train(argv: list[str]) -> int:
     result = read_if_there(run / "metrics.json")
     if "test_accuracy" in result:
         print(f"{run}: test accuracy {result['test_accuracy']:.1%}, majority class {result['majority_rate']:.1%}")
+        if read_if_there(run / "config.json").get("task", {}).get("kind") == "lm":
+            print(f"perplexity of a token {math.exp(result['test_loss']):.4g}")
         if segments := result.get("segments"):
             print(f"test sequences fill {' to '.join(map(str, dict.fromkeys(segments)))} segments")
     else:

@@ -239,7 +239,8 @@ def test_sigterm_ends_a_command_with_its_sentence(tmp_path):
     assert not list(tmp_path.glob("run/curves/*"))
 
 
-OWN = "--data {tmp}/a.csv --label y --steps 20 --warmup 2 --run {tmp}/run --data-dir {tmp}/data"
+OWN = "--data {tmp}/a.csv --label y --steps 20 --warmup 2 --run {tmp}/run --data-dir {tmp}/data "
+OWN += "--network.d-model 16 --network.n-layers 1 --no-progress --no-tensorboard"
 
 
 def test_from_a_file_to_predictions(tmp_path, capsys):
@@ -250,18 +251,7 @@ def test_from_a_file_to_predictions(tmp_path, capsys):
     card = ["data", "card", str(tmp_path / "a.csv"), "--label", "y", "--data-dir", str(tmp_path / "data")]
     status, out, _ = run(rmaat_main.main, capsys, *card)
     assert status == 0 and json.loads(out)["samples"] == {"train": 48, "validation": 6, "test": 6}
-    status, out, _ = run(
-        rmaat_main.main,
-        capsys,
-        "train",
-        *words,
-        "--network.d-model",
-        "16",
-        "--network.n-layers",
-        "1",
-        "--no-progress",
-        "--no-tensorboard",
-    )
+    status, out, _ = run(rmaat_main.main, capsys, "train", *words)
     assert status == 0 and f"{tmp_path}/run: test accuracy" in out
     record = json.loads((tmp_path / "run" / "config.json").read_text())
     assert record["train"]["task_options"] == {"data": f"{tmp_path}/a.csv", "label": "y"}
@@ -282,3 +272,10 @@ def test_from_a_file_to_predictions(tmp_path, capsys):
     ]
     status, _, err = run(rmaat_main.main, capsys, "train", *words)
     assert status == 2 and "a.csv must have one column 'z', got text, y" in err
+
+
+def test_options_of_own_data_are_those_that_are_given():
+    assert rmaat_main.Columns().options() == {}
+    assert rmaat_main.Columns(max_len=1, quotes=False, test="a.csv").options() == {
+        "test": "a.csv", "max_len": 1, "quotes": False
+    }  # fmt: skip

@@ -191,6 +191,16 @@ class Task:
                 worst = targets.min() if targets.min() < 0 else targets.max()
                 raise TaskError(f"labels of {self.name} must lie in 0..{self.n_classes - 1}, got {worst} in {name}")
 
+    @property
+    def summary(self) -> str:
+        """One line: samples, lengths, classes and what the commonest answer reaches."""
+        splits = [self.split(name) for name in SPLITS]
+        sizes = " + ".join(str(len(split)) for split in splits)
+        lengths = np.concatenate([split.longest for split in splits])
+        what = "tokens" if self.kind == "lm" else f"classes, commonest {self.test.majority_rate:.1%} of the test"
+        steps = f"{lengths.min()} to {lengths.max()} {'steps' if self.train.n_features else 'tokens'}"
+        return f"{self.name}: {sizes} samples of {steps}, {self.n_classes} {what}"
+
     def split(self, name: str) -> Split:
         """The split of this name: train, validation or test."""
         if name not in SPLITS:

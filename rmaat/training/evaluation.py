@@ -18,7 +18,7 @@ RECORDED = "model task task_options task_seed data_dir".split()  # in config.jso
 
 
 def loss_and_correct(
-    logits: Tensor, labels: Tensor, lengths: Tensor, segment_len: int
+    logits: Tensor, labels: Tensor, lengths: Tensor, segment_len: int, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Summed cross-entropy, number of correct answers, and number of targets, of a batch; float32 and int64, all ().
 
@@ -28,6 +28,7 @@ def loss_and_correct(
         its segments and its answer is that of the last; or (batch, length, classes) for language models.
     labels : (batch,), or (batch, length) for language models, `IGNORE_INDEX` where there is no target.
     lengths : (batch,) or (batch, 2).
+    weights : (classes,) of the samples' losses, by their labels.
     """
     logits = logits.float()
     if labels.ndim == 2:
@@ -36,12 +37,14 @@ def loss_and_correct(
         return loss, ((logits.argmax(-1) == labels) & targets).sum(), targets.sum()
     if logits.ndim == 3:
         n_segments = (lengths + segment_len - 1) // segment_len
-        each = F.cross_entropy(logits.transpose(1, 2), labels[:, None].expand(logits.shape[:2]), reduction="none")
+        each = F.cross_entropy(
+            logits.transpose(1, 2), labels[:, None].expand(logits.shape[:2]), weights, reduction="none"
+        )
         valid = torch.arange(logits.shape[1], device=logits.device) < n_segments[:, None]
         loss = ((each * valid).sum(1) / n_segments).sum()
         logits = last_logits(logits, lengths, segment_len)
     else:
-        loss = F.cross_entropy(logits, labels, reduction="sum")
+        loss = F.cross_entropy(logits, labels, weights, reduction="sum")
     return loss, (logits.argmax(-1) == labels).sum(), torch.tensor(len(labels), device=logits.device)
 
 

@@ -51,11 +51,16 @@ class Pipeline:
         self.model, self.card = model.to(device), self.record.get("task", {})
         if self.card.get("kind") not in ("classify", "lm"):
             raise ValueError(f"run must be of one text a sample, got a task of kind {self.card.get('kind')!r} in {run}")
-        self.n_features: int = self.card.get("n_features", 0)
+        self.n_features = model.config.n_features
+        if self.n_features and self.n_features != len(self.card.get("mean", [])):
+            raise ValueError(f"run must be trained on texts, or on series from a file, got {self.card.get('task')!r}")
         self.tokenizer: Tokenizer = Bytes() if self.n_features else _tokenizer(Path(run), self.card)
         self.max_len = self.card.get("options", {}).get("max_len")
         numbers = [str(number) for number in range(model.config.n_classes)]
         self.classes: list[str] = [] if model.config.task == "lm" else self.card.get("classes", numbers)
+        if self.classes and len(self.classes) != len(numbers):
+            rule = f"{Path(run) / 'config.json'} must name the {len(numbers)} classes of the model"
+            raise ValueError(f"{rule}, got {self.classes!r:.100}; train the run again")
 
     def __call__(self, texts: str | np.ndarray | Sequence[Any], **options: Any) -> Any:
         """:meth:`classify` for a run that classifies, :meth:`generate` for a language model: of one text or of each.

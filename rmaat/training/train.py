@@ -13,6 +13,7 @@ finished, metrics.json.
 """
 
 import math
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -61,6 +62,8 @@ def train(config: TrainConfig) -> Path:
     with accelerator.main_process_first():
         shown = config.progress and accelerator.is_main_process
         task = load_task(config.task, config.data_dir, seed=config.task_seed, progress=shown, **config.task_options)
+    if shown:
+        tqdm.write(task.summary, file=sys.stderr)
     curves = load_curves(config.curves, config.curve_draw, config.curve_seed)
     network = ModelConfig(**asdict(config.network) | sizes_of(task))
     record = {
@@ -110,6 +113,7 @@ class _Leg:
             seed=config.seed,
         )
         self.n_targets = task.train.n_targets
+        self.weights = self._class_weights()
         self.since_log = {"seconds": 0.0, "samples": 0, "tokens": 0}
         self.terminated = False
         self.loss = torch.zeros((), device=accelerator.device)  # this process's share of the last step's loss
@@ -217,8 +221,19 @@ class _Leg:
             batch = to_batch(split, chosen if len(chosen) else samples[:1], accelerator.device, length)
             with nullcontext() if i == len(mine) - 1 else accelerator.no_sync(self.model):
                 logits = self.model(batch["tokens"], batch["lengths"])
-                loss, _, _ = loss_and_correct(logits, batch["labels"], batch["lengths"], self.segment_len)
+                labels, lengths = batch["labels"], batch["lengths"]
+                loss, _, _ = loss_and_correct(logits, labels, lengths, self.segment_len, self.weights)
                 yield (loss if len(chosen) else 0 * loss) / n_targets
+
+    def _class_weights(self) -> torch.Tensor | None:
+        """Weight of each class, of mean 1 over the training samples."""
+        if self.config.class_weights == "none":
+            return None
+        if self.task.kind == "lm":
+            raise ValueError("class_weights must be 'none' for a language model, got 'balanced'")
+        counts = np.bincount(self.task.train.labels, minlength=self.task.n_classes)
+        weights = len(self.task.train) / ((counts > 0).sum() * np.maximum(counts, 1))
+        return torch.tensor(weights, dtype=torch.float32, device=self.accelerator.device)
 
     def _log(self, norm: torch.Tensor) -> None:
         step, since = self.loop.step, self.since_log

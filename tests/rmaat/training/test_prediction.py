@@ -171,6 +171,33 @@ def test_the_tokenizer_comes_along(config_of, tmp_path):
         pipeline(run)
 
 
+def test_a_rare_class_counts_as_much_as_a_frequent_one(config_of, tmp_path):
+    """Texts that say nothing of their class: the model's answer is the share of each class in the loss."""
+    (tmp_path / "a.csv").write_text("\n".join(["text,y", *(f"a{i},{int(i % 10 == 0)}" for i in range(200))]))
+    options, shares = {"data": str(tmp_path / "a.csv"), "label": "y", "max_len": 1}, {}
+    for weights in ("none", "balanced"):
+        config = replace(config_of(tmp_path), run=tmp_path / weights, class_weights=weights, steps=100, eval_every=100)
+        network = replace(config.network, pooling="last", dropout=0.0)
+        data = {name: str(tmp_path / "a.csv") for name in ("data", "validation", "test")}
+        run = train(replace(config, task="file", task_options=options | data, network=network, lr=0.05))
+        shares[weights] = pipeline(run)("a")["probabilities"]["1"]
+    assert shares["none"] == pytest.approx(0.1, abs=0.1) and shares["balanced"] == pytest.approx(0.5, abs=0.15)
+    lm = replace(config, task="file", network=network, task_options={"data": str(tmp_path / "a.csv")})
+    with pytest.raises(ValueError, match=r"class_weights must be 'none' for a language model, got 'balanced'"):
+        train(replace(lm, run=tmp_path / "lm"))
+
+
+def test_a_run_with_other_classes_than_its_model(run):
+    path = run / "config.json"
+    text = path.read_text()
+    try:
+        path.write_text(text.replace('"classes": [', '"classes": [ "maybe",'))
+        with pytest.raises(ValueError, match=r"config.json must name the 2 classes of the model, got \['maybe'"):
+            pipeline(run)
+    finally:
+        path.write_text(text)
+
+
 def test_batches_do_not_change_the_state_of_torch(run):
     torch.manual_seed(5)
     first = torch.get_rng_state()

@@ -36,6 +36,7 @@ def test_a_table_with_labels(tmp_path):
         assert [WORDS[text.split()[0]] for text in texts(split)] == [card["classes"][i] for i in split.labels]
     train, test = (set(texts(split)) for split in (task.train, task.test))
     assert not train & test  # each text stands twice in the file
+    assert task.summary == "file: 38 + 12 + 10 samples of 10 to 11 tokens, 2 classes, commonest 60.0% of the test"
     assert card["content_sha256"] != load(tmp_path / "a.tsv", held_out=0.2, seed=1).card["content_sha256"]
 
 
