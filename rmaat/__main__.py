@@ -150,6 +150,8 @@ def evaluate_run(
         perplexities = ", ".join(f"{result['model']} {math.exp(result['loss']):.4g}" for result in (own, *baselines))
         print(f"perplexity of a token: {perplexities}")
     print(f"{'majority class':<14} {own['majority_rate']:>16.1%}   {own['model']} gains {gain:+.1f} percentage points")
+    for guess, rate in own["chance"].items():
+        print(f"{'chance':<14} {rate:>16.1%}   guessing {guess}")
     if not all(result["same_data"] for result in (own, *baselines)):
         print("These are not the data of the training; metrics.json stays as it is.")
     elif baselines and split == "test" and "test_accuracy" in read_if_there(run_directory / "metrics.json"):

@@ -142,6 +142,9 @@ class ModelConfig:
     synaptic_rates: Literal["population", "single", "none", "loguniform", "retnet", "learned"] = "population"
     """Relaxation of H per segment, by head: of the curve ltp_population; of ltp, the same for all; none; evenly spaced
     in the logarithm from 0.01 to 2; RetNet's; or learned, from those of the population on."""
+    sinusoids: NotNegative = 1.0
+    """Size of the position sinusoids beside the token embeddings; 0 for none. At 1 they hide which token a key is
+    (benchmarks/FINDINGS.md): with a short convolution, which gives the order, 0.1 recalls."""
     conv_len: Count = 1
     """Neighbouring tokens that a short convolution mixes in queries, keys and values; 1 for none."""
     memory_position: Literal["none", "learned"] = "none"

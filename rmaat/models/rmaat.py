@@ -12,7 +12,7 @@ Choices where the sources are silent [inferred]
 -----------------------------------------------
 - Heads are Linear-ReLU-Linear as in the Long Range Arena, d_ff wide.
 - Positions are sinusoids counted from the segment's start, so that a model is defined for every number of segments.
-  Token embeddings and sinusoids both have RMS 1/sqrt(2): the blocks see unit tokens.
+  Token embeddings and sinusoids both have RMS 1/sqrt(2): the blocks see unit tokens. `sinusoids` makes these smaller.
 - The first memory is learned, drawn with unit RMS, the size that LayerNorm gives every later one. With pre-norm the
   last LayerNorm acts on memory and tokens alike (as in GPT-2 based RMT).
 - pooling="last" gives the head the mean over the last segment's tokens beside the mean over the final memory, instead
@@ -79,7 +79,7 @@ class RMAAT(nn.Module):
         self.config = config
         self.constants = Constants.resolve(config, curves)
         self.embedding = self._embedding()
-        self.register_buffer("sinusoids", _sinusoids(config.segment_len, config.d_model))
+        self.register_buffer("sinusoids", config.sinusoids * _sinusoids(config.segment_len, config.d_model))
         has_memory = config.n_memory > 0
         memory = nn.Parameter(torch.randn(config.n_memory, config.d_model)) if has_memory else None
         self.register_parameter("memory", memory)

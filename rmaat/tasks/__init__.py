@@ -12,6 +12,10 @@
 | recall, needle, copy | the answer sits in a chosen segment | generated |
 | file | your own texts or series: `load_task("file", data="reviews.csv", text="review", label="stars")` | yours |
 | mqar, mqar-forgetting | multi-query associative recall; with keys that get another value | generated |
+| mad-recall, mad-noisy-recall, mad-fuzzy-recall, | the six tasks of MAD | generated |
+| mad-memorization, mad-compression, mad-selective-copying | | |
+| timescales | which two time constants a noisy signal has | generated |
+| tmaze | a cue kept along a corridor | generated |
 """
 
 import inspect
@@ -21,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 from rmaat.config import described, fits
-from rmaat.tasks.association import load_mqar
 from rmaat.tasks.dataset import IGNORE_INDEX, SPLITS, Split, Task, TaskError
 from rmaat.tasks.files.task import load_file
 from rmaat.tasks.images import load_digits, load_image
@@ -29,6 +32,9 @@ from rmaat.tasks.listops import load_listops
 from rmaat.tasks.lra.release import load_listops_release, load_pathfinder_release
 from rmaat.tasks.pathfinder.task import load_pathfinder
 from rmaat.tasks.recall import load_segment_task
+from rmaat.tasks.synthetic import mad
+from rmaat.tasks.synthetic.association import load_mqar
+from rmaat.tasks.synthetic.timescales import load_timescales, load_tmaze
 from rmaat.tasks.text import load_retrieval, load_text
 
 SHORT: dict[str, Any] = {  # operators at the root and its arguments: 49 to 92 tokens
@@ -54,6 +60,14 @@ TASKS: dict[str, Callable[..., Task]] = {
     "file": load_file,
     "mqar": load_mqar,
     "mqar-forgetting": partial(load_mqar, n_updates=2),
+    "mad-recall": mad.load_mad_recall,
+    "mad-noisy-recall": partial(mad.load_mad_recall, n_noise=16, noise=0.2),
+    "mad-fuzzy-recall": mad.load_fuzzy_recall,
+    "mad-memorization": mad.load_memorization,
+    "mad-compression": partial(mad.load_copying, "mad-compression", n_symbols=31, vocab_size=15),
+    "mad-selective-copying": partial(mad.load_copying, "mad-selective-copying", n_blanks=223),
+    "timescales": load_timescales,
+    "tmaze": load_tmaze,
 }
 
 

@@ -83,7 +83,14 @@ def load_segment_task(
         split=f"independent draws, seed {seed}",
         vocabulary=vocabulary,
         options=options | own[name],
+        chance=_chance(name, n_symbols, n_segments - 1),
     )
+
+
+def _chance(name: str, n: int, pairs: int) -> dict[str, float]:
+    if name == "needle":  # values are drawn independently, so that two keys may share one
+        return {"any value": 1 / n, "a value of the sequence": 1 / pairs + (1 - 1 / pairs) / n}
+    return {"any symbol": 1 / n}
 
 
 def _vocabulary(name: str, n: int, twins: bool) -> tuple[int, str, int]:

@@ -108,6 +108,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Accuracy and loss of a run's best model on one split of its task, beside the split's majority-class rate.
 
+    ``chance`` holds what guessing would reach where the task has a closed form for it, by the name of the guess.
     `data_dir` is where the task's data lie now, by default where they lay in training; ``same_data`` says whether they
     are the same.
     """
@@ -126,6 +127,7 @@ def evaluate(
         "loss": loss / n,
         "kind": task.kind,
         "majority_rate": samples.majority_rate,
+        "chance": dict(task.card.get("chance", {})),
         "n": int(n),
         "same_data": task.card["content_sha256"] == record.get("task", {}).get("content_sha256"),
     }

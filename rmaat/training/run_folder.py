@@ -80,7 +80,7 @@ class RunFolder:
         if path.exists():
             self._compare(read_json(path), json.loads(text), ignore)
             self._require_curves(record["curves"])
-        elif begun := [name for name in ("last", "model", "metrics.json") if (self.path / name).exists()]:
+        elif begun := [name for name in ("last", "model") if (self.path / name).exists()]:
             rule = f"{self.path} must hold the config.json of the run that wrote {begun[0]}"
             raise OtherRunError(f"{rule}, got none; choose another run folder or delete this one")
         if not self.writes:

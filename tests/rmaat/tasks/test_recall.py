@@ -94,3 +94,19 @@ def test_chosen_segment_and_seeds():
 def test_options_that_make_no_task(name, options, message):
     with pytest.raises(TaskError, match=message):
         load_task(name, **options)
+
+
+def test_chance_is_what_guessing_reaches():
+    """Needle: an answer drawn from the sequence's values, and one from all; the others: any symbol."""
+    sizes = {"n_segments": 5, "segment_len": 6, "n_symbols": 7}
+    task = load_task("needle", **sizes, n_train=20_000, n_validation=1, n_test=1)
+    tokens, rng = squares(task.train, 30)[:, :-1], np.random.default_rng(5)
+    values = tokens[(tokens >= 8) & (tokens <= 14)].reshape(-1, 4) - 8
+    guesses = values[np.arange(20_000), rng.integers(0, 4, 20_000)]
+    assert task.card["chance"]["a value of the sequence"] == pytest.approx(
+        (guesses == task.train.labels).mean(), abs=0.01
+    )
+    guesses = rng.integers(0, 7, 20_000)
+    assert task.card["chance"]["any value"] == pytest.approx((guesses == task.train.labels).mean(), abs=0.01)
+    for name in ("recall", "copy"):
+        assert load_task(name, **sizes, **SMALL).card["chance"] == {"any symbol": 1 / 7}

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from rmaat.__main__ import evaluate_run
 from rmaat.tasks import IGNORE_INDEX
 from rmaat.training.evaluation import evaluate, load_run, loss_and_correct
 from rmaat.training.train import train
@@ -62,6 +63,13 @@ def test_data_that_were_moved(config, tmp_path):
     (tmp_path / "data").rename(tmp_path / "moved")
     assert evaluate(config.run, data_dir=tmp_path / "moved") == first
     assert not (tmp_path / "data").exists()
+
+
+def test_chance_stands_beside_the_result(config, capsys):
+    """`config` trains on a task with a closed form for guessing."""
+    assert evaluate(train(config))["chance"] == {"any symbol": 0.25}
+    assert evaluate_run(config.run) == 0
+    assert "chance                    25.0%   guessing any symbol" in capsys.readouterr().out
 
 
 def test_folders_that_are_no_run(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from astro_sim.curves.files import locked
+from astro_sim.curves.files import add_metrics, locked
 from rmaat.config import ModelConfig
 from rmaat.training.evaluation import evaluate
 from rmaat.training.train import train
@@ -31,6 +31,13 @@ def test_a_folder_is_trained_in_by_one_process_at_a_time(config, tmp_path):
     (config.run / ".lock").touch()  # as a killed process leaves it
     assert json.loads((train(config) / "metrics.json").read_text())["segments"] == [3, 3]
     assert not (config.run / ".lock").exists()
+
+
+def test_a_training_goes_into_the_folder_of_its_simulations(config):
+    """`astro-sim curves --out FOLDER`, then `rmaat train --run FOLDER`: one metrics.json with the seconds of both."""
+    add_metrics(config.run, {"seconds": {"simulate and fit": 2.5}})
+    seconds = json.loads((train(config) / "metrics.json").read_text())["seconds"]
+    assert seconds["simulate and fit"] == 2.5 and seconds["train"] > 0
 
 
 def test_resuming_drops_what_was_logged_beyond_the_checkpoint(config):
