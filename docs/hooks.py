@@ -53,9 +53,10 @@ PACKAGES = {  # rooms in the order of the pipeline; a room's modules follow in t
         "layers": "projection reference attention synapses softmax state_space scans block",
         "memory": "retention update segments replay",
         "models": "constants rmaat baselines zoo pretrained minimal",
-        "tasks": "dataset batching recall association listops images text lra.release lra.downloads lra.check"
+        "tasks": "dataset batching files.task files.tables files.tokenizers files.series files.splits recall"
+        " association listops images text lra.release lra.downloads lra.check"
         " pathfinder.task pathfinder.contours pathfinder.dashes",
-        "training": "config optimiser run_folder evaluation machine train",
+        "training": "config optimiser run_folder evaluation machine train prediction",
         "report": "trace figures plots page",
         "experiments": "arena variants results recall recall_grid runner bench timing",
     },

@@ -3,7 +3,9 @@
 Add --debug to any command to see the traceback of an error."""
 
 import argparse
+import dataclasses
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ from tyro.conf import Positional, arg
 
 from astro_sim.curves.console import deferred, parse, run_command
 from astro_sim.curves.files import add_metrics, read_if_there
+from rmaat.config import ModelConfig
 from rmaat.experiments import bench
 from rmaat.experiments.arena import ExperimentConfig, run_experiments
 from rmaat.experiments.recall_grid import ProbeConfig, run_probe
@@ -21,6 +24,41 @@ from rmaat.experiments.results import accuracy_tables
 from rmaat.training.config import TrainConfig
 
 Run = Annotated[Positional[Path], arg(metavar="RUN", help="run directory, as `rmaat train` wrote it")]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Columns:
+    """What of your own files is read, and how; the options of the task `file`."""
+
+    text: str | None = None
+    """Column of the texts, by default "text"."""
+    label: str | None = None
+    """Column of the classes; without it the model learns to write on the texts. In .npz files the array, by default
+    y."""
+    validation: Path | None = None
+    """File of the validation split, by default a drawn part of the data."""
+    test: Path | None = None
+    """File of the test split, by default a drawn part of the data."""
+    tokenizer: Path | None = None
+    """JSON file of a Hugging Face tokeniser (extra hf), by default bytes."""
+    max_len: int | None = None
+    """Most tokens of a sample; longer texts lose their end, or become several samples of a language model."""
+    held_out: float | None = None
+    """Share of the data drawn for each split without a file, by default 0.1."""
+    quotes: bool = True
+    """Off takes quotation marks of CSV and TSV files as they are: no field is quoted."""
+
+    def options(self) -> dict[str, Any]:
+        """Those that are given, as options of the task."""
+        given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        if self.quotes:
+            del given["quotes"]
+        return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+
+
+Own = Annotated[Columns, arg(name="")]
+
+OWN_NETWORK = ModelConfig(vocab_size=2)  # with segments of 256 tokens, as ModelConfig has them by default
 
 
 def make_data(
@@ -44,6 +82,20 @@ def make_data(
     loaded = load_task(task, data_dir, seed=seed, progress=True, **(options or {}))
     print(json.dumps(dict(loaded.card), indent=2))
     return 0
+
+
+def show_card(
+    file: Annotated[Positional[Path], arg(metavar="FILE")], columns: Own, data_dir: Path = Path("data"), seed: int = 0
+) -> int:
+    """Read your own file as `rmaat train --data FILE` does, and print the card: splits, lengths, classes, duplicates.
+
+    Args:
+        file: Table (.csv, .tsv, .jsonl, .parquet), plain text (.txt) or series (.npz, .ts).
+        columns: What is read.
+        data_dir: Where the task is kept once it is made.
+        seed: Seed of the drawn splits.
+    """
+    return make_data("file", data_dir, seed, {"data": str(file), **columns.options()})
 
 
 def check_data(folder: Positional[Path]) -> int:
@@ -94,6 +146,9 @@ def evaluate_run(
     print(f"{'model':<14} {split + ' accuracy':>16}   ({own['task']}, {own['n']} samples)")
     for result in (own, *baselines):
         print(f"{result['model']:<14} {result['accuracy']:>16.1%}")
+    if own["kind"] == "lm":
+        perplexities = ", ".join(f"{result['model']} {math.exp(result['loss']):.4g}" for result in (own, *baselines))
+        print(f"perplexity of a token: {perplexities}")
     print(f"{'majority class':<14} {own['majority_rate']:>16.1%}   {own['model']} gains {gain:+.1f} percentage points")
     for guess, rate in own["chance"].items():
         print(f"{'chance':<14} {rate:>16.1%}   guessing {guess}")
@@ -104,6 +159,57 @@ def evaluate_run(
     if require_gain is not None and gain < require_gain:
         print(f"error: gain must be at least {require_gain:g} percentage points, got {gain:.1f}", file=sys.stderr)
         return 1
+    return 0
+
+
+def predict(
+    run_directory: Run,
+    file: Annotated[Positional[Path], arg(metavar="FILE")],
+    out: Path | None = None,
+    text: str | None = None,
+    batch_size: int = 32,
+    device: str = "cpu",
+) -> int:
+    """Label and probabilities of each text or series of a file, in its order; any length of table fits into memory.
+
+    Args:
+        file: Table (.csv, .tsv, .jsonl, .parquet), plain text with a text a line (.txt), or series (.npz, .ts).
+        out: File to write, .csv or .jsonl; by default CSV goes to standard output.
+        text: Column of the texts, by default that of the training.
+        batch_size: Texts that are computed at once.
+        device: Where to compute.
+    """
+    from rmaat.training.prediction import Pipeline, predict_file
+
+    n = predict_file(Pipeline(run_directory, device), file, out or sys.stdout, text=text, batch_size=batch_size)
+    if out is not None:
+        print(f"{out}: {n} predictions")
+    return 0
+
+
+def generate(
+    run_directory: Run,
+    prompt: str,
+    n_tokens: int = 200,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    seed: int | None = None,
+    device: str = "cpu",
+) -> int:
+    """Let a language model write on: the prompt and what it adds.
+
+    Args:
+        prompt: The beginning of the text.
+        n_tokens: Tokens to add.
+        temperature: Divides the logits; 0 takes the likeliest token each time.
+        top_k: Draw among so many likeliest tokens.
+        seed: Seed of the draws, by default another one each time.
+        device: Where to compute.
+    """
+    from rmaat.training.prediction import Pipeline
+
+    options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "seed": seed}
+    print(Pipeline(run_directory, device).generate(prompt, n_tokens, **options))
     return 0
 
 
@@ -170,18 +276,37 @@ def _train(argv: list[str]) -> int:
         chosen, argv = parser.parse_known_args(argv)
     except argparse.ArgumentError as error:
         raise ValueError("--recipe must be followed by a file, got nothing") from error
-    default = TrainConfig() if chosen.recipe is None else load_recipe(chosen.recipe)
+    own = any(word.split("=")[0] == "--data" for word in argv)
+    default = TrainConfig(network=OWN_NETWORK) if own else TrainConfig()
+    if chosen.recipe is not None:
+        default = load_recipe(chosen.recipe)
+
+    def configured(
+        columns: Own, config: Annotated[TrainConfig, arg(name="")] = default, data: Path | None = None
+    ) -> TrainConfig:
+        """Train.
+
+        Args:
+            data: Your own file, in place of the named task: a table (.csv, .tsv, .jsonl, .parquet), a text (.txt), or
+                series of numbers with classes (.npz, .ts).
+        """
+        return _on_own_data(config, data, columns.options())
+
     description = (
         "Train a model from curve files; an interrupted run is continued where it stopped.\n\n"
+        "--data FILE trains on your own file in place of a named task: a table (.csv, .tsv, .jsonl, .parquet) with a "
+        "column of texts and one of labels, texts to write on (also .txt), or series of numbers with classes (.npz, "
+        ".ts). Segments then have 256 tokens.\n\n"
         "--recipe FILE.toml takes the defaults below from a recipe, such as those of benchmarks/lra/."
     )
-    config = parse(tyro.cli, TrainConfig, default=default, args=argv, prog="rmaat train", description=description)
-    run = train(config)
+    run = train(parse(tyro.cli, configured, args=argv, prog="rmaat train", description=description))
     if not PartialState().is_main_process:
         return 0
     result = read_if_there(run / "metrics.json")
     if "test_accuracy" in result:
         print(f"{run}: test accuracy {result['test_accuracy']:.1%}, majority class {result['majority_rate']:.1%}")
+        if read_if_there(run / "config.json").get("task", {}).get("kind") == "lm":
+            print(f"perplexity of a token {math.exp(result['test_loss']):.4g}")
         if segments := result.get("segments"):
             print(f"test sequences fill {' to '.join(map(str, dict.fromkeys(segments)))} segments")
     else:
@@ -189,8 +314,25 @@ def _train(argv: list[str]) -> int:
     return 0
 
 
+def _on_own_data(config: TrainConfig, data: Path | None, options: dict[str, Any]) -> TrainConfig:
+    """The configuration with the options of the task `file`, which it is of or which `data` makes it of."""
+    if data is not None:
+        options = {"data": str(data), **options}
+        before = config.task_options if config.task == "file" else {}
+        return dataclasses.replace(config, task="file", task_options={**before, **options})
+    if options and config.task != "file":
+        name = next(iter(options)).replace("_", "-")
+        raise ValueError(f"--{name} must be left out without --data, got {options[name.replace('-', '_')]!r}")
+    return dataclasses.replace(config, task_options={**config.task_options, **options})
+
+
 GROUPS: dict[str, dict[str, Callable]] = {
-    "data": {"make": deferred(make_data), "check": deferred(check_data), "list": deferred(list_data)},
+    "data": {
+        "make": deferred(make_data),
+        "card": deferred(show_card),
+        "check": deferred(check_data),
+        "list": deferred(list_data),
+    },
     "bench": {
         "recall": ProbeConfig,
         "lra": ExperimentConfig,
@@ -200,14 +342,22 @@ GROUPS: dict[str, dict[str, Callable]] = {
     },
 }
 
-COMMANDS = {"eval": deferred(evaluate_run), "trace": deferred(trace_run), "report": deferred(report_run)}
+COMMANDS = {
+    "eval": deferred(evaluate_run),
+    "predict": deferred(predict),
+    "generate": deferred(generate),
+    "trace": deferred(trace_run),
+    "report": deferred(report_run),
+}
 
 OVERVIEW = f"""{__doc__}
 
 commands:
-  data make|check|list   generate a task's data, check downloaded files, list the tasks
-  train                  train a model from curve files
+  data make|card|check|list   generate a task's data, describe your own, check downloaded files, list the tasks
+  train                  train a model from curve files, on a named task or on your own file (--data FILE)
   eval RUN               accuracy of a run beside majority class and baselines
+  predict RUN FILE       label and probabilities of each text or series of a file
+  generate RUN           a language model writes on (--prompt TEXT)
   trace RUN              each derived constant with its chain down to the simulation
   report RUN             one self-contained page about a run
   bench {"|".join(GROUPS["bench"])}   retention probe, Long Range Arena, timings as ratios

@@ -157,6 +157,8 @@ class ModelConfig:
     """Forward also takes and returns the state, detached, for the next rollout (the paper's line 14)."""
     offload: bool = False
     """Keep the replay buffer in host memory."""
+    n_features: CountFromZero = 0
+    """Real numbers a step, which a projection takes up in place of the embedding; 0 for token ids."""
     max_len: Count | None = None
     """Longest input in tokens, where it is known: marks curves used beyond their range; sizes unsegmented baselines."""
 
@@ -203,6 +205,8 @@ class ModelConfig:
             raise ValueError(f"pooling must not be 'each' with task={self.task!r}; it gives one label per segment")
         if (self.synapses != "none" or self.conv_len > 1) and self.attention == "softmax":
             raise ValueError("attention must not be 'softmax' with synapses or conv_len, which are of linear attention")
+        if self.n_features and self.task == "lm":
+            raise ValueError(f"n_features must be 0 with task='lm', which asks for tokens, got {self.n_features}")
         if self.carry_state and self.task == "match":
             raise ValueError("carry_state must be False with task='match', got True; pairs have no next rollout")
         if self.preset == "paper":

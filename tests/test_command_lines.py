@@ -103,6 +103,12 @@ MISTAKES = [
     (rmaat_main.main, ["data", "make", "listopps"], "task must be one of"),
     (rmaat_main.main, ["data", "make", "recall", "--options", "n_train", "x"], "n_train must be an integer, got 'x'"),
     (rmaat_main.main, ["data", "make", "recall", "--options", "twins", "1"], "twins must be True or False, got 1"),
+    (rmaat_main.main, ["train", "--label", "stars"], "--label must be left out without --data, got 'stars'"),
+    (rmaat_main.main, ["train", "--held-out", "0.2"], "--held-out must be left out without --data, got 0.2"),
+    (rmaat_main.main, ["train", "--data", "nowhere.csv", "--run", "{tmp}/run"], "nowhere.csv must be a file, got none"),
+    (rmaat_main.main, ["data", "card", "nowhere.csv"], "nowhere.csv must be a file, got none"),
+    (rmaat_main.main, ["predict", "nowhere", "nowhere.csv"], "run must be a run directory"),
+    (rmaat_main.main, ["generate", "nowhere", "--prompt", "a"], "run must be a run directory"),
     (rmaat_main.main, ["fly"], "command must be one of"),
 ]
 
@@ -117,9 +123,11 @@ def test_a_mistake_gives_one_line_and_a_failing_status(main, words, what, capsys
 
 
 def test_a_mistake_is_told_without_the_frame_and_the_heading_of_its_box(capsys):
+    _, _, err = run(rmaat_main.main, capsys, "train", "--network.dropout", "2")
+    rule, help_text = "dropout must be at least 0 and below 1, got 2.0", "For full helptext, see rmaat train --help"
+    assert err == f"error: Error parsing config.network: {rule}; {help_text}\n"
     _, _, err = run(rmaat_main.main, capsys, "train", "--warmup", "20", "--steps", "10")
-    help_text = "For full helptext, see rmaat train --help"
-    assert err == f"error: Error parsing TrainConfig: warmup must be 0 to steps = 10, got 20; {help_text}\n"
+    assert err == "error: warmup must be 0 to steps = 10, got 20\n"
 
 
 def test_data_list_names_every_task(capsys):
@@ -229,3 +237,45 @@ def test_sigterm_ends_a_command_with_its_sentence(tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err
     assert not list(tmp_path.glob("run/curves/*"))
+
+
+OWN = "--data {tmp}/a.csv --label y --steps 20 --warmup 2 --run {tmp}/run --data-dir {tmp}/data "
+OWN += "--network.d-model 16 --network.n-layers 1 --no-progress --no-tensorboard"
+
+
+def test_from_a_file_to_predictions(tmp_path, capsys):
+    """The card, a training, its evaluation, predictions; the recipe is the run's own."""
+    rows = [f'"{"ab"[i % 2] * 9}, {i}",{i % 2}' for i in range(60)]
+    (tmp_path / "a.csv").write_text("\r\n".join(["text,y", *rows]))
+    words = [word.format(tmp=tmp_path) for word in OWN.split()]
+    card = ["data", "card", str(tmp_path / "a.csv"), "--label", "y", "--data-dir", str(tmp_path / "data")]
+    status, out, _ = run(rmaat_main.main, capsys, *card)
+    assert status == 0 and json.loads(out)["samples"] == {"train": 48, "validation": 6, "test": 6}
+    status, out, _ = run(rmaat_main.main, capsys, "train", *words)
+    assert status == 0 and f"{tmp_path}/run: test accuracy" in out
+    record = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert record["train"]["task_options"] == {"data": f"{tmp_path}/a.csv", "label": "y"}
+    assert record["network"]["segment_len"] == 256
+    assert run(rmaat_main.main, capsys, "eval", str(tmp_path / "run"))[0] == 0
+    status, out, _ = run(rmaat_main.main, capsys, "predict", str(tmp_path / "run"), str(tmp_path / "a.csv"))
+    assert status == 0 and out.splitlines()[0] == "line,label,probability,p_0,p_1" and len(out.splitlines()) == 61
+    (tmp_path / "r.toml").write_text(f'task = "file"\ntask_options = {{ data = "{tmp_path}/a.csv" }}\n')
+    words = [
+        "--recipe",
+        str(tmp_path / "r.toml"),
+        "--label",
+        "z",
+        "--run",
+        str(tmp_path / "other"),
+        "--data-dir",
+        "None",
+    ]
+    status, _, err = run(rmaat_main.main, capsys, "train", *words)
+    assert status == 2 and "a.csv must have one column 'z', got text, y" in err
+
+
+def test_options_of_own_data_are_those_that_are_given():
+    assert rmaat_main.Columns().options() == {}
+    assert rmaat_main.Columns(max_len=1, quotes=False, test="a.csv").options() == {
+        "test": "a.csv", "max_len": 1, "quotes": False
+    }  # fmt: skip

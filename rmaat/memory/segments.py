@@ -16,8 +16,9 @@ class Segments:
 
     Attributes
     ----------
+    tokens : tensor (batch, segments, segment_len), or (batch, segments, segment_len, n_features) of real numbers
     mask : tensor (batch, segments, segment_len), bool
-        True at valid tokens, which are not 0.
+        True at valid tokens, which are not 0, or not NaN if they are real numbers.
     valid : tensor (batch, segments), bool
         Segments with at least one valid token; the others must leave the memory alone.
     keep, take : tensor (batch, segments, n_memory or 1, 1), optional
@@ -28,7 +29,7 @@ class Segments:
         Sequences without a valid token.
     """
 
-    tokens: Int[Tensor, "batch segments segment_len"]
+    tokens: Int[Tensor, "batch segments segment_len"] | Float[Tensor, "batch segments segment_len n_features"]
     mask: Bool[Tensor, "batch segments segment_len"]
     valid: Bool[Tensor, "batch segments"]
     keep: Float[Tensor, "batch segments n 1"] | None
@@ -48,14 +49,16 @@ class Segments:
         steps: int,
         n_segments: int | None,
     ) -> "Segments":
-        """Pad, cut and mask `tokens` (batch, length).
+        """Pad, cut and mask `tokens` (batch, length), or (batch, length, n_features) of real numbers.
 
         In a stream `seen` (batch,) segments were taken in before these, `steps` at most, and T is `n_segments`; without
         it T is each sample's own number of valid segments.
         """
-        mask = tokens != 0
+        real = tokens.is_floating_point()
+        mask = ~tokens.isnan().all(-1) if real else tokens != 0
         pad = -tokens.shape[1] % segment_len
-        tokens, mask = (F.pad(x, (0, pad)).unflatten(1, (-1, segment_len)) for x in (tokens, mask))
+        tokens = F.pad(tokens.nan_to_num(), (0, 0, 0, pad)) if real else F.pad(tokens, (0, pad))
+        tokens, mask = (x.unflatten(1, (-1, segment_len)) for x in (tokens, F.pad(mask, (0, pad))))
         valid = mask.any(-1)
         later = valid.flip(1).cumsum(1).flip(1)  # valid segments from this one on
         ending = (valid & (later == 1)).any(0)
@@ -81,26 +84,54 @@ def check_tokens(tokens: Tensor, lengths: Tensor | None, vocab_size: int, ndim: 
 
     ValueError unless they are valid ids in (batch, length), or (batch, 2, length) for ``ndim = 3``, up to there.
     """
-    for name, value in (("tokens", tokens), ("lengths", lengths)):
-        kind = value.dtype if isinstance(value, Tensor) else f"{type(value).__name__}, which is no torch tensor"
-        if (name == "tokens" or value is not None) and kind not in (torch.int64, torch.int32):
-            raise ValueError(f"{name} must be a tensor of type int64, got {kind}")
+    _require_integers("tokens", tokens)
     if tokens.ndim != ndim or tokens.numel() == 0 or (ndim == 3 and tokens.shape[1] != 2):
         shape = "(batch, length)" if ndim == 2 else "(batch, 2, length)"
         raise ValueError(f"tokens must be {shape} and not empty, got {tuple(tokens.shape)}")
     if lengths is not None:
-        if lengths.shape != tokens.shape[:-1]:
-            rule = f"lengths must be {tuple(tokens.shape[:-1])} like the sequences"
-            raise ValueError(f"{rule}, got {tuple(lengths.shape)}")
-        low, high = (int(value) for value in torch.stack(lengths.aminmax()))
-        if low < 1 or high > tokens.shape[-1]:
-            raise ValueError(f"lengths must be 1 to {tokens.shape[-1]}, the tokens' length, got {low} to {high}")
-        places = torch.arange(tokens.shape[-1], device=tokens.device)
-        tokens = tokens.masked_fill(places >= lengths.to(tokens.device)[..., None], 0)
+        tokens = tokens.masked_fill(_behind(lengths, tokens.shape, tokens.device), 0)
     low, high = (int(value) for value in torch.stack(tokens.aminmax()))
     if low < 0 or high >= vocab_size:
         raise ValueError(f"tokens must be at least 0 and below vocab_size = {vocab_size}, got {low} to {high}")
     return tokens
+
+
+def check_features(values: Tensor, lengths: Tensor | None, n_features: int, ndim: int = 3) -> Tensor:
+    """Return real `values` with NaN (padding) from each sequence's length on.
+
+    ValueError unless they are (batch, length, n_features), or (batch, 2, length, n_features) for ``ndim = 4``, and each
+    step is finite, or NaN throughout, up to there.
+    """
+    kind = values.dtype if isinstance(values, Tensor) else f"{type(values).__name__}, which is no torch tensor"
+    if not isinstance(values, Tensor) or not values.is_floating_point():
+        raise ValueError(f"tokens must be a tensor of real numbers with n_features={n_features}, got {kind}")
+    pair = ndim == 4
+    if values.ndim != ndim or not values.numel() or values.shape[-1] != n_features or (pair and values.shape[1] != 2):
+        shape = f"(batch, {'2, ' if pair else ''}length, {n_features})"
+        raise ValueError(f"tokens must be {shape} and not empty, got {tuple(values.shape)}")
+    if lengths is not None:
+        values = values.masked_fill(_behind(lengths, values.shape[:-1], values.device)[..., None], torch.nan)
+    missing = values.isnan()
+    if bool((values.isinf() | (missing & ~missing.all(-1, keepdim=True))).any()):
+        raise ValueError("tokens must be finite, or NaN in all features of a step, got others; fill in missing values")
+    return values
+
+
+def _require_integers(name: str, value: Tensor) -> None:
+    kind = value.dtype if isinstance(value, Tensor) else f"{type(value).__name__}, which is no torch tensor"
+    if kind not in (torch.int64, torch.int32):
+        raise ValueError(f"{name} must be a tensor of type int64, got {kind}")
+
+
+def _behind(lengths: Tensor, shape: torch.Size, device: torch.device) -> Tensor:
+    """True from each sequence's length on; ValueError unless the lengths fit sequences of this shape."""
+    _require_integers("lengths", lengths)
+    if lengths.shape != shape[:-1]:
+        raise ValueError(f"lengths must be {tuple(shape[:-1])} like the sequences, got {tuple(lengths.shape)}")
+    low, high = (int(value) for value in torch.stack(lengths.aminmax()))
+    if low < 1 or high > shape[-1]:
+        raise ValueError(f"lengths must be 1 to {shape[-1]}, the tokens' length, got {low} to {high}")
+    return torch.arange(shape[-1], device=device) >= lengths.to(device)[..., None]
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from rmaat.layers.block import Block, Dropout, SynapticBlock, masked_mean
 from rmaat.layers.softmax import SoftmaxAttention
 from rmaat.layers.synapses import SynapticAttention
 from rmaat.memory.replay import replay, run_segments
-from rmaat.memory.segments import Segments, State, check_state, check_tokens
+from rmaat.memory.segments import Segments, State, check_features, check_state, check_tokens
 from rmaat.memory.update import AttendUpdate, CachedRead, GatedUpdate
 from rmaat.models.constants import Constants
 from rmaat.models.pretrained import load_model, save_model
@@ -78,8 +78,7 @@ class RMAAT(nn.Module):
             raise ValueError(f"config must be a ModelConfig, got {type(config).__name__}; write ModelConfig(...)")
         self.config = config
         self.constants = Constants.resolve(config, curves)
-        self.embedding = nn.Embedding(config.vocab_size, config.d_model, padding_idx=0)
-        nn.init.normal_(self.embedding.weight[1:], std=0.5**0.5)
+        self.embedding = self._embedding()
         self.register_buffer("sinusoids", config.sinusoids * _sinusoids(config.segment_len, config.d_model))
         has_memory = config.n_memory > 0
         memory = nn.Parameter(torch.randn(config.n_memory, config.d_model)) if has_memory else None
@@ -125,6 +124,17 @@ class RMAAT(nn.Module):
         options["rates"] = self.constants.synaptic_rates
         return SynapticAttention(c.d_model, c.n_heads, c.segment_len, **options)
 
+    def _embedding(self) -> nn.Embedding | nn.Linear:
+        c = self.config
+        if c.n_features:  # independent features of unit variance give RMS 1/sqrt(2), as the embedding has
+            linear = nn.Linear(c.n_features, c.d_model)
+            nn.init.normal_(linear.weight, std=(2 * c.n_features) ** -0.5)
+            nn.init.zeros_(linear.bias)
+            return linear
+        embedding = nn.Embedding(c.vocab_size, c.d_model, padding_idx=0)
+        nn.init.normal_(embedding.weight[1:], std=0.5**0.5)
+        return embedding
+
     def _head(self) -> nn.Module:
         c = self.config
         if c.task == "lm":
@@ -135,7 +145,7 @@ class RMAAT(nn.Module):
 
     def forward(
         self,
-        tokens: Int[Tensor, "batch *pair length"],
+        tokens: Int[Tensor, "batch *pair length"] | Float[Tensor, "batch *pair length n_features"],
         lengths: Int[Tensor, "batch *pair"] | None = None,
         state: State | None = None,
     ):
@@ -144,7 +154,8 @@ class RMAAT(nn.Module):
         Parameters
         ----------
         tokens : tensor (batch, length), or (batch, 2, length) for task="match"
-            0 is padding and reaches neither memory nor head.
+            0 is padding and reaches neither memory nor head. With ``n_features`` real numbers of shape (batch, length,
+            n_features), or (batch, 2, length, n_features); a step that is NaN throughout is padding.
         lengths : tensor, optional
             Positions from there on are padding whatever they hold.
         state : State, optional
@@ -202,7 +213,8 @@ class RMAAT(nn.Module):
             )
         segments = self._segments(tokens, start)
         if segments.empty and state is None:
-            rule = "each sequence must have at least one token that is not 0 (padding)"
+            padding = "NaN" if self.config.n_features else "0"
+            rule = f"each sequence must have at least one token that is not {padding} (padding)"
             raise ValueError(f"{rule}, got {segments.empty} without")
         if compiling:  # one graph of all segments must not depend on where the padding is
             n = len(segments.full)
@@ -212,7 +224,11 @@ class RMAAT(nn.Module):
     def _checked(self, tokens: Tensor, lengths: Tensor | None) -> Tensor:
         """The tokens of all sequences, those of pairs one after the other, padded from their lengths on."""
         pair = self.config.task == "match"
-        tokens = check_tokens(tokens, lengths, self.config.vocab_size, ndim=3 if pair else 2)
+        if self.config.n_features:
+            values = check_features(tokens, lengths, self.config.n_features, ndim=4 if pair else 3)
+            tokens = values.to(self.embedding.weight.dtype)
+        else:
+            tokens = check_tokens(tokens, lengths, self.config.vocab_size, ndim=3 if pair else 2)
         return tokens.flatten(0, 1) if pair else tokens
 
     def _check_state(self, state: State, n: int) -> None:

@@ -10,6 +10,7 @@
 | text, retrieval, image | IMDb, AAN, CIFAR-10 | official files |
 | digits | scikit-learn's handwritten digits | ships with scikit-learn |
 | recall, needle, copy | the answer sits in a chosen segment | generated |
+| file | your own texts or series: `load_task("file", data="reviews.csv", text="review", label="stars")` | yours |
 | mqar, mqar-forgetting | multi-query associative recall; with keys that get another value | generated |
 | mad-recall, mad-noisy-recall, mad-fuzzy-recall, | the six tasks of MAD | generated |
 | mad-memorization, mad-compression, mad-selective-copying | | |
@@ -25,6 +26,7 @@ from typing import Any
 
 from rmaat.config import described, fits
 from rmaat.tasks.dataset import IGNORE_INDEX, SPLITS, Split, Task, TaskError
+from rmaat.tasks.files.task import load_file
 from rmaat.tasks.images import load_digits, load_image
 from rmaat.tasks.listops import load_listops
 from rmaat.tasks.lra.release import load_listops_release, load_pathfinder_release
@@ -55,6 +57,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "image": load_image,
     "digits": load_digits,
     **{name: partial(load_segment_task, name) for name in ("recall", "needle", "copy")},
+    "file": load_file,
     "mqar": load_mqar,
     "mqar-forgetting": partial(load_mqar, n_updates=2),
     "mad-recall": mad.load_mad_recall,

@@ -43,10 +43,11 @@ class Split:
 
     Parameters
     ----------
-    tokens : (sum of lengths,) unsigned integers with 0 never used (0 is padding), or float32 for real-valued inputs.
+    tokens : (sum of lengths,) unsigned integers with 0 never used (0 is padding), or float32 of shape (sum of lengths,
+        n_features) for real-valued inputs.
     offsets : (n_samples * n_parts + 1,) int64; sequence i is ``tokens[offsets[i]:offsets[i + 1]]``.
-    labels : (n_samples,) int64, or (sum of lengths,) int64 for a language-model task: the target of the prediction made
-        at each position, `IGNORE_INDEX` where there is no target.
+    labels : (n_samples,) int64, or (sum of lengths,) signed integers for a language-model task: the target of the
+        prediction made at each position, `IGNORE_INDEX` where there is no target.
     n_parts : sequences per sample: 1, or 2 for matching.
     extra : further arrays (n_samples,), such as the segment that holds the answer.
     """
@@ -72,6 +73,11 @@ class Split:
     def per_token(self) -> bool:
         """Whether there is one label per token (language-model tasks) instead of one per sample."""
         return self.n_parts == 1 and len(self.labels) == len(self.tokens) and len(self.tokens) != len(self)
+
+    @property
+    def n_features(self) -> int:
+        """Real numbers a step; 0 for token ids."""
+        return self.tokens.shape[1] if self.tokens.ndim == 2 else 0
 
     @property
     def lengths(self) -> np.ndarray:
@@ -127,25 +133,26 @@ class Split:
 
         Returns
         -------
-        tokens (batch, [2,] length) int64 or float32, lengths (batch, [2]) int64, labels (batch,) or (batch, length)
+        tokens (batch, [2,] length) int64 or (batch, [2,] length, n_features) float32, lengths (batch, [2]) int64,
+        labels (batch,) or (batch, length)
         """
         chosen, real = self.select(samples), self.tokens.dtype.kind == "f"
         length = int(chosen.lengths.max()) if length is None else length
         inside = np.arange(length) < np.diff(chosen.offsets)[:, None]
-        tokens = np.zeros(inside.shape, dtype=np.float32 if real else np.int64)
+        tokens = np.zeros(inside.shape + self.tokens.shape[1:], dtype=np.float32 if real else np.int64)
         tokens[inside] = chosen.tokens
         labels = chosen.labels
         if self.per_token:
             labels = np.full(inside.shape, IGNORE_INDEX, dtype=np.int64)
             labels[inside] = chosen.labels
         shape = (len(samples), 2, length) if self.n_parts == 2 else inside.shape
-        return {"tokens": tokens.reshape(shape), "lengths": chosen.lengths, "labels": labels}
+        return {"tokens": tokens.reshape(shape + self.tokens.shape[1:]), "lengths": chosen.lengths, "labels": labels}
 
 
 def ragged(sequences: Sequence[np.ndarray], labels: Any, *, dtype: Any = np.uint16, **fields: Any) -> Split:
     """A split from a list of sequences and their labels."""
     lengths = np.array([len(s) for s in sequences], dtype=np.int64)
-    tokens = np.concatenate([np.zeros(0, dtype), *(np.asarray(s, dtype=dtype) for s in sequences)])
+    tokens = np.concatenate([np.asarray(s, dtype=dtype) for s in sequences]) if len(sequences) else np.zeros(0, dtype)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     return Split(tokens=tokens, offsets=offsets, labels=np.asarray(labels, dtype=np.int64), **fields)
 
@@ -160,6 +167,7 @@ class Task:
     vocab_size : token ids are 0 .. vocab_size - 1, 0 being padding; 0 where the inputs are real numbers.
     max_len : the longest sequence that may come.
     card : source, splits, vocabulary, lengths and majority-class rates: see `make_task`.
+    tokenizer : the file of Hugging Face's `tokenizers` that made the tokens from texts, as text; "" without one.
     """
 
     name: str
@@ -171,6 +179,7 @@ class Task:
     vocab_size: int
     max_len: int
     card: Mapping[str, Any]
+    tokenizer: str = ""
 
     def __post_init__(self) -> None:
         for name in SPLITS:
@@ -181,6 +190,16 @@ class Task:
             if targets.size and not 0 <= targets.min() <= targets.max() < self.n_classes:
                 worst = targets.min() if targets.min() < 0 else targets.max()
                 raise TaskError(f"labels of {self.name} must lie in 0..{self.n_classes - 1}, got {worst} in {name}")
+
+    @property
+    def summary(self) -> str:
+        """One line: samples, lengths, classes and what the commonest answer reaches."""
+        splits = [self.split(name) for name in SPLITS]
+        sizes = " + ".join(str(len(split)) for split in splits)
+        lengths = np.concatenate([split.longest for split in splits])
+        what = "tokens" if self.kind == "lm" else f"classes, commonest {self.test.majority_rate:.1%} of the test"
+        steps = f"{lengths.min()} to {lengths.max()} {'steps' if self.train.n_features else 'tokens'}"
+        return f"{self.name}: {sizes} samples of {steps}, {self.n_classes} {what}"
 
     def split(self, name: str) -> Split:
         """The split of this name: train, validation or test."""

@@ -28,7 +28,7 @@ def image_split(images: np.ndarray, labels: np.ndarray, *, values: str = "tokens
         raise TaskError(f"values must be 'tokens' or 'real', got {values!r}")
     flat = images.reshape(-1)
     if values == "real":
-        tokens = ((flat / np.float32(255) - np.float32(MEAN)) / np.float32(SD)).astype(np.float32)
+        tokens = ((flat / np.float32(255) - np.float32(MEAN)) / np.float32(SD)).astype(np.float32)[:, None]
     else:
         tokens = np.add(flat, 1, dtype=np.uint16)
     offsets = np.arange(len(images) + 1) * int(np.prod(images.shape[1:]))

@@ -68,6 +68,8 @@ class TrainConfig:
     """AdamW's weight decay; biases, norms and other vectors have none."""
     betas: tuple[float, float] = (0.9, 0.98)
     """AdamW's decay rates of the moments."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Balanced: each class counts the same in the loss, n / (n_classes * n of the class), as in scikit-learn."""
     clip: float = 1.0
     """Largest norm of the gradient; 0 does not clip."""
     precision: Literal["no", "bf16", "fp16"] = "no"

@@ -1,5 +1,6 @@
 """Loss and accuracy of a model on a split, and of a trained run."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ RECORDED = "model task task_options task_seed data_dir".split()  # in config.jso
 
 
 def loss_and_correct(
-    logits: Tensor, labels: Tensor, lengths: Tensor, segment_len: int
+    logits: Tensor, labels: Tensor, lengths: Tensor, segment_len: int, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Summed cross-entropy, number of correct answers, and number of targets, of a batch; float32 and int64, all ().
 
@@ -27,6 +28,7 @@ def loss_and_correct(
         its segments and its answer is that of the last; or (batch, length, classes) for language models.
     labels : (batch,), or (batch, length) for language models, `IGNORE_INDEX` where there is no target.
     lengths : (batch,) or (batch, 2).
+    weights : (classes,) of the samples' losses, by their labels.
     """
     logits = logits.float()
     if labels.ndim == 2:
@@ -35,13 +37,26 @@ def loss_and_correct(
         return loss, ((logits.argmax(-1) == labels) & targets).sum(), targets.sum()
     if logits.ndim == 3:
         n_segments = (lengths + segment_len - 1) // segment_len
-        each = F.cross_entropy(logits.transpose(1, 2), labels[:, None].expand(logits.shape[:2]), reduction="none")
+        each = F.cross_entropy(
+            logits.transpose(1, 2), labels[:, None].expand(logits.shape[:2]), weights, reduction="none"
+        )
         valid = torch.arange(logits.shape[1], device=logits.device) < n_segments[:, None]
         loss = ((each * valid).sum(1) / n_segments).sum()
-        logits = logits[torch.arange(len(logits), device=logits.device), n_segments - 1]
+        logits = last_logits(logits, lengths, segment_len)
     else:
-        loss = F.cross_entropy(logits, labels, reduction="sum")
+        loss = F.cross_entropy(logits, labels, weights, reduction="sum")
     return loss, (logits.argmax(-1) == labels).sum(), torch.tensor(len(labels), device=logits.device)
+
+
+def last_logits(logits: Tensor, lengths: Tensor, segment_len: int) -> Tensor:
+    """The answer (batch, classes) of logits (batch, classes), or (batch, segments, classes): that of the last segment.
+
+    `lengths` are those of the sequences, (batch,).
+    """
+    if logits.ndim == 2:
+        return logits
+    last = (lengths + segment_len - 1) // segment_len - 1
+    return logits[torch.arange(len(logits), device=logits.device), last]
 
 
 def to_batch(split: Split, samples: Any, device: torch.device, length: int | None = None) -> dict[str, Tensor]:
@@ -101,6 +116,7 @@ def evaluate(
     model, record = load_run(run)
     train = record["train"]
     task = load_task(train["task"], data_dir or train["data_dir"], seed=train["task_seed"], **train["task_options"])
+    _require_same_meaning(task.card, record.get("task", {}))
     samples = task.split(split)
     loss, correct, n = count_correct(model.to(device), samples, batch_size=batch_size).tolist()
     return {
@@ -109,8 +125,17 @@ def evaluate(
         "split": split,
         "accuracy": correct / n,
         "loss": loss / n,
+        "kind": task.kind,
         "majority_rate": samples.majority_rate,
         "chance": dict(task.card.get("chance", {})),
         "n": int(n),
         "same_data": task.card["content_sha256"] == record.get("task", {}).get("content_sha256"),
     }
+
+
+def _require_same_meaning(card: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
+    """ValueError if tokens or classes are no longer those of the training: the model's answers would mean nothing."""
+    for name in ("n_classes", "classes", "vocabulary", "tokenizer_sha256", "n_features"):
+        if name in trained and card.get(name) != trained[name]:
+            rule = f"{name} of the data must be those of the training, {trained[name]!r:.100}"
+            raise ValueError(f"{rule}, got {card.get(name)!r:.100}; restore the files, or train anew")

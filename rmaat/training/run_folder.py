@@ -94,8 +94,8 @@ class RunFolder:
 
     def _compare(self, old: dict[str, Any], new: dict[str, Any], ignore: Collection[str]) -> None:
         pairs = {"processes": (old.get("processes", new["processes"]), new["processes"])}  # older runs do not say
-        for section in ("train", "network", "curves", "task"):
-            before, after = old.get(section, {}), new[section]
+        for section in ("train", "data", "network", "curves", "task"):
+            before, after = _section(old, section), _section(new, section)
             for key in sorted({*before, *after} - (set(ignore) if section == "train" else set())):
                 pairs[f"{section}.{key}"] = before.get(key), after.get(key)
         for name, (was, now) in pairs.items():
@@ -221,3 +221,14 @@ class RunFolder:
             if file is not None:
                 file.close()
         self._log, self._board = None, None
+
+
+def _section(record: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A section of a record: the task's options one by one, and as "data" the hash of the task's data."""
+    if name == "data":
+        return {"content_sha256": record.get("task", {}).get("content_sha256")}
+    section = dict(record.get(name, {}))
+    if name == "task":
+        section.pop("source", None)  # of files under another name; their content has its hash
+    options = section.pop("task_options", {})
+    return section | {f"task_options.{option}": value for option, value in options.items()}

@@ -13,11 +13,13 @@ finished, metrics.json.
 """
 
 import math
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +28,7 @@ from accelerate.state import AcceleratorState
 from tqdm.auto import tqdm
 
 from astro_sim.curves.console import on_sigterm
-from astro_sim.curves.files import add_metrics
+from astro_sim.curves.files import add_metrics, write_text
 from rmaat.config import ModelConfig
 from rmaat.data import load_curves
 from rmaat.models.pretrained import read_tensors
@@ -41,6 +43,8 @@ from rmaat.training.optimiser import lr_factor, optimizer_step, parameter_groups
 from rmaat.training.run_folder import Loop, RunFolder
 
 WITHOUT_EFFECT = "run data_dir device max_steps time_budget_s checkpoint_every progress tensorboard log_every".split()
+
+PATHS = [f"task_options.{path}" for path in ("data", "validation", "test", "tokenizer")]  # of the task "file"
 
 
 def train(config: TrainConfig) -> Path:
@@ -58,11 +62,10 @@ def train(config: TrainConfig) -> Path:
     with accelerator.main_process_first():
         shown = config.progress and accelerator.is_main_process
         task = load_task(config.task, config.data_dir, seed=config.task_seed, progress=shown, **config.task_options)
-    if task.vocab_size == 0:
-        raise ValueError(f"task must have tokens as inputs, got real numbers from {config.task}; set values='tokens'")
+    if shown:
+        tqdm.write(task.summary, file=sys.stderr)
     curves = load_curves(config.curves, config.curve_draw, config.curve_seed)
-    sizes = {"vocab_size": task.vocab_size, "n_classes": task.n_classes, "task": task.kind, "max_len": task.max_len}
-    network = ModelConfig(**asdict(config.network) | sizes)
+    network = ModelConfig(**asdict(config.network) | sizes_of(task))
     record = {
         "processes": accelerator.num_processes,
         "train": {name: value for name, value in asdict(config).items() if name != "network"},
@@ -75,11 +78,19 @@ def train(config: TrainConfig) -> Path:
         torch.manual_seed(config.seed)
         leg = _Leg(config, accelerator, folder, task, build_model(config.model, network, curves))
         with folder.alone():
-            folder.open(record, curves, WITHOUT_EFFECT)
+            folder.open(record, curves, WITHOUT_EFFECT + (PATHS if config.task == "file" else []))
+            if task.tokenizer and folder.writes:
+                write_text(folder.path / "tokenizer.json", task.tokenizer)
             accelerator.wait_for_everyone()
             leg.run()
     accelerator.wait_for_everyone()  # until the main process has written all
     return folder.path
+
+
+def sizes_of(task: Task) -> dict[str, Any]:
+    """The fields of ModelConfig that follow from a task; a vocabulary that is not used has two tokens."""
+    sizes = {"vocab_size": task.vocab_size or 2, "n_features": task.train.n_features}
+    return sizes | {"n_classes": task.n_classes, "task": task.kind, "max_len": task.max_len}
 
 
 class _Leg:
@@ -102,6 +113,7 @@ class _Leg:
             seed=config.seed,
         )
         self.n_targets = task.train.n_targets
+        self.weights = self._class_weights()
         self.since_log = {"seconds": 0.0, "samples": 0, "tokens": 0}
         self.terminated = False
         self.loss = torch.zeros((), device=accelerator.device)  # this process's share of the last step's loss
@@ -209,8 +221,19 @@ class _Leg:
             batch = to_batch(split, chosen if len(chosen) else samples[:1], accelerator.device, length)
             with nullcontext() if i == len(mine) - 1 else accelerator.no_sync(self.model):
                 logits = self.model(batch["tokens"], batch["lengths"])
-                loss, _, _ = loss_and_correct(logits, batch["labels"], batch["lengths"], self.segment_len)
+                labels, lengths = batch["labels"], batch["lengths"]
+                loss, _, _ = loss_and_correct(logits, labels, lengths, self.segment_len, self.weights)
                 yield (loss if len(chosen) else 0 * loss) / n_targets
+
+    def _class_weights(self) -> torch.Tensor | None:
+        """Weight of each class, of mean 1 over the training samples."""
+        if self.config.class_weights == "none":
+            return None
+        if self.task.kind == "lm":
+            raise ValueError("class_weights must be 'none' for a language model, got 'balanced'")
+        counts = np.bincount(self.task.train.labels, minlength=self.task.n_classes)
+        weights = len(self.task.train) / ((counts > 0).sum() * np.maximum(counts, 1))
+        return torch.tensor(weights, dtype=torch.float32, device=self.accelerator.device)
 
     def _log(self, norm: torch.Tensor) -> None:
         step, since = self.loop.step, self.since_log

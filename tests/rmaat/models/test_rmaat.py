@@ -647,3 +647,72 @@ def test_changed_and_infinite_weights_are_named(build, tmp_path):
     save_file(tensors, weights)
     with pytest.raises(ValueError, match=r"must hold finite weights, got NaN or infinity in embedding.weight; take an"):
         RMAAT.from_pretrained(tmp_path)
+
+
+def draw_values(*shape, seed=0):
+    return torch.randn(*shape, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("task", ["classify", "match"])
+def test_real_numbers_in_place_of_tokens(build, task):
+    """Padding by lengths and by NaN is the same, reaches nothing, and a stream equals the whole."""
+    model, pair = build(task=task, n_features=2), (2,) if task == "match" else ()
+    values, lengths = draw_values(2, *pair, 15), torch.tensor([[15, 8], [3, 12]]) if pair else torch.tensor([15, 8])
+    missing = values.clone()
+    missing[torch.arange(15) >= lengths[..., None]] = torch.nan
+    other = torch.where(missing.isnan(), 1e9, values)
+    assert torch.equal(model(values, lengths), model(missing))
+    assert torch.equal(model(other, lengths), model(missing))
+    assert not torch.allclose(model(values + 0.1, lengths), model(missing))
+    state = model.initial_state(2)
+    for segment in values.split(6, dim=-2):
+        logits, state = model.step(segment, state)
+    torch.testing.assert_close(logits, model(values))
+
+
+def test_replay_of_real_numbers_has_the_gradients_of_bptt(build):
+    values, lengths, gradients = draw_values(3, 20), torch.tensor([20, 7, 13]), []
+    for backprop in ("amrb", "bptt"):
+        model = build(n_features=2, backprop=backprop)
+        nn.functional.cross_entropy(model(values, lengths), torch.tensor([0, 1, 2])).backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    torch.testing.assert_close(*gradients)
+    assert all(bool(gradient.abs().sum() > 0) for gradient in gradients[0])
+
+
+def test_projected_numbers_have_the_size_of_embedded_tokens(curves):
+    torch.manual_seed(0)
+    model = RMAAT(ModelConfig(vocab_size=2, d_model=256, n_features=40), curves)
+    assert model.embedding(torch.randn(2000, 40)).pow(2).mean().item() == pytest.approx(0.5, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "values, lengths, message",
+    [
+        (
+            torch.ones(2, 6, dtype=torch.long),
+            None,
+            "tokens must be a tensor of real numbers with n_features=2, got torch",
+        ),
+        (
+            [[1.0]],
+            None,
+            "tokens must be a tensor of real numbers with n_features=2, got list, which is no torch tensor",
+        ),
+        (torch.ones(2, 6), None, r"tokens must be \(batch, length, 2\) and not empty, got \(2, 6\)"),
+        (torch.ones(2, 6, 3), None, r"tokens must be \(batch, length, 2\) and not empty, got \(2, 6, 3\)"),
+        (torch.ones(2, 6, 2), torch.tensor([6, 7]), "lengths must be 1 to 6, .* got 6 to 7"),
+        (
+            torch.tensor([[[1.0, torch.nan]]]),
+            None,
+            "tokens must be finite, or NaN in all features of a step, got others",
+        ),
+        (torch.full((1, 2, 2), torch.inf), None, "tokens must be finite, or NaN in all features of a step, got others"),
+        (torch.full((2, 6, 2), torch.nan), None, r"each sequence must have at least one token .*, got 2 without"),
+    ],
+)
+def test_wrong_numbers_are_refused(build, values, lengths, message):
+    with pytest.raises(ValueError, match=message):
+        build(n_features=2)(values, lengths)
+    with pytest.raises(ValueError, match=r"n_features must be 0 with task='lm', which asks for tokens, got 2"):
+        ModelConfig(vocab_size=2, n_features=2, task="lm")

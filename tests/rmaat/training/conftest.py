@@ -12,31 +12,42 @@ NETWORK = ModelConfig(
 TASK = {"n_segments": 3, "segment_len": 4, "n_symbols": 4, "n_train": 100, "n_validation": 40, "n_test": 40}
 
 
+@pytest.fixture(scope="session")
+def config_of(curves):
+    """A function that makes, in a folder, a run of 24 steps in a third of a second; its epochs are 7 batches, the last
+    ragged."""
+
+    def make(folder):
+        for name, curve in curves.items():
+            curve.save(folder / "curves" / f"{name}.toml")
+        return TrainConfig(
+            run=folder / "run",
+            task="recall",
+            task_options=TASK,
+            data_dir=None,
+            curves=folder / "curves",
+            network=NETWORK,
+            steps=24,
+            batch_size=16,
+            warmup=4,
+            lr=0.01,
+            eval_every=10,
+            log_every=5,
+            checkpoint_every=6,
+            device="cpu",
+            progress=False,
+            tensorboard=False,
+        )
+
+    return make
+
+
 @pytest.fixture
-def curve_folder(curves, tmp_path):
-    for name, curve in curves.items():
-        curve.save(tmp_path / "curves" / f"{name}.toml")
+def curve_folder(config, tmp_path):
     return tmp_path / "curves"
 
 
 @pytest.fixture
-def config(curve_folder, tmp_path):
-    """A run of 24 steps in a third of a second; its epochs are 7 batches, the last ragged."""
-    return TrainConfig(
-        run=tmp_path / "run",
-        task="recall",
-        task_options=TASK,
-        data_dir=None,
-        curves=curve_folder,
-        network=NETWORK,
-        steps=24,
-        batch_size=16,
-        warmup=4,
-        lr=0.01,
-        eval_every=10,
-        log_every=5,
-        checkpoint_every=6,
-        device="cpu",
-        progress=False,
-        tensorboard=False,
-    )
+def config(config_of, tmp_path):
+    """The run in a folder of its own."""
+    return config_of(tmp_path)

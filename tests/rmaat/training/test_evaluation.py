@@ -36,6 +36,16 @@ def test_loss_and_correct_of_each_kind():
     assert torch.isclose(loss, nn.functional.cross_entropy(chosen, torch.tensor([1, 3, 0]), reduction="sum"))
 
 
+def test_weights_of_classes():
+    logits, labels, lengths = torch.randn(4, 3), torch.tensor([0, 1, 2, 1]), torch.tensor([3, 9, 4, 6])
+    weights, each = torch.tensor([2.0, 0.5, 1.0]), -logits.log_softmax(1)[torch.arange(4), labels]
+    loss, _, _ = loss_and_correct(logits, labels, lengths, 4, weights)
+    assert torch.isclose(loss, (each * weights[labels]).sum())
+    segments = logits[:, None].expand(4, 3, 3)
+    loss, _, _ = loss_and_correct(segments, labels, lengths, 4, weights)
+    assert torch.isclose(loss, (each * weights[labels]).sum())
+
+
 def test_draws_of_the_curves(config, tmp_path):
     drawn = replace(config, curve_draw=2, steps=4)
     train(drawn)

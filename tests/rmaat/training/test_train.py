@@ -301,14 +301,19 @@ def test_independent_samples_carry_no_state(config):
         train(replace(config, network=replace(config.network, carry_state=True)))
 
 
-def test_real_valued_inputs_are_no_tokens(config, tmp_path):
-    folder = tmp_path / "data" / "cifar-10-batches-bin"
+def test_real_valued_inputs(config, tmp_path):
+    folder, rng = tmp_path / "data" / "cifar-10-batches-bin", np.random.default_rng(0)
     folder.mkdir(parents=True)
     for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
-        np.zeros((3, 3073), np.uint8).tofile(folder / f"{name}.bin")
-    image = replace(config, task="image", task_options={"values": "real"}, data_dir=tmp_path / "data")
-    with pytest.raises(ValueError, match=r"task must have tokens as inputs, got real numbers from image; set values="):
-        train(image)
+        records = rng.integers(0, 256, (3, 3073), dtype=np.uint8)
+        records[:, 0] %= 10
+        records.tofile(folder / f"{name}.bin")
+    network = replace(NETWORK, segment_len=256)
+    image = replace(config, task="image", task_options={"values": "real"}, data_dir=tmp_path / "data", steps=4)
+    run = train(replace(image, network=network))
+    record = json.loads((run / "config.json").read_text())
+    assert record["network"]["n_features"] == 1 and record["network"]["vocab_size"] == 2
+    assert np.isfinite(json.loads((run / "metrics.json").read_text())["test_loss"])
 
 
 @pytest.mark.gpu
