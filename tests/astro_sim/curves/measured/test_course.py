@@ -49,24 +49,7 @@ def test_csv_without_sem_and_in_percent_of_baseline(tmp_path):
     curve = fit_csv(measured(tmp_path / "s.csv", "response,time", rows), baseline=100.0)
     assert curve.parameters["amplitude"] == pytest.approx(40, rel=1e-3)
     assert "sem" not in curve.samples
-    assert "--baseline 100.0" in curve.provenance["command"]
-
-
-@pytest.mark.parametrize(
-    ("header", "rows", "message"),
-    [
-        ("time,value", ["0,1"], r"s.csv, line 2: header must name .*, got time,value; add response"),
-        ("time,response", ["0,0", "1,a"], r"s.csv, line 5: response must be a number, got 'a'"),
-        ("time,response", ["0,0", "1"], r"s.csv, line 5: row must have 2 columns, got 1"),
-        ("time,response", ["0,0", "1,nan"], r"s.csv, line 5: response must be finite, got nan"),
-        ("time,response", ["-5,0", "1,1"], r"s.csv, line 4: time must be at least 0 .*, got -5"),
-        ("time,response,sem", ["0,0,0"], r"s.csv, line 4: sem must be positive, got 0; leave the column out"),
-        ("time,response", ["0,0", "1,1"], r"s.csv: data must have at least 3 rows, got 2"),
-    ],
-)
-def test_csv_errors_name_file_and_line(tmp_path, header, rows, message):
-    with pytest.raises(ValueError, match=message):
-        fit_csv(measured(tmp_path / "s.csv", header, rows))
+    assert "--baseline 100" in curve.provenance["command"]
 
 
 T = np.arange(0, 61, 5)
@@ -97,7 +80,5 @@ def test_csv_with_a_constant_response_is_refused(tmp_path, value):
 def test_csv_that_cannot_be_read(tmp_path):
     with pytest.raises(ValueError, match=r"none.csv: data must be readable, got No such file .*; check the path"):
         fit_csv(tmp_path / "none.csv")
-    with pytest.raises(ValueError, match="time_unit must be one of s, min, h, got 'days'"):
-        fit_csv(measured(tmp_path / "s.csv"), time_unit="days")
     with pytest.raises(ValueError, match=r"s.csv: form must be 'auto' or one of"):
         fit_csv(measured(tmp_path / "s.csv"), form="spline")
