@@ -248,9 +248,10 @@ def fit(
     induction: float = 0.0,
     decimal: Literal["point", "comma"] | None = None,
     sheet: str | None = None,
-    baseline: float = 0.0,
+    baseline: float | None = None,
+    baseline_sem: float | None = None,
     form: str = "auto",
-    name: str = "ltp",
+    name: str | None = None,
     extrapolate: bool = False,
     out: Path = Path("runs/measured/curves"),
 ) -> int:
@@ -269,25 +270,33 @@ def fit(
         induction: Time of the induction, in the unit of the time column.
         decimal: The decimal mark, where the file leaves it open.
         sheet: Sheet of an Excel file that has several.
-        baseline: Subtracted from the response, such as 100 for percent of baseline.
+        baseline: Subtracted from the response, such as 100 for percent of baseline. By default the mean of the points
+            before induction, which also gives the noise, or 100 where the header says percent of baseline, or 0.
+        baseline_sem: Standard error of --baseline, 0 if it is exact; without it every form gets a free offset.
         form: Functional form, or auto for the lowest BIC.
-        name: Name of the curve; ltp is the one that retention factors are taken from.
+        name: Name of the curve; by default ltp if it rises, which retention factors are taken from, ltd if it ends
+            below the baseline, else course.
         extrapolate: Allow use beyond the measured range although the form has no plateau.
         out: Folder of the curve file.
     """
     from astro_sim.curves.format import write_curve
-    from astro_sim.curves.measured import fit_measured, read_measured
+    from astro_sim.curves.measured import fit_measured, in_words, read_measured
 
-    if Path(name).name != name:
+    if name is not None and Path(name).name != name:
         raise ValueError(f"name must be a word without a path, got {name!r}; the folder is --out")
     measured = read_measured(
         data, time=time, response=response, sem=sem, time_unit=time_unit, induction=induction, decimal=decimal,
         sheet=sheet,
     )  # fmt: skip
     print(measured.summary())
-    curve = fit_measured(measured, form=form, name=name, baseline=baseline, extrapolate=extrapolate)
+    curve = fit_measured(
+        measured, form=form, name=name, baseline=baseline, baseline_sem=baseline_sem, extrapolate=extrapolate
+    )
+    baseline_notes = curve.provenance["reading"][len(measured.notes) :]
+    print("; ".join(baseline_notes) or "no baseline: the response is fitted as it is")
     print(curve.report())
-    print(write_curve(curve, out / f"{name}.toml"))
+    print(in_words(curve))
+    print(write_curve(curve, out / f"{curve.name}.toml"))
     return 0
 
 

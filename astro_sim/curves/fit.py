@@ -30,7 +30,7 @@ from scipy.special import expit, logit
 from scipy.stats import bootstrap, norm, t
 
 from astro_sim.curves.curve import Axis, Curve, check_name, six
-from astro_sim.curves.forms import FORMS, SLOPES, Form
+from astro_sim.curves.forms import FORMS, SIMULATED, SLOPES, Form
 
 SIMPLER_WITHIN = 2.0  # BIC differences below 2 are "not worth more than a bare mention" (Kass & Raftery 1995)
 
@@ -38,28 +38,60 @@ PRECISION = {"xtol": 1e-10, "ftol": 1e-12, "gtol": 1e-12, "max_nfev": 150}  # fa
 
 MEMBERS_PER_POINT = 5  # members needed per point before their covariance matrix is trusted
 
+UNDETERMINED = "parameters not determined by the data"
+
+COARSE = 256  # groups of neighbours, from which a fit to more than twice as many points starts
+
 
 @dataclass(frozen=True)
 class Data:
     """What is fitted: `x` ascending, `y`, and `root`, a square root of the covariance of `y`.
 
     `root` is the standard error of each point, ``(n,)``, or the lower Cholesky factor of correlated points, ``(n, n)``.
-    `known` says whether that covariance is absolute or known up to a factor only.
+    `known` says whether that covariance is absolute or known up to a factor only. `shared` is an error, ``(n,)``, that
+    all points have together, beside their own: that of the baseline they are measured from.
     """
 
     x: np.ndarray
     y: np.ndarray
     root: np.ndarray
     known: bool
+    shared: np.ndarray | None = None
 
     def whiten(self, residual: np.ndarray) -> np.ndarray:
-        """Residuals as independent numbers of variance 1 (of equal variance where the scale is unknown)."""
-        return residual / self.root if self.root.ndim == 1 else solve_triangular(self.root, residual, lower=True)
+        """Residuals as independent numbers of variance 1 (of equal variance where the scale is unknown).
+
+        With a shared error the covariance is ``D (1 + v v^T) D``, ``D = diag(root)``, ``v = shared / root``, and
+        ``(1 + v v^T)^(-1/2) = 1 - (1 - 1 / sqrt(1 + v^T v)) v v^T / v^T v``.
+        """
+        if self.root.ndim == 2:
+            return solve_triangular(self.root, residual, lower=True)
+        own = residual / self.root
+        if self.shared is None:
+            return own
+        v = self.shared / self.root
+        square = v @ v
+        return own - (1 - 1 / np.sqrt(1 + square)) / square * (v @ own) * v
 
     @property
     def sem(self) -> np.ndarray:
         """Standard error of each point, ``(n,)``."""
         return self.root if self.root.ndim == 1 else np.sqrt(np.sum(self.root**2, axis=1))
+
+    def coarse(self) -> "Data":
+        """Means of neighbours, where there are many points: the first ones stay, the groups grow in proportion to x."""
+        n = self.x.size
+        if n <= 2 * COARSE or self.root.ndim == 2:
+            return self
+        edges = np.unique(np.r_[0:COARSE:4, np.geomspace(COARSE, n - 1, COARSE).astype(int)])
+        weights = 1 / self.root**2
+        total = np.add.reduceat(weights, edges)
+
+        def mean(values: np.ndarray) -> np.ndarray:
+            return np.add.reduceat(weights * values, edges) / total
+
+        shared = None if self.shared is None else mean(self.shared)
+        return Data(mean(self.x), mean(self.y), 1 / np.sqrt(total), self.known, shared)
 
 
 @dataclass(frozen=True)
@@ -80,7 +112,14 @@ class FitError(ValueError):
     """No form could be fitted; the message says why."""
 
 
-def prepare(x: object, y: object, sem: object = None, ensemble: object = None, correlated: bool = True) -> Data:
+def prepare(
+    x: object,
+    y: object,
+    sem: object = None,
+    ensemble: object = None,
+    correlated: bool = True,
+    shared: object = None,
+) -> Data:
     """Check and sort the data; derive mean and covariance from an ensemble of shape ``(n_members, n_points)``.
 
     Points at which all members agree exactly (the start of every efficacy) carry no error and are left out.
@@ -99,7 +138,12 @@ def prepare(x: object, y: object, sem: object = None, ensemble: object = None, c
     sigma = np.ones_like(y) if sem is None else _finite("sem", sem)
     if sigma.shape != y.shape or not np.all(sigma > 0):
         raise ValueError(f"sem must hold one positive value per x, got {np.array2string(sigma, threshold=6)}")
-    return Data(x[order], y[order], sigma[order], known=sem is not None)
+    together = None if shared is None else _finite("shared", shared)
+    if together is not None and (sem is None or together.shape != y.shape or not together.any()):
+        raise ValueError(
+            "shared must come with sem and hold one value per x, not all of them 0; leave it out otherwise"
+        )
+    return Data(x[order], y[order], sigma[order], sem is not None, None if together is None else together[order])
 
 
 def _prepare_ensemble(x: np.ndarray, ensemble: np.ndarray, correlated: bool) -> Data:
@@ -155,8 +199,12 @@ def fit_form(form: Form, data: Data) -> Fit:
     factors = (1.0,) if k == 2 else (1.0, 0.2, 5.0)  # with more than two parameters also faster and slower starts
     timelike = np.array([name.split("_")[0] in ("tau", "half") for name in form.parameters])
     starts = np.clip(np.where(timelike, guess * np.array(factors)[:, None], guess), low, high)
-    attempts = [_solve(form, data, start, low, high) for start in starts]
+    coarse = data.coarse()
+    attempts = [_solve(form, coarse, start, low, high) for start in starts]
     solutions = [solution for solution in attempts if solution is not None]
+    if solutions and coarse is not data:
+        start = _transform(_FROM_FREE, form, min(solutions, key=lambda solution: solution.cost).x)
+        solutions = [solution for solution in [_solve(form, data, start, low, high)] if solution is not None]
     if not solutions:
         raise FitError(f"{form.name} must converge from a starting value, got none of them to")
     best = min(solutions, key=lambda solution: solution.cost)
@@ -169,6 +217,9 @@ def fit_form(form: Form, data: Data) -> Fit:
     half = t.ppf(0.975, n - k) * np.sqrt(np.diag(free_covariance))
     with np.errstate(over="ignore"):
         ci95 = np.stack([_transform(_FROM_FREE, form, best.x + side * half) for side in (-1, 1)], axis=1)
+    in_y = np.array([unit == "{y}" and form.scales[key] == "linear" for key, unit in form.units.items()])
+    if np.any(np.sqrt(np.diag(free_covariance))[in_y] > np.ptp(data.y)):
+        flaw = UNDETERMINED
     near = np.isclose(theta, low, rtol=1e-3, atol=0) | np.isclose(theta, high, rtol=1e-3, atol=0)
     if not flaw:
         near |= (low == 0) & (theta < 1e-3)  # nothing is near 0 relative to it
@@ -198,15 +249,15 @@ def _free_covariance(form: Form, solution: OptimizeResult, variance: float) -> t
     kept = np.maximum(singular, 1e-10 * singular[0] or 1e-100)  # 0 where an amplitude at its bound is lost in rounding
     covariance = (rows.T / kept**2) @ rows * variance
     wide = np.sqrt(np.diag(covariance))[[scale != "linear" for scale in form.scales.values()]].max() > 1  # an e-fold
-    return covariance, "parameters not determined by the data" if wide or singular[-1] < 1e-9 * singular[0] else ""
+    return covariance, UNDETERMINED if wide or singular[-1] < 1e-9 * singular[0] else ""
 
 
-def fit_all(data: Data) -> tuple[dict[str, Fit], dict[str, str]]:
-    """Fit every form; return the fits and, for forms that could not be fitted, why."""
+def fit_all(data: Data, names: Iterable[str] = SIMULATED) -> tuple[dict[str, Fit], dict[str, str]]:
+    """Fit every form of `names`; return the fits and, for forms that could not be fitted, why."""
     fits, failures = {}, {}
-    for name, form in FORMS.items():
+    for name in names:
         try:
-            fits[name] = fit_form(form, data)
+            fits[name] = fit_form(FORMS[name], data)
         except FitError as error:
             failures[name] = str(error)
     return fits, failures
@@ -299,6 +350,7 @@ def fit_curve(
     *,
     ensemble: ArrayLike | None = None,
     correlated: bool = True,
+    shared: ArrayLike | None = None,
     form: str = "auto",
     among: Iterable[str] | None = None,
     because: str = "",
@@ -310,7 +362,7 @@ def fit_curve(
     seed: int = 0,
     provenance: dict[str, Any] | None = None,
 ) -> Curve:
-    """Fit all forms, choose one, and return it with its uncertainty.
+    """Fit the forms, choose one, and return it with its uncertainty.
 
     Parameters
     ----------
@@ -320,10 +372,13 @@ def fit_curve(
         Shape ``(n_members, n)``, instead of `y` and `sem`: mean, covariance and bootstrap are taken over members.
     correlated : bool
         False when the columns of `ensemble` are independent experiments, whose covariance is then taken as diagonal.
+    shared : array_like, optional
+        Shape ``(n,)``: a standard error that all `y` have together beside `sem`, such as that of their baseline.
     form : str
         Name of a form, or ``auto``: the lowest BIC, where the simplest form within 2 of it wins.
     among : iterable of str, optional
-        Forms that ``auto`` may choose; all by default. All are fitted and reported in any case.
+        Forms that ``auto`` may choose; by default all that are not for measured courses alone. Those are fitted and
+        reported in any case.
     because : str
         Why `form` or `among` was given, for the record.
     extrapolate : bool
@@ -334,12 +389,12 @@ def fit_curve(
         Resamples over the members of `ensemble` (drawn with `seed`); 0 for none.
     """
     check_name(name)
-    allowed = list(FORMS if among is None else among) if form == "auto" else [form]
+    allowed = list(SIMULATED if among is None else among) if form == "auto" else [form]
     for candidate in allowed:
         if candidate not in FORMS:
             raise ValueError(f"form must be 'auto' or one of {', '.join(FORMS)}, got {candidate!r}")
-    data = prepare(x, y, sem, ensemble, correlated)
-    fits, failures = fit_all(data)
+    data = prepare(x, y, sem, ensemble, correlated, shared)
+    fits, failures = fit_all(data, dict.fromkeys([*SIMULATED, *allowed]))
     best, reason = choose(fits, allowed)
     if form != "auto":
         reason = f"the caller: {because or form + ' was asked for'}"
@@ -348,6 +403,7 @@ def fit_curve(
     weights = "equal"
     if data.known:
         weights = "sem" if ensemble is None else "covariance of the ensemble"
+        weights += "" if data.shared is None else " and the shared error of the baseline"
     record = {
         "chosen_by": reason,
         "weights": weights,

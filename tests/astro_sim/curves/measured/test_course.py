@@ -5,7 +5,7 @@ import pytest
 
 from astro_sim.curves.curve import Axis
 from astro_sim.curves.fit import fit_curve
-from astro_sim.curves.measured import fit_csv
+from astro_sim.curves.measured import fit_csv, in_words
 
 CYCLES = np.arange(0.0, 801.0, 50.0)
 
@@ -59,15 +59,39 @@ WIGGLE = np.cos(7 * T)
 
 
 @pytest.mark.parametrize(
-    ("response", "baseline"),
-    [(70 + 30 * np.exp(-T / 15) + WIGGLE, 100.0), (70 + 30 * np.exp(-T / 15) + WIGGLE, 0.0), (-1.0 * T, 0.0),
-     (140 - 40 * np.exp(-T / 15) + WIGGLE, 500.0)],
-)  # fmt: skip
-def test_csv_without_a_rise_above_the_baseline_is_refused_unless_its_form_is_named(tmp_path, response, baseline):
+    ("response", "baseline", "name", "form"),
+    [
+        (70 + 30 * np.exp(-T / 15) + WIGGLE, 100.0, "ltd", "exponential_decay_offset"),
+        (70 + 30 * np.exp(-T / 15) + WIGGLE, None, "course", "exponential_decay_offset"),
+        (140 - 40 * np.exp(-T / 15) + WIGGLE, 500.0, "course", "saturating_exponential_offset"),
+        (-30 * -np.expm1(-T / 15) + WIGGLE / 4, None, "ltd", "saturating_depression"),
+        (50 * np.exp(-T / 15) + WIGGLE, None, "course", "exponential_decay"),
+        (90 * np.exp(-T / 3) + 40 * -np.expm1(-T / 20) + WIGGLE / 4, None, "course", "peak_then_plateau"),
+    ],
+)
+def test_courses_that_do_not_rise_are_fitted_but_give_no_ltp(tmp_path, response, baseline, name, form):
     path = measured(tmp_path / "s.csv", "time,response", [f"{a},{b}" for a, b in zip(T, response, strict=True)])
+    curve = fit_csv(path, baseline=baseline)
+    assert (curve.name, curve.form.name) == (name, form)
+    assert in_words(curve).endswith("; gives no retention factors, which need a rise")
     with pytest.raises(ValueError, match=r"s.csv: response must rise above the baseline .*, got a .*; correct the"):
-        fit_csv(path, baseline=baseline)
-    assert fit_csv(path, baseline=baseline, form="naka_rushton").form.name == "naka_rushton"
+        fit_csv(path, baseline=baseline, name="ltp")
+
+
+def test_a_named_form_is_fitted_whatever_its_course(tmp_path):
+    rows = [f"{a},{b}" for a, b in zip(T, 70 + 30 * np.exp(-T / 15) + WIGGLE, strict=True)]
+    path = measured(tmp_path / "s.csv", "time,response", rows)
+    assert fit_csv(path, baseline=100.0, form="naka_rushton", name="ltp").form.name == "naka_rushton"
+
+
+def test_a_decay_with_an_offset_is_that(tmp_path):
+    """Planted: 3.01 s. Without the offset tau would be 4.75, with an interval that excludes the truth."""
+    t = np.arange(0, 20, 0.5)
+    y = 2 + 5 * np.exp(-t / 3.01) + 0.1 * np.random.default_rng(0).normal(size=t.size)
+    curve = fit_csv(measured(tmp_path / "s.csv", "time,response", [f"{a},{b}" for a, b in zip(t, y, strict=True)]))
+    assert curve.form.name == "exponential_decay_offset"
+    assert curve.ci95["tau"][0] < 3.01 < curve.ci95["tau"][1] and curve.stderr["tau"] < 0.1
+    assert curve.parameters["offset"] == pytest.approx(2, abs=0.1)
 
 
 @pytest.mark.parametrize("value", [0, 5])
