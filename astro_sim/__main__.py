@@ -264,7 +264,8 @@ def fit(
     Args:
         data: The table; lines that start with # are skipped, and so are rows with missing cells, which is said.
         time: Name or number of the time column; by default the one that its name tells.
-        response: Name or number of the response column.
+        response: Name or number of the response column; several names, or a pattern such as 'slice*', for one column
+            per slice or cell.
         sem: Name or number of the column of standard errors; none if it is not to be used.
         time_unit: Unit of the time column, if the header has none; s for a column that is called just time.
         induction: Time of the induction, in the unit of the time column.

@@ -24,74 +24,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import OptimizeResult, least_squares
 from scipy.special import expit, logit
 from scipy.stats import bootstrap, norm, t
 
 from astro_sim.curves.curve import Axis, Curve, check_name, six
+from astro_sim.curves.data import Data, prepare
 from astro_sim.curves.forms import FORMS, SIMULATED, SLOPES, Form
 
 SIMPLER_WITHIN = 2.0  # BIC differences below 2 are "not worth more than a bare mention" (Kass & Raftery 1995)
 
 PRECISION = {"xtol": 1e-10, "ftol": 1e-12, "gtol": 1e-12, "max_nfev": 150}  # far below any standard error
 
-MEMBERS_PER_POINT = 5  # members needed per point before their covariance matrix is trusted
-
 UNDETERMINED = "parameters not determined by the data"
-
-COARSE = 256  # groups of neighbours, from which a fit to more than twice as many points starts
-
-
-@dataclass(frozen=True)
-class Data:
-    """What is fitted: `x` ascending, `y`, and `root`, a square root of the covariance of `y`.
-
-    `root` is the standard error of each point, ``(n,)``, or the lower Cholesky factor of correlated points, ``(n, n)``.
-    `known` says whether that covariance is absolute or known up to a factor only. `shared` is an error, ``(n,)``, that
-    all points have together, beside their own: that of the baseline they are measured from.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    root: np.ndarray
-    known: bool
-    shared: np.ndarray | None = None
-
-    def whiten(self, residual: np.ndarray) -> np.ndarray:
-        """Residuals as independent numbers of variance 1 (of equal variance where the scale is unknown).
-
-        With a shared error the covariance is ``D (1 + v v^T) D``, ``D = diag(root)``, ``v = shared / root``, and
-        ``(1 + v v^T)^(-1/2) = 1 - (1 - 1 / sqrt(1 + v^T v)) v v^T / v^T v``.
-        """
-        if self.root.ndim == 2:
-            return solve_triangular(self.root, residual, lower=True)
-        own = residual / self.root
-        if self.shared is None:
-            return own
-        v = self.shared / self.root
-        square = v @ v
-        return own - (1 - 1 / np.sqrt(1 + square)) / square * (v @ own) * v
-
-    @property
-    def sem(self) -> np.ndarray:
-        """Standard error of each point, ``(n,)``."""
-        return self.root if self.root.ndim == 1 else np.sqrt(np.sum(self.root**2, axis=1))
-
-    def coarse(self) -> "Data":
-        """Means of neighbours, where there are many points: the first ones stay, the groups grow in proportion to x."""
-        n = self.x.size
-        if n <= 2 * COARSE or self.root.ndim == 2:
-            return self
-        edges = np.unique(np.r_[0:COARSE:4, np.geomspace(COARSE, n - 1, COARSE).astype(int)])
-        weights = 1 / self.root**2
-        total = np.add.reduceat(weights, edges)
-
-        def mean(values: np.ndarray) -> np.ndarray:
-            return np.add.reduceat(weights * values, edges) / total
-
-        shared = None if self.shared is None else mean(self.shared)
-        return Data(mean(self.x), mean(self.y), 1 / np.sqrt(total), self.known, shared)
 
 
 @dataclass(frozen=True)
@@ -110,71 +55,6 @@ class Fit:
 
 class FitError(ValueError):
     """No form could be fitted; the message says why."""
-
-
-def prepare(
-    x: object,
-    y: object,
-    sem: object = None,
-    ensemble: object = None,
-    correlated: bool = True,
-    shared: object = None,
-) -> Data:
-    """Check and sort the data; derive mean and covariance from an ensemble of shape ``(n_members, n_points)``.
-
-    Points at which all members agree exactly (the start of every efficacy) carry no error and are left out.
-    """
-    x = _finite("x", x)
-    if x.min(initial=0.0) < 0:
-        raise ValueError(f"x must be at least 0, got {x.min():g}")
-    if ensemble is not None:
-        return _prepare_ensemble(x, np.asarray(ensemble, dtype=np.float64), correlated)
-    y = _finite("y", y)
-    if x.shape != y.shape:
-        raise ValueError(f"y must have one value per x, got {y.size} for {x.size}")
-    if np.ptp(y) == 0:
-        raise ValueError(f"y must vary with x, got {y[0]:g} at every point; a constant has no course to fit")
-    order = np.argsort(x, kind="stable")
-    sigma = np.ones_like(y) if sem is None else _finite("sem", sem)
-    if sigma.shape != y.shape or not np.all(sigma > 0):
-        raise ValueError(f"sem must hold one positive value per x, got {np.array2string(sigma, threshold=6)}")
-    together = None if shared is None else _finite("shared", shared)
-    if together is not None and (sem is None or together.shape != y.shape or not together.any()):
-        raise ValueError(
-            "shared must come with sem and hold one value per x, not all of them 0; leave it out otherwise"
-        )
-    return Data(x[order], y[order], sigma[order], sem is not None, None if together is None else together[order])
-
-
-def _prepare_ensemble(x: np.ndarray, ensemble: np.ndarray, correlated: bool) -> Data:
-    if ensemble.ndim != 2 or ensemble.shape[1] != x.size or ensemble.shape[0] < 3:
-        raise ValueError(f"ensemble must have the shape (at least 3 members, {x.size} points), got {ensemble.shape}")
-    if not np.all(np.isfinite(ensemble)):
-        raise ValueError(f"ensemble must be finite, got {int((~np.isfinite(ensemble)).sum())} values that are not")
-    order = np.argsort(x, kind="stable")
-    x, ensemble = x[order], ensemble[:, order]
-    spread = ensemble.std(axis=0, ddof=1)
-    free = spread > 1e-12 * max(spread.max(), 1e-300)
-    x, ensemble, n = x[free], ensemble[:, free], ensemble.shape[0]
-    if x.size < 2:
-        raise ValueError("ensemble must differ between members at two points at least; pass y and sem for exact data")
-    if correlated and n >= MEMBERS_PER_POINT * x.size:
-        covariance = np.cov(ensemble, rowvar=False) / n
-        covariance[np.diag_indices_from(covariance)] *= 1 + 1e-9  # keeps near-duplicates positive definite
-        root = cholesky(covariance, lower=True)
-    else:
-        root = np.sqrt(ensemble.var(axis=0, ddof=1) / n)
-    return Data(x, ensemble.mean(axis=0), root, known=True)
-
-
-def _finite(name: str, values: object) -> np.ndarray:
-    array = np.atleast_1d(np.asarray(values, dtype=np.float64))
-    if array.ndim != 1 or array.size == 0 or not np.all(np.isfinite(array)):
-        raise ValueError(f"{name} must be a sequence of finite numbers, got {np.array2string(array, threshold=6)}")
-    size = np.abs(array[array != 0])
-    if size.size and not 1e-100 <= size.min() <= size.max() <= 1e100:  # squares would leave the range of numbers
-        raise ValueError(f"{name} must be 0 or from 1e-100 to 1e100 in size, got {size.min():g} to {size.max():g}")
-    return array
 
 
 _TO_FREE = {"log": np.log, "logit": logit, "linear": np.positive}
@@ -213,8 +93,11 @@ def fit_form(form: Form, data: Data) -> Fit:
     bic = (chi2 if data.known else n * np.log(max(chi2, floor) / n)) + k * np.log(n)
     variance = max(1.0, chi2 / (n - k)) if data.known else max(chi2, floor) / (n - k)
     free_covariance, flaw = _free_covariance(form, best, variance)
+    freedom = n - k
+    if data.columns is not None:
+        free_covariance, freedom = _over_columns(data, best), len(data.columns) - 1
     slope = _transform(SLOPES, form, theta)
-    half = t.ppf(0.975, n - k) * np.sqrt(np.diag(free_covariance))
+    half = t.ppf(0.975, freedom) * np.sqrt(np.diag(free_covariance))
     with np.errstate(over="ignore"):
         ci95 = np.stack([_transform(_FROM_FREE, form, best.x + side * half) for side in (-1, 1)], axis=1)
     in_y = np.array([unit == "{y}" and form.scales[key] == "linear" for key, unit in form.units.items()])
@@ -250,6 +133,17 @@ def _free_covariance(form: Form, solution: OptimizeResult, variance: float) -> t
     covariance = (rows.T / kept**2) @ rows * variance
     wide = np.sqrt(np.diag(covariance))[[scale != "linear" for scale in form.scales.values()]].max() > 1  # an e-fold
     return covariance, UNDETERMINED if wide or singular[-1] < 1e-9 * singular[0] else ""
+
+
+def _over_columns(data: Data, solution: OptimizeResult) -> np.ndarray:
+    """Covariance on the transformed scale from the scatter of whole columns, whatever their points have in common.
+
+    To first order a column moves the parameters by ``A d``, where ``A = (J^T J)^-1 J^T`` is what least squares does
+    with a change of the data, and ``d`` is what the column adds to the mean. Over n columns the covariance is
+    ``n / (n - 1) sum (A d)(A d)^T``, the estimator of Liang & Zeger (1986, Biometrika 73:13) for clustered data.
+    """
+    moves = (data.departures() / data.root) @ np.linalg.pinv(solution.jac, rcond=1e-10).T
+    return moves.T @ moves * len(moves) / (len(moves) - 1)
 
 
 def fit_all(data: Data, names: Iterable[str] = SIMULATED) -> tuple[dict[str, Fit], dict[str, str]]:
@@ -312,14 +206,20 @@ def _runs_p(positive: np.ndarray) -> float:
     return float(2 * norm.sf(abs(runs - mean) / np.sqrt(variance))) if variance > 0 else 1.0
 
 
-def _bootstrap(fit: Fit, data: Data, x: ArrayLike, ensemble: ArrayLike, n_resamples: int, seed: int) -> dict[str, Any]:
+def _bootstrap(
+    fit: Fit, data: Data, x: ArrayLike, ensemble: ArrayLike | None, n_resamples: int, seed: int
+) -> dict[str, Any]:
     """Standard errors and 95 % percentile intervals by resampling whole members of the ensemble behind `data`."""
     order = np.argsort(x, kind="stable")
-    values = np.asarray(ensemble, dtype=np.float64)[:, order[np.isin(np.asarray(x, dtype=np.float64)[order], data.x)]]
+    kept = order[np.isin(np.asarray(x, dtype=np.float64)[order], data.x)]
+    values = np.asarray(ensemble, dtype=np.float64)[:, kept] if data.columns is None else data.columns
     low, high = fit.form.bounds(data.x, data.y)
 
     def refit(members: np.ndarray) -> np.ndarray:
-        again = dataclasses.replace(data, y=values[members].mean(axis=0))
+        if data.columns is None:
+            again = dataclasses.replace(data, y=values[members].mean(axis=0))
+        else:
+            again = data.resampled(members).coarse()
         solution = _solve(fit.form, again, fit.theta, low, high)
         return fit.theta if solution is None else _transform(_FROM_FREE, fit.form, solution.x)
 
@@ -351,6 +251,7 @@ def fit_curve(
     ensemble: ArrayLike | None = None,
     correlated: bool = True,
     shared: ArrayLike | None = None,
+    columns: ArrayLike | None = None,
     form: str = "auto",
     among: Iterable[str] | None = None,
     because: str = "",
@@ -374,11 +275,14 @@ def fit_curve(
         False when the columns of `ensemble` are independent experiments, whose covariance is then taken as diagonal.
     shared : array_like, optional
         Shape ``(n,)``: a standard error that all `y` have together beside `sem`, such as that of their baseline.
+    columns : array_like, optional
+        Shape ``(n_columns, n)``, instead of `y`: a few courses, such as slices or cells, NaN where one has no value.
+        Their mean is fitted; the errors of the parameters are those of whole columns, and so is the bootstrap.
     form : str
         Name of a form, or ``auto``: the lowest BIC, where the simplest form within 2 of it wins.
     among : iterable of str, optional
         Forms that ``auto`` may choose; by default all that are not for measured courses alone. Those are fitted and
-        reported in any case.
+        reported in any case, unless `among` holds forms for measured courses.
     because : str
         Why `form` or `among` was given, for the record.
     extrapolate : bool
@@ -393,8 +297,9 @@ def fit_curve(
     for candidate in allowed:
         if candidate not in FORMS:
             raise ValueError(f"form must be 'auto' or one of {', '.join(FORMS)}, got {candidate!r}")
-    data = prepare(x, y, sem, ensemble, correlated, shared)
-    fits, failures = fit_all(data, dict.fromkeys([*SIMULATED, *allowed]))
+    data = prepare(x, y, sem, ensemble, correlated, shared, columns)
+    courses = form == "auto" and any(FORMS[candidate].measured for candidate in allowed)
+    fits, failures = fit_all(data, allowed if courses else dict.fromkeys([*SIMULATED, *allowed]))
     best, reason = choose(fits, allowed)
     if form != "auto":
         reason = f"the caller: {because or form + ' was asked for'}"
@@ -404,21 +309,24 @@ def fit_curve(
     if data.known:
         weights = "sem" if ensemble is None else "covariance of the ensemble"
         weights += "" if data.shared is None else " and the shared error of the baseline"
+    if data.columns is not None:
+        weights = "number of columns"
     record = {
         "chosen_by": reason,
         "weights": weights,
-        "uncertainty": "least squares, times sqrt(chi2/dof) where that is above 1" if data.known else "least squares",
+        "uncertainty": _uncertainty(data),
         "n_samples": data.x.size,
         **{key: six(value) for key, value in diagnose(best, data).items()},
         "bic": {name: six(fit.bic) for name, fit in fits.items()},
         "flaws": {name: fit.flaw for name, fit in fits.items() if fit.flaw},
         "not_fitted": failures,
     }
-    if ensemble is not None and n_bootstrap:
+    if (ensemble is not None or columns is not None) and n_bootstrap:
         record["bootstrap"] = _bootstrap(best, data, x, ensemble, n_bootstrap, seed)
     keys = best.form.parameters
     thin = np.unique(np.linspace(0, data.x.size - 1, min(THINNED, data.x.size)).round().astype(int))
-    samples = {"x": data.x, "y": data.y} | ({"sem": data.sem} if data.known else {})
+    with_error = data.known or data.columns is not None
+    samples = {"x": data.x, "y": data.y} | ({"sem": data.sem} if with_error else {})
     return Curve(  # everything is rounded as the file has it
         name=name,
         form=best.form,
@@ -432,9 +340,15 @@ def fit_curve(
         covariance=np.vectorize(six)(best.covariance),
         fit=record,
         samples={key: _six(values[thin]) for key, values in samples.items()},
-        provenance=provenance or _of_arrays(x, y, sem, ensemble),
+        provenance=provenance or _of_arrays(x, y, sem, ensemble, columns),
         extrapolate=extrapolate,
     )
+
+
+def _uncertainty(data: Data) -> str:
+    if data.columns is not None:
+        return f"scatter of {len(data.columns)} whole columns"
+    return "least squares, times sqrt(chi2/dof) where that is above 1" if data.known else "least squares"
 
 
 def _of_arrays(*arrays: ArrayLike | None) -> dict[str, Any]:

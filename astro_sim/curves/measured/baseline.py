@@ -66,7 +66,7 @@ def relative(measured: Measured, baseline: float | None = None, baseline_sem: fl
         return _from_number(measured, before, baseline, baseline_sem)
     if before.any():
         return _from_epoch(measured, before)
-    if not PERCENT.fullmatch(measured.names[0]):
+    if not all(map(PERCENT.fullmatch, measured.names)):
         return Relative(measured.time, measured.responses, measured.sem, None, False, measured.unit or "1", ())
     notes = (f"{measured.names[0]!r} is in percent of baseline: 100 becomes 0, 200 becomes 1",)
     sem = None if measured.sem is None else measured.sem / 100

@@ -61,12 +61,12 @@ def time_column(cells: Cells, asked: str | None) -> int:
 
 
 def response_columns(cells: Cells, time: int, asked: Sequence[str]) -> tuple[int, ...]:
-    """Indices of the response columns: one, or one per slice or cell."""
+    """Indices of the response columns: one, or one per slice or cell; ValueError, as a question, unless it is clear."""
     if asked:
         found = [k for name in asked for k in _matching(cells, "response", name) if k != time]
         return tuple(dict.fromkeys(found))
     left = [k for k in numeric_columns(cells) if k != time and not _has_role(cells.names[k], cells.headed)]
-    if len(left) != 1:
+    if len(left) != 1 and not _family(cells, left):
         if not left:
             raise ValueError(
                 f"{cells.path}: which column is the response, of {_list(cells, range(len(cells.names)))}? "
@@ -76,7 +76,7 @@ def response_columns(cells: Cells, time: int, asked: Sequence[str]) -> tuple[int
             f"{cells.path}: which column is the response, {_list(cells, left)}? Give --response NAME, or several names "
             "if each is a slice or a cell"
         )
-    return (left[0],)
+    return tuple(left)
 
 
 def error_column(cells: Cells, response: Sequence[int], asked: str | None) -> int | None:
@@ -124,6 +124,13 @@ def _has_role(name: str, headed: bool) -> bool:
     plain = _plain(split_unit(name)[0])
     roles = (ERROR, SPREAD, COUNTER, TIME)
     return headed and any(role.fullmatch(plain) for role in roles)
+
+
+def _family(cells: Cells, columns: Sequence[int]) -> bool:
+    """True for three columns or more that differ in a number or a letter at the end: one per slice or cell."""
+    names = [_plain(split_unit(cells.names[k])[0]) for k in columns]
+    stems = {re.sub(r"[ .#-]*(\d+|\b[a-z])$", "", name) for name in names}
+    return cells.headed and len(names) >= 3 and len(stems) == 1
 
 
 def _ascends(cells: Cells, column: int) -> bool:

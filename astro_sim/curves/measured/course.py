@@ -111,6 +111,8 @@ def _word(value: object) -> str:
 
 def _data(course: Relative) -> dict[str, Any]:
     """The arguments of `fit_curve` that hold the data."""
+    if len(course.change) > 1:
+        return {"columns": course.change}
     return {"y": course.change[0], "sem": course.sem, "shared": course.shared}
 
 

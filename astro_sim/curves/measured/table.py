@@ -173,4 +173,4 @@ def _kept(
 
 def _names(cells: Cells, columns: Sequence[int]) -> str:
     names = [repr(cells.names[k]) for k in columns]
-    return names[0] if len(names) == 1 else f"{len(names)} columns, {names[0]} to {names[-1]}"
+    return names[0] if len(names) == 1 else f"{len(names)} columns, one per slice or cell, {names[0]} to {names[-1]}"

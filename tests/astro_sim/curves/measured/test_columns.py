@@ -87,3 +87,24 @@ def test_columns_are_named_in_several_ways(tmp_path):
 
 def test_standard_deviations_are_no_standard_errors(tmp_path):
     assert spread_columns(table(tmp_path / "t.csv", "t,EPSP,SD,Std dev")) == ["SD", "Std dev"]
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ("t,slice 1,slice 2,slice 3", (1, 2, 3)),
+        ("t,Slice1 (mV),Slice2 (mV),Slice12 (mV)", (1, 2, 3)),
+        ("t,cell a,cell b,cell c", (1, 2, 3)),
+        ("t,1,2,3", (1, 2, 3)),
+        ("t,slope,slope.1,slope.2", (1, 2, 3)),
+        ("t,slice 1,slice 2,amplitude", None),
+        ("t,slice 1,slice 2", None),
+    ],
+)
+def test_columns_that_differ_in_a_number_are_slices(tmp_path, header, found):
+    cells = table(tmp_path / "t.csv", header)
+    if found is None:
+        with pytest.raises(ValueError, match=r"which column is the response, .*\? Give --response NAME, or several"):
+            response_columns(cells, 0, ())
+    else:
+        assert response_columns(cells, 0, ()) == found

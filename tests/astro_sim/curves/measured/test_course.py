@@ -5,7 +5,8 @@ import pytest
 
 from astro_sim.curves.curve import Axis
 from astro_sim.curves.fit import fit_curve
-from astro_sim.curves.measured import fit_csv, in_words
+from astro_sim.curves.format import parse_curve
+from astro_sim.curves.measured import fit_csv, fit_measured, in_words, read_measured
 
 CYCLES = np.arange(0.0, 801.0, 50.0)
 
@@ -106,3 +107,42 @@ def test_csv_that_cannot_be_read(tmp_path):
         fit_csv(tmp_path / "none.csv")
     with pytest.raises(ValueError, match=r"s.csv: form must be 'auto' or one of"):
         fit_csv(measured(tmp_path / "s.csv"), form="spline")
+
+
+def wide(path, missing=True):
+    """Six slices with their own level, amplitude and baseline epoch; cells of two of them are missing."""
+    draws, minutes = np.random.default_rng(0), np.arange(-10.0, 61.0, 2.0)
+    rise = -np.expm1(-np.maximum(minutes, 0) / 12)
+    slices = [
+        -0.5
+        * (1 + 0.2 * draws.normal())
+        * (1 + (0.4 + 0.1 * draws.normal()) * rise + 0.02 * draws.normal(size=rise.size))
+        for _ in range(6)
+    ]
+    rows = [[f"{minute:g}", *(f"{one[k]:.5f}" for one in slices)] for k, minute in enumerate(minutes)]
+    if missing:
+        rows[12][3], rows[20][3], rows[30][5] = "", "NA", ""
+    header = ["Time (min)", *(f"slice {k} (mV/ms)" for k in range(1, 7))]
+    path.write_text("\n".join(map(",".join, [header, *rows])))
+    return path
+
+
+def test_a_wide_table_is_a_mean_over_its_columns(tmp_path):
+    table = read_measured(wide(tmp_path / "wide.csv"))
+    assert table.responses.shape == (6, 36) and "3 of 216 cells missing" in table.notes[-1]
+    curve = fit_measured(table, form="saturating_exponential")
+    assert curve.fit["bootstrap"]["n_members"] == 6 and curve.y.unit == "1"
+    assert curve.ci95["tau"][0] < 720 < curve.ci95["tau"][1]
+    assert curve.ci95["amplitude"][0] < 0.4 < curve.ci95["amplitude"][1]
+    assert "the mean of 5 baseline points divides each column" in curve.provenance["reading"]
+    assert parse_curve(curve.to_toml()) == curve
+
+
+def test_columns_of_a_wide_table_can_be_named(tmp_path):
+    path = wide(tmp_path / "wide.csv")
+    four = read_measured(path, response=["slice [1-4]*"])
+    assert len(four.names) == 4 and four.command == ("--response", "slice [1-4]*")
+    one = fit_measured(read_measured(path, response="slice 1"), form="saturating_exponential")
+    assert one.fit["weights"] == "sem and the shared error of the baseline"
+    with pytest.raises(ValueError, match=r"wide.csv: columns must be at least 3, with 31 points each, got the shape"):
+        fit_measured(read_measured(path, response=["slice 1", "slice 2"]))
