@@ -167,6 +167,8 @@ def _finite(name: str, values: object) -> np.ndarray:
     if array.ndim != 1 or array.size == 0 or not np.all(np.isfinite(array)):
         raise ValueError(f"{name} must be a sequence of finite numbers, got {np.array2string(array, threshold=6)}")
     size = np.abs(array[array != 0])
-    if size.size and not 1e-100 <= size.min() <= size.max() <= 1e100:  # squares would leave the range of numbers
-        raise ValueError(f"{name} must be 0 or from 1e-100 to 1e100 in size, got {size.min():g} to {size.max():g}")
+    if size.size and not 1e-60 <= size.min() <= size.max() <= 1e60:  # fourth powers would leave the range of numbers
+        raise ValueError(
+            f"{name} must be 0 or from 1e-60 to 1e60 in size, got {size.min():g} to {size.max():g}; choose another unit"
+        )
     return array

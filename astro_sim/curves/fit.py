@@ -84,7 +84,8 @@ def fit_form(form: Form, data: Data) -> Fit:
     solutions = [solution for solution in attempts if solution is not None]
     if solutions and coarse is not data:
         start = _transform(_FROM_FREE, form, min(solutions, key=lambda solution: solution.cost).x)
-        solutions = [solution for solution in [_solve(form, data, start, low, high)] if solution is not None]
+        polished = _solve(form, data, start, low, high, max_nfev=30)  # from means nothing sound needs as many
+        solutions = [] if polished is None else [polished]
     if not solutions:
         raise FitError(f"{form.name} must converge from a starting value, got none of them to")
     best = min(solutions, key=lambda solution: solution.cost)
@@ -108,10 +109,16 @@ def fit_form(form: Form, data: Data) -> Fit:
         near |= (low == 0) & (theta < 1e-3)  # nothing is near 0 relative to it
     if near.any():
         flaw = f"{', '.join(np.array(form.parameters)[near])} at the bound"
-    return Fit(form, theta, free_covariance * np.outer(slope, slope), ci95, -best.fun, chi2, float(bic), flaw)
+    with np.errstate(over="ignore", invalid="ignore"):
+        covariance = free_covariance * np.outer(slope, slope)
+    if not np.all(np.isfinite(covariance)):
+        raise FitError(f"{form.name} must have finite errors, got a standard error beyond the range of numbers")
+    return Fit(form, theta, covariance, ci95, -best.fun, chi2, float(bic), flaw)
 
 
-def _solve(form: Form, data: Data, start: np.ndarray, low: np.ndarray, high: np.ndarray) -> OptimizeResult | None:
+def _solve(
+    form: Form, data: Data, start: np.ndarray, low: np.ndarray, high: np.ndarray, **precision: int
+) -> OptimizeResult | None:
     """One run of ``scipy.optimize.least_squares`` on the transformed scale, None when it meets no finite value."""
     far = 1e9 * max(np.abs(data.y).max(), 1e-300)  # keeps the squares of hopeless trial steps finite
 
@@ -122,7 +129,7 @@ def _solve(form: Form, data: Data, start: np.ndarray, low: np.ndarray, high: np.
 
     bounds = (_transform(_TO_FREE, form, low), _transform(_TO_FREE, form, high))
     start = np.clip(_transform(_TO_FREE, form, start), bounds[0] + 1e-9, bounds[1] - 1e-9)  # strictly inside
-    solution = least_squares(residual, start, bounds=bounds, x_scale="jac", **PRECISION)
+    solution = least_squares(residual, start, bounds=bounds, x_scale="jac", **(PRECISION | precision))
     return solution if np.isfinite(solution.cost) else None
 
 
@@ -155,6 +162,20 @@ def fit_all(data: Data, names: Iterable[str] = SIMULATED) -> tuple[dict[str, Fit
         except FitError as error:
             failures[name] = str(error)
     return fits, failures
+
+
+def _require_course(best: Fit, data: Data) -> None:
+    """FitError where a constant describes the data as well as the chosen form: there is no course to fit."""
+    ones, y = data.whiten(np.ones_like(data.y)), data.whiten(data.y)
+    level = float(ones @ y / (ones @ ones))
+    n, chi2 = y.size, float(np.sum((y - level * ones) ** 2))
+    bic = (chi2 if data.known else n * np.log(chi2 / n)) + np.log(n)
+    if bic <= best.bic + SIMPLER_WITHIN:
+        raise FitError(
+            f"the response must change with time to have a time constant, got a course that a constant, {level:.4g}, "
+            f"describes as well as {best.form.name} (BIC {bic:.2f} and {best.bic:.2f}); add points where it changes, "
+            "or name a form"
+        )
 
 
 def choose(fits: dict[str, Fit], among: Iterable[str]) -> tuple[Fit, str]:
@@ -301,6 +322,8 @@ def fit_curve(
     courses = form == "auto" and any(FORMS[candidate].measured for candidate in allowed)
     fits, failures = fit_all(data, allowed if courses else dict.fromkeys([*SIMULATED, *allowed]))
     best, reason = choose(fits, allowed)
+    if courses:
+        _require_course(best, data)
     if form != "auto":
         reason = f"the caller: {because or form + ' was asked for'}"
     elif because:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from astro_sim.curves.curve import Axis
-from astro_sim.curves.fit import fit_curve, fit_form, prepare
-from astro_sim.curves.forms import FORMS
+from astro_sim.curves.fit import FitError, fit_curve, fit_form, prepare
+from astro_sim.curves.forms import COURSES, FORMS
 from astro_sim.curves.measured import fit_csv
 
 CYCLES = np.arange(0.0, 801.0, 50.0)
@@ -195,6 +195,25 @@ def test_many_points_start_from_means_and_end_with_all_of_them():
     for amplitude, tau in fit.theta * [[1.002, 1], [0.998, 1], [1, 1.005], [1, 0.995]]:
         assert fit.chi2 < np.sum((y + amplitude * np.expm1(-x / tau)) ** 2)  # the minimum of all points, not of means
     assert prepare(x[:500], y[:500]).coarse().x.size == 500
+
+
+def test_a_course_that_a_constant_describes_is_none():
+    """Potentiation that is there at once and stays has a size and no time constant; so has noise."""
+    x = np.arange(0.0, 61.0, 2.0)
+    noise = 0.05 * np.random.default_rng(0).normal(size=x.size)
+    for level in (0.0, 0.5):
+        with pytest.raises(FitError, match=r"the response must change with time to have a time constant, got a course"):
+            fit_curve(x, level + noise, np.full(x.size, 0.05), among=COURSES)
+    assert fit_curve(x, 0.5 + noise, among=["hill"]).form.name == "hill"  # as before for curves that are no courses
+
+
+def test_a_base_far_beyond_the_data_is_not_determined():
+    """A slow fall that has hardly begun: the fitted offset lies where no data are."""
+    x = np.linspace(0, 10, 25)
+    y = 8 - 0.3 * x + 0.05 * np.random.default_rng(0).normal(size=x.size)
+    curve = fit_curve(x, y, form="exponential_decay_offset")
+    assert curve.fit["flaws"]["exponential_decay_offset"]
+    assert "NOT RELIABLE: " in curve.report().splitlines()[0]
 
 
 def measured(path, header="time,response,sem", rows=None):
