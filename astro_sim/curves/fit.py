@@ -101,9 +101,6 @@ def fit_form(form: Form, data: Data) -> Fit:
     half = t.ppf(0.975, freedom) * np.sqrt(np.diag(free_covariance))
     with np.errstate(over="ignore"):
         ci95 = np.stack([_transform(_FROM_FREE, form, best.x + side * half) for side in (-1, 1)], axis=1)
-    in_y = np.array([unit == "{y}" and form.scales[key] == "linear" for key, unit in form.units.items()])
-    if np.any(np.sqrt(np.diag(free_covariance))[in_y] > np.ptp(data.y)):
-        flaw = UNDETERMINED
     near = np.isclose(theta, low, rtol=1e-3, atol=0) | np.isclose(theta, high, rtol=1e-3, atol=0)
     if not flaw:
         near |= (low == 0) & (theta < 1e-3)  # nothing is near 0 relative to it
@@ -162,6 +159,14 @@ def fit_all(data: Data, names: Iterable[str] = SIMULATED) -> tuple[dict[str, Fit
         except FitError as error:
             failures[name] = str(error)
     return fits, failures
+
+
+def _doubted(fit: Fit, data: Data) -> Fit:
+    """The fit, flawed where an offset or a base has a standard error beyond the range of the data."""
+    units = fit.form.units
+    in_y = [fit.form.scales[key] == "linear" and units[key] == "{y}" for key in fit.form.parameters]
+    wide = np.sqrt(np.diag(fit.covariance))[in_y] > np.ptp(data.y)
+    return dataclasses.replace(fit, flaw=fit.flaw or UNDETERMINED) if wide.any() else fit
 
 
 def _require_course(best: Fit, data: Data) -> None:
@@ -319,10 +324,13 @@ def fit_curve(
         if candidate not in FORMS:
             raise ValueError(f"form must be 'auto' or one of {', '.join(FORMS)}, got {candidate!r}")
     data = prepare(x, y, sem, ensemble, correlated, shared, columns)
-    courses = form == "auto" and any(FORMS[candidate].measured for candidate in allowed)
-    fits, failures = fit_all(data, allowed if courses else dict.fromkeys([*SIMULATED, *allowed]))
-    best, reason = choose(fits, allowed)
+    courses = any(FORMS[candidate].measured for candidate in (*allowed, *(among or ())))
+    only = courses and form == "auto"
+    fits, failures = fit_all(data, allowed if only else dict.fromkeys([*SIMULATED, *allowed]))
     if courses:
+        fits = {name: _doubted(fit, data) for name, fit in fits.items()}
+    best, reason = choose(fits, allowed)
+    if only:
         _require_course(best, data)
     if form != "auto":
         reason = f"the caller: {because or form + ' was asked for'}"
