@@ -13,7 +13,7 @@ from typing import Any
 
 _MODULES = {
     "curves.format": ("read_curve", "write_curve"),
-    "curves.measured": ("fit_csv",),
+    "curves.measured": ("fit_csv", "fit_measured", "read_measured"),
     "derivations.ltp": ("LTPExperiment", "derive_ltp"),
     "models.astrocytes": ("AstrocyteNetwork", "ChI", "GChI", "InwardCurrent", "LiRinzel"),
     "models.synapses": ("TripartiteSynapses",),

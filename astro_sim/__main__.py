@@ -241,34 +241,63 @@ def verify(
 
 def fit(
     data: Positional[Path],
+    time: str | None = None,
+    response: tuple[str, ...] = (),
+    sem: str | None = None,
+    time_unit: Literal["ms", "s", "min", "h", "d"] | None = None,
+    induction: float = 0.0,
+    decimal: Literal["point", "comma"] | None = None,
+    sheet: str | None = None,
+    baseline: float | None = None,
+    baseline_sem: float | None = None,
     form: str = "auto",
-    name: str = "ltp",
-    time_unit: Literal["s", "min", "h"] = "s",
-    baseline: float = 0.0,
+    name: str | None = None,
     extrapolate: bool = False,
     out: Path = Path("runs/measured/curves"),
 ) -> int:
-    """Fit a measured course of plasticity, a CSV with columns time, response and optionally sem; write a curve file.
+    """Fit a measured course of plasticity from a table; write a curve file.
 
+    The table is text (commas, semicolons or tabs, decimal points or commas, as Excel, WinLTP and Clampfit write it) or
+    an Excel sheet. Columns and units are taken from its header where that is clear, and one line says how.
     The file goes straight into training: rmaat train --curves FOLDER. No simulator is needed for this.
 
     Args:
-        data: CSV file with a header; lines that start with # are skipped.
+        data: The table; lines that start with # are skipped, and so are rows with missing cells, which is said.
+        time: Name or number of the time column; by default the one that its name tells.
+        response: Name or number of the response column; several names, or a pattern such as 'slice*', for one column
+            per slice or cell.
+        sem: Name or number of the column of standard errors; none if it is not to be used.
+        time_unit: Unit of the time column, if the header has none; s for a column that is called just time.
+        induction: Time of the induction, in the unit of the time column.
+        decimal: The decimal mark, where the file leaves it open.
+        sheet: Sheet of an Excel file that has several.
+        baseline: Subtracted from the response, such as 100 for percent of baseline. By default the mean of the points
+            before induction, which also gives the noise, or 100 where the header says percent of baseline, or 0.
+        baseline_sem: Standard error of --baseline, 0 if it is exact; without it every form gets a free offset.
         form: Functional form, or auto for the lowest BIC.
-        name: Name of the curve; ltp is the one that retention factors are taken from.
-        time_unit: Unit of the time column.
-        baseline: Subtracted from the response, such as 100 for percent of baseline.
+        name: Name of the curve; by default ltp if it rises, which retention factors are taken from, ltd if it ends
+            below the baseline, else course.
         extrapolate: Allow use beyond the measured range although the form has no plateau.
         out: Folder of the curve file.
     """
     from astro_sim.curves.format import write_curve
-    from astro_sim.curves.measured import fit_csv
+    from astro_sim.curves.measured import fit_measured, in_words, read_measured
 
-    if Path(name).name != name:
+    if name is not None and Path(name).name != name:
         raise ValueError(f"name must be a word without a path, got {name!r}; the folder is --out")
-    curve = fit_csv(data, form=form, name=name, time_unit=time_unit, baseline=baseline, extrapolate=extrapolate)
+    measured = read_measured(
+        data, time=time, response=response, sem=sem, time_unit=time_unit, induction=induction, decimal=decimal,
+        sheet=sheet,
+    )  # fmt: skip
+    print(measured.summary())
+    curve = fit_measured(
+        measured, form=form, name=name, baseline=baseline, baseline_sem=baseline_sem, extrapolate=extrapolate
+    )
+    baseline_notes = curve.provenance["reading"][len(measured.notes) :]
+    print("; ".join(baseline_notes) or "no baseline: the response is fitted as it is")
     print(curve.report())
-    print(write_curve(curve, out / f"{name}.toml"))
+    print(in_words(curve))
+    print(write_curve(curve, out / f"{curve.name}.toml"))
     return 0
 
 

@@ -27,6 +27,7 @@ RETENTION = ("ltp", "ltp_alpha0", "ltp_no_gliotransmission", "ltp_macro")
 def test_every_form_crosses_the_bridge(name, tmp_path):
     planted = {"amplitude": 0.6, "tau": 30.0, "tau_fast": 10.0, "tau_slow": 90.0, "weight": 0.4, "beta": 0.8}
     planted |= {"base": 0.1, "half": 5.0, "n": 1.5, "exponent": 0.7, "length": 20.0}
+    planted |= {"peak": 1.0, "tau_peak": 4.0, "offset": 0.2}
     x = np.geomspace(1, 200, 80)
     clean = FORMS[name].function(x, *(planted[key] for key in FORMS[name].parameters))
     y = clean + 0.002 * np.random.default_rng(0).normal(size=x.size)

@@ -146,7 +146,9 @@ class Curve:
     def report(self) -> str:
         """The fit in words and numbers, for a terminal."""
         fit, units = self.fit, self.units
+        flaw = fit["flaws"].get(self.form.name)
         lines = [f"{self.name}: {self.y.symbol}({self.x.symbol}) = {self.form.formula}"]
+        lines[0] += f"  NOT RELIABLE: {flaw}" if flaw else ""
         lines.append(f"  chosen by {fit['chosen_by']}")
         for name, value in self.parameters.items():
             interval = "[{:.4g}, {:.4g}]".format(*self.ci95[name])

@@ -51,6 +51,14 @@ def read_text(path: str | os.PathLike, kind: str, most: int = 1_000_000) -> str:
 
     `kind` names the file in errors, such as "curve file".
     """
+    try:
+        return read_bytes(path, kind, most).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: {kind} must be UTF-8 text, got {error.reason}; write it again") from error
+
+
+def read_bytes(path: str | os.PathLike, kind: str, most: int) -> bytes:
+    """The content of a regular file of at most `most` bytes; ValueError as for :func:`read_text`."""
     path = Path(path)
     try:
         found = path.stat()
@@ -58,11 +66,9 @@ def read_text(path: str | os.PathLike, kind: str, most: int = 1_000_000) -> str:
             raise ValueError(f"{path}: {kind} must be a regular file, got a pipe or a device; check the path")
         if found.st_size > most:
             raise ValueError(f"{path}: {kind} must have at most {most} bytes, got {found.st_size}")
-        return path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: {kind} must be readable, got {error.strerror}; check the path") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: {kind} must be UTF-8 text, got {error.reason}; write it again") from error
 
 
 def read_json(path: Path, remedy: str = "write it again") -> dict[str, Any]:

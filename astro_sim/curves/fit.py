@@ -24,42 +24,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import OptimizeResult, least_squares
 from scipy.special import expit, logit
 from scipy.stats import bootstrap, norm, t
 
 from astro_sim.curves.curve import Axis, Curve, check_name, six
-from astro_sim.curves.forms import FORMS, SLOPES, Form
+from astro_sim.curves.data import Data, prepare
+from astro_sim.curves.forms import FORMS, SIMULATED, SLOPES, Form
 
 SIMPLER_WITHIN = 2.0  # BIC differences below 2 are "not worth more than a bare mention" (Kass & Raftery 1995)
 
 PRECISION = {"xtol": 1e-10, "ftol": 1e-12, "gtol": 1e-12, "max_nfev": 150}  # far below any standard error
 
-MEMBERS_PER_POINT = 5  # members needed per point before their covariance matrix is trusted
-
-
-@dataclass(frozen=True)
-class Data:
-    """What is fitted: `x` ascending, `y`, and `root`, a square root of the covariance of `y`.
-
-    `root` is the standard error of each point, ``(n,)``, or the lower Cholesky factor of correlated points, ``(n, n)``.
-    `known` says whether that covariance is absolute or known up to a factor only.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    root: np.ndarray
-    known: bool
-
-    def whiten(self, residual: np.ndarray) -> np.ndarray:
-        """Residuals as independent numbers of variance 1 (of equal variance where the scale is unknown)."""
-        return residual / self.root if self.root.ndim == 1 else solve_triangular(self.root, residual, lower=True)
-
-    @property
-    def sem(self) -> np.ndarray:
-        """Standard error of each point, ``(n,)``."""
-        return self.root if self.root.ndim == 1 else np.sqrt(np.sum(self.root**2, axis=1))
+UNDETERMINED = "parameters not determined by the data"
 
 
 @dataclass(frozen=True)
@@ -78,59 +55,6 @@ class Fit:
 
 class FitError(ValueError):
     """No form could be fitted; the message says why."""
-
-
-def prepare(x: object, y: object, sem: object = None, ensemble: object = None, correlated: bool = True) -> Data:
-    """Check and sort the data; derive mean and covariance from an ensemble of shape ``(n_members, n_points)``.
-
-    Points at which all members agree exactly (the start of every efficacy) carry no error and are left out.
-    """
-    x = _finite("x", x)
-    if x.min(initial=0.0) < 0:
-        raise ValueError(f"x must be at least 0, got {x.min():g}")
-    if ensemble is not None:
-        return _prepare_ensemble(x, np.asarray(ensemble, dtype=np.float64), correlated)
-    y = _finite("y", y)
-    if x.shape != y.shape:
-        raise ValueError(f"y must have one value per x, got {y.size} for {x.size}")
-    if np.ptp(y) == 0:
-        raise ValueError(f"y must vary with x, got {y[0]:g} at every point; a constant has no course to fit")
-    order = np.argsort(x, kind="stable")
-    sigma = np.ones_like(y) if sem is None else _finite("sem", sem)
-    if sigma.shape != y.shape or not np.all(sigma > 0):
-        raise ValueError(f"sem must hold one positive value per x, got {np.array2string(sigma, threshold=6)}")
-    return Data(x[order], y[order], sigma[order], known=sem is not None)
-
-
-def _prepare_ensemble(x: np.ndarray, ensemble: np.ndarray, correlated: bool) -> Data:
-    if ensemble.ndim != 2 or ensemble.shape[1] != x.size or ensemble.shape[0] < 3:
-        raise ValueError(f"ensemble must have the shape (at least 3 members, {x.size} points), got {ensemble.shape}")
-    if not np.all(np.isfinite(ensemble)):
-        raise ValueError(f"ensemble must be finite, got {int((~np.isfinite(ensemble)).sum())} values that are not")
-    order = np.argsort(x, kind="stable")
-    x, ensemble = x[order], ensemble[:, order]
-    spread = ensemble.std(axis=0, ddof=1)
-    free = spread > 1e-12 * max(spread.max(), 1e-300)
-    x, ensemble, n = x[free], ensemble[:, free], ensemble.shape[0]
-    if x.size < 2:
-        raise ValueError("ensemble must differ between members at two points at least; pass y and sem for exact data")
-    if correlated and n >= MEMBERS_PER_POINT * x.size:
-        covariance = np.cov(ensemble, rowvar=False) / n
-        covariance[np.diag_indices_from(covariance)] *= 1 + 1e-9  # keeps near-duplicates positive definite
-        root = cholesky(covariance, lower=True)
-    else:
-        root = np.sqrt(ensemble.var(axis=0, ddof=1) / n)
-    return Data(x, ensemble.mean(axis=0), root, known=True)
-
-
-def _finite(name: str, values: object) -> np.ndarray:
-    array = np.atleast_1d(np.asarray(values, dtype=np.float64))
-    if array.ndim != 1 or array.size == 0 or not np.all(np.isfinite(array)):
-        raise ValueError(f"{name} must be a sequence of finite numbers, got {np.array2string(array, threshold=6)}")
-    size = np.abs(array[array != 0])
-    if size.size and not 1e-100 <= size.min() <= size.max() <= 1e100:  # squares would leave the range of numbers
-        raise ValueError(f"{name} must be 0 or from 1e-100 to 1e100 in size, got {size.min():g} to {size.max():g}")
-    return array
 
 
 _TO_FREE = {"log": np.log, "logit": logit, "linear": np.positive}
@@ -155,8 +79,13 @@ def fit_form(form: Form, data: Data) -> Fit:
     factors = (1.0,) if k == 2 else (1.0, 0.2, 5.0)  # with more than two parameters also faster and slower starts
     timelike = np.array([name.split("_")[0] in ("tau", "half") for name in form.parameters])
     starts = np.clip(np.where(timelike, guess * np.array(factors)[:, None], guess), low, high)
-    attempts = [_solve(form, data, start, low, high) for start in starts]
+    coarse = data.coarse()
+    attempts = [_solve(form, coarse, start, low, high) for start in starts]
     solutions = [solution for solution in attempts if solution is not None]
+    if solutions and coarse is not data:
+        start = _transform(_FROM_FREE, form, min(solutions, key=lambda solution: solution.cost).x)
+        polished = _solve(form, data, start, low, high, max_nfev=30)  # from means nothing sound needs as many
+        solutions = [] if polished is None else [polished]
     if not solutions:
         raise FitError(f"{form.name} must converge from a starting value, got none of them to")
     best = min(solutions, key=lambda solution: solution.cost)
@@ -165,8 +94,11 @@ def fit_form(form: Form, data: Data) -> Fit:
     bic = (chi2 if data.known else n * np.log(max(chi2, floor) / n)) + k * np.log(n)
     variance = max(1.0, chi2 / (n - k)) if data.known else max(chi2, floor) / (n - k)
     free_covariance, flaw = _free_covariance(form, best, variance)
+    freedom = n - k
+    if data.columns is not None:
+        free_covariance, freedom = _over_columns(data, best), len(data.columns) - 1
     slope = _transform(SLOPES, form, theta)
-    half = t.ppf(0.975, n - k) * np.sqrt(np.diag(free_covariance))
+    half = t.ppf(0.975, freedom) * np.sqrt(np.diag(free_covariance))
     with np.errstate(over="ignore"):
         ci95 = np.stack([_transform(_FROM_FREE, form, best.x + side * half) for side in (-1, 1)], axis=1)
     near = np.isclose(theta, low, rtol=1e-3, atol=0) | np.isclose(theta, high, rtol=1e-3, atol=0)
@@ -174,10 +106,16 @@ def fit_form(form: Form, data: Data) -> Fit:
         near |= (low == 0) & (theta < 1e-3)  # nothing is near 0 relative to it
     if near.any():
         flaw = f"{', '.join(np.array(form.parameters)[near])} at the bound"
-    return Fit(form, theta, free_covariance * np.outer(slope, slope), ci95, -best.fun, chi2, float(bic), flaw)
+    with np.errstate(over="ignore", invalid="ignore"):
+        covariance = free_covariance * np.outer(slope, slope)
+    if not np.all(np.isfinite(covariance)):
+        raise FitError(f"{form.name} must have finite errors, got a standard error beyond the range of numbers")
+    return Fit(form, theta, covariance, ci95, -best.fun, chi2, float(bic), flaw)
 
 
-def _solve(form: Form, data: Data, start: np.ndarray, low: np.ndarray, high: np.ndarray) -> OptimizeResult | None:
+def _solve(
+    form: Form, data: Data, start: np.ndarray, low: np.ndarray, high: np.ndarray, **precision: int
+) -> OptimizeResult | None:
     """One run of ``scipy.optimize.least_squares`` on the transformed scale, None when it meets no finite value."""
     far = 1e9 * max(np.abs(data.y).max(), 1e-300)  # keeps the squares of hopeless trial steps finite
 
@@ -188,7 +126,7 @@ def _solve(form: Form, data: Data, start: np.ndarray, low: np.ndarray, high: np.
 
     bounds = (_transform(_TO_FREE, form, low), _transform(_TO_FREE, form, high))
     start = np.clip(_transform(_TO_FREE, form, start), bounds[0] + 1e-9, bounds[1] - 1e-9)  # strictly inside
-    solution = least_squares(residual, start, bounds=bounds, x_scale="jac", **PRECISION)
+    solution = least_squares(residual, start, bounds=bounds, x_scale="jac", **(PRECISION | precision))
     return solution if np.isfinite(solution.cost) else None
 
 
@@ -198,18 +136,51 @@ def _free_covariance(form: Form, solution: OptimizeResult, variance: float) -> t
     kept = np.maximum(singular, 1e-10 * singular[0] or 1e-100)  # 0 where an amplitude at its bound is lost in rounding
     covariance = (rows.T / kept**2) @ rows * variance
     wide = np.sqrt(np.diag(covariance))[[scale != "linear" for scale in form.scales.values()]].max() > 1  # an e-fold
-    return covariance, "parameters not determined by the data" if wide or singular[-1] < 1e-9 * singular[0] else ""
+    return covariance, UNDETERMINED if wide or singular[-1] < 1e-9 * singular[0] else ""
 
 
-def fit_all(data: Data) -> tuple[dict[str, Fit], dict[str, str]]:
-    """Fit every form; return the fits and, for forms that could not be fitted, why."""
+def _over_columns(data: Data, solution: OptimizeResult) -> np.ndarray:
+    """Covariance on the transformed scale from the scatter of whole columns, whatever their points have in common.
+
+    To first order a column moves the parameters by ``A d``, where ``A = (J^T J)^-1 J^T`` is what least squares does
+    with a change of the data, and ``d`` is what the column adds to the mean. Over n columns the covariance is
+    ``n / (n - 1) sum (A d)(A d)^T``, the estimator of Liang & Zeger (1986, Biometrika 73:13) for clustered data.
+    """
+    moves = (data.departures() / data.root) @ np.linalg.pinv(solution.jac, rcond=1e-10).T
+    return moves.T @ moves * len(moves) / (len(moves) - 1)
+
+
+def fit_all(data: Data, names: Iterable[str] = SIMULATED) -> tuple[dict[str, Fit], dict[str, str]]:
+    """Fit every form of `names`; return the fits and, for forms that could not be fitted, why."""
     fits, failures = {}, {}
-    for name, form in FORMS.items():
+    for name in names:
         try:
-            fits[name] = fit_form(form, data)
+            fits[name] = fit_form(FORMS[name], data)
         except FitError as error:
             failures[name] = str(error)
     return fits, failures
+
+
+def _doubted(fit: Fit, data: Data) -> Fit:
+    """The fit, flawed where an offset or a base has a standard error beyond the range of the data."""
+    units = fit.form.units
+    in_y = [fit.form.scales[key] == "linear" and units[key] == "{y}" for key in fit.form.parameters]
+    wide = np.sqrt(np.diag(fit.covariance))[in_y] > np.ptp(data.y)
+    return dataclasses.replace(fit, flaw=fit.flaw or UNDETERMINED) if wide.any() else fit
+
+
+def _require_course(best: Fit, data: Data) -> None:
+    """FitError where a constant describes the data as well as the chosen form: there is no course to fit."""
+    ones, y = data.whiten(np.ones_like(data.y)), data.whiten(data.y)
+    level = float(ones @ y / (ones @ ones))
+    n, chi2 = y.size, float(np.sum((y - level * ones) ** 2))
+    bic = (chi2 if data.known else n * np.log(chi2 / n)) + np.log(n)
+    if bic <= best.bic + SIMPLER_WITHIN:
+        raise FitError(
+            f"the response must change with time to have a time constant, got a course that a constant, {level:.4g}, "
+            f"describes as well as {best.form.name} (BIC {bic:.2f} and {best.bic:.2f}); add points where it changes, "
+            "or name a form"
+        )
 
 
 def choose(fits: dict[str, Fit], among: Iterable[str]) -> tuple[Fit, str]:
@@ -261,14 +232,20 @@ def _runs_p(positive: np.ndarray) -> float:
     return float(2 * norm.sf(abs(runs - mean) / np.sqrt(variance))) if variance > 0 else 1.0
 
 
-def _bootstrap(fit: Fit, data: Data, x: ArrayLike, ensemble: ArrayLike, n_resamples: int, seed: int) -> dict[str, Any]:
+def _bootstrap(
+    fit: Fit, data: Data, x: ArrayLike, ensemble: ArrayLike | None, n_resamples: int, seed: int
+) -> dict[str, Any]:
     """Standard errors and 95 % percentile intervals by resampling whole members of the ensemble behind `data`."""
     order = np.argsort(x, kind="stable")
-    values = np.asarray(ensemble, dtype=np.float64)[:, order[np.isin(np.asarray(x, dtype=np.float64)[order], data.x)]]
+    kept = order[np.isin(np.asarray(x, dtype=np.float64)[order], data.x)]
+    values = np.asarray(ensemble, dtype=np.float64)[:, kept] if data.columns is None else data.columns
     low, high = fit.form.bounds(data.x, data.y)
 
     def refit(members: np.ndarray) -> np.ndarray:
-        again = dataclasses.replace(data, y=values[members].mean(axis=0))
+        if data.columns is None:
+            again = dataclasses.replace(data, y=values[members].mean(axis=0))
+        else:
+            again = data.resampled(members).coarse()
         solution = _solve(fit.form, again, fit.theta, low, high)
         return fit.theta if solution is None else _transform(_FROM_FREE, fit.form, solution.x)
 
@@ -299,6 +276,8 @@ def fit_curve(
     *,
     ensemble: ArrayLike | None = None,
     correlated: bool = True,
+    shared: ArrayLike | None = None,
+    columns: ArrayLike | None = None,
     form: str = "auto",
     among: Iterable[str] | None = None,
     because: str = "",
@@ -310,7 +289,7 @@ def fit_curve(
     seed: int = 0,
     provenance: dict[str, Any] | None = None,
 ) -> Curve:
-    """Fit all forms, choose one, and return it with its uncertainty.
+    """Fit the forms, choose one, and return it with its uncertainty.
 
     Parameters
     ----------
@@ -320,10 +299,16 @@ def fit_curve(
         Shape ``(n_members, n)``, instead of `y` and `sem`: mean, covariance and bootstrap are taken over members.
     correlated : bool
         False when the columns of `ensemble` are independent experiments, whose covariance is then taken as diagonal.
+    shared : array_like, optional
+        Shape ``(n,)``: a standard error that all `y` have together beside `sem`, such as that of their baseline.
+    columns : array_like, optional
+        Shape ``(n_columns, n)``, instead of `y`: a few courses, such as slices or cells, NaN where one has no value.
+        Their mean is fitted; the errors of the parameters are those of whole columns, and so is the bootstrap.
     form : str
         Name of a form, or ``auto``: the lowest BIC, where the simplest form within 2 of it wins.
     among : iterable of str, optional
-        Forms that ``auto`` may choose; all by default. All are fitted and reported in any case.
+        Forms that ``auto`` may choose; by default all that are not for measured courses alone. Those are fitted and
+        reported in any case, unless `among` holds forms for measured courses.
     because : str
         Why `form` or `among` was given, for the record.
     extrapolate : bool
@@ -334,13 +319,19 @@ def fit_curve(
         Resamples over the members of `ensemble` (drawn with `seed`); 0 for none.
     """
     check_name(name)
-    allowed = list(FORMS if among is None else among) if form == "auto" else [form]
+    allowed = list(SIMULATED if among is None else among) if form == "auto" else [form]
     for candidate in allowed:
         if candidate not in FORMS:
             raise ValueError(f"form must be 'auto' or one of {', '.join(FORMS)}, got {candidate!r}")
-    data = prepare(x, y, sem, ensemble, correlated)
-    fits, failures = fit_all(data)
+    data = prepare(x, y, sem, ensemble, correlated, shared, columns)
+    courses = any(FORMS[candidate].measured for candidate in (*allowed, *(among or ())))
+    only = courses and form == "auto"
+    fits, failures = fit_all(data, allowed if only else dict.fromkeys([*SIMULATED, *allowed]))
+    if courses:
+        fits = {name: _doubted(fit, data) for name, fit in fits.items()}
     best, reason = choose(fits, allowed)
+    if only:
+        _require_course(best, data)
     if form != "auto":
         reason = f"the caller: {because or form + ' was asked for'}"
     elif because:
@@ -348,21 +339,25 @@ def fit_curve(
     weights = "equal"
     if data.known:
         weights = "sem" if ensemble is None else "covariance of the ensemble"
+        weights += "" if data.shared is None else " and the shared error of the baseline"
+    if data.columns is not None:
+        weights = "number of columns"
     record = {
         "chosen_by": reason,
         "weights": weights,
-        "uncertainty": "least squares, times sqrt(chi2/dof) where that is above 1" if data.known else "least squares",
+        "uncertainty": _uncertainty(data),
         "n_samples": data.x.size,
         **{key: six(value) for key, value in diagnose(best, data).items()},
         "bic": {name: six(fit.bic) for name, fit in fits.items()},
         "flaws": {name: fit.flaw for name, fit in fits.items() if fit.flaw},
         "not_fitted": failures,
     }
-    if ensemble is not None and n_bootstrap:
+    if (ensemble is not None or columns is not None) and n_bootstrap:
         record["bootstrap"] = _bootstrap(best, data, x, ensemble, n_bootstrap, seed)
     keys = best.form.parameters
     thin = np.unique(np.linspace(0, data.x.size - 1, min(THINNED, data.x.size)).round().astype(int))
-    samples = {"x": data.x, "y": data.y} | ({"sem": data.sem} if data.known else {})
+    with_error = data.known or data.columns is not None
+    samples = {"x": data.x, "y": data.y} | ({"sem": data.sem} if with_error else {})
     return Curve(  # everything is rounded as the file has it
         name=name,
         form=best.form,
@@ -376,9 +371,15 @@ def fit_curve(
         covariance=np.vectorize(six)(best.covariance),
         fit=record,
         samples={key: _six(values[thin]) for key, values in samples.items()},
-        provenance=provenance or _of_arrays(x, y, sem, ensemble),
+        provenance=provenance or _of_arrays(x, y, sem, ensemble, columns),
         extrapolate=extrapolate,
     )
+
+
+def _uncertainty(data: Data) -> str:
+    if data.columns is not None:
+        return f"scatter of {len(data.columns)} whole columns"
+    return "least squares, times sqrt(chi2/dof) where that is above 1" if data.known else "least squares"
 
 
 def _of_arrays(*arrays: ArrayLike | None) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class Form:
     units: dict[str, str]  # parameter -> its unit, spelled with the unit of x and y
     plateau: bool = True  # whether the form tends to a constant for large x
     rises: bool = False  # whether it starts at 0 and rises, as retention needs: candidates for long-term plasticity
+    measured: bool = False  # for measured courses only: what is simulated starts at a value that is known
     function: Callable[..., np.ndarray]  # elementwise on float64 arrays
     guess: Callable[[np.ndarray, np.ndarray], tuple[float, ...]]  # starting values from the data, x ascending
 
@@ -54,7 +55,7 @@ class Form:
                 low[k], high[k] = 0.02, 20.0
             elif name == "exponent":
                 low[k], high[k] = (0.0 if x.min() == 0 else -20.0), 20.0
-            elif name == "amplitude" and self.scales[name] == "log":
+            elif name in ("amplitude", "peak") and self.scales[name] == "log":
                 low[k] = 1e-9 * np.abs(y).max()
         return low, high
 
@@ -105,7 +106,38 @@ def _guess_decay(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return amplitude, _crossing(x, y, np.exp(-1) * amplitude)
 
 
-FORMS = {
+def _guess_peak(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float, float]:
+    """Peak, its time, plateau, its time: the first value falls to what the last fifth shows."""
+    plateau, peak = _plateau(x, y), float(max(y[0], 1e-9 * np.abs(y).max()))
+    tau_peak = _crossing(x, y, plateau + (peak - plateau) * np.exp(-1))
+    return peak, tau_peak, plateau, 3 * tau_peak
+
+
+def with_offset(form: Form) -> Form:
+    """The same form with a free offset, its last parameter: the baseline of the data is not quite known.
+
+    What is measured in time has no length: that parameter is called tau.
+    """
+
+    def guess(x: np.ndarray, y: np.ndarray) -> tuple[float, ...]:
+        few = max(1, x.size // 10)
+        level = y[-few:] if form.name.endswith("_decay") else y[:few]  # a decay ends at the offset, the others start
+        offset = float(level.mean())
+        return *form.guess(x, y - offset), offset
+
+    return Form(
+        name=f"{form.name}_offset",
+        formula=f"offset + {form.formula}".replace("length", "tau"),
+        scales={key.replace("length", "tau"): scale for key, scale in form.scales.items()} | {"offset": "linear"},
+        units={key.replace("length", "tau"): unit for key, unit in form.units.items()} | {"offset": "{y}"},
+        plateau=form.plateau,
+        measured=True,
+        function=lambda x, *parameters: parameters[-1] + form.function(x, *parameters[:-1]),
+        guess=guess,
+    )
+
+
+_PLAIN = {
     form.name: form
     for form in (
         Form(  # calcium against low rates
@@ -190,6 +222,39 @@ FORMS = {
     )
 }
 
+_COURSES = (
+    Form(  # long-term depression
+        name="saturating_depression",
+        formula="-amplitude * (1 - exp(-x / tau))",
+        scales={"amplitude": "log", "tau": "log"},
+        units={"amplitude": "{y}", "tau": "{x}"},
+        measured=True,
+        function=lambda x, amplitude, tau: amplitude * np.expm1(-x / tau),
+        guess=lambda x, y: _guess_saturating(x, -y),
+    ),
+    Form(  # a post-tetanic peak that decays while potentiation develops
+        name="peak_then_plateau",
+        formula="peak * exp(-x / tau_peak) + amplitude * (1 - exp(-x / tau))",
+        scales={"peak": "log", "tau_peak": "log", "amplitude": "log", "tau": "log"},
+        units={"peak": "{y}", "tau_peak": "{x}", "amplitude": "{y}", "tau": "{x}"},
+        measured=True,
+        function=lambda x, peak, tau_peak, amplitude, tau: (
+            peak * np.exp(-x / tau_peak) - amplitude * np.expm1(-x / tau)
+        ),
+        guess=_guess_peak,
+    ),
+)
+
+_STARTS = (*(form for form in _PLAIN.values() if "base" not in form.parameters), _COURSES[1])  # known where they start
+
+FORMS = _PLAIN | {form.name: form for form in (*_COURSES, *map(with_offset, _STARTS))}
+
+SIMULATED = tuple(_PLAIN)  # what the curves of simulations are chosen from
+
 RISING = tuple(name for name, form in FORMS.items() if form.rises)
 
-NOT_FALLING = tuple(name for name in FORMS if not name.endswith("_decay"))
+NOT_FALLING = tuple(name for name in SIMULATED if not name.endswith("_decay"))
+
+COURSES = tuple(name for name in FORMS if not name.startswith("gaussian"))  # of a measured response in time
+
+OFFSET_FREE = tuple(name for name in COURSES if {"base", "offset"} & FORMS[name].scales.keys())

@@ -31,6 +31,7 @@ arXiv:2306.09459 (RATE's retention valve).
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,12 +80,12 @@ def retention_rise(
     """
     _require_course(curve)
     x = check_number("seconds_per_segment", seconds_per_segment) * np.stack([start, end])
-    if curve.form.name not in LOG_SURVIVALS:
+    form, amplitude, *others = _approach(curve)
+    if form not in LOG_SURVIVALS:
         instead = "relaxation_rate in ModelConfig, or a curve file with `extrapolate = true`"
         curve.require_observed(x, f"use fewer segments, a shorter seconds_per_segment, {instead}")
         return torch.from_numpy(np.diff(curve(x), axis=0)[0])
-    amplitude, *others = curve.parameters.values()
-    survivals = LOG_SURVIVALS[curve.form.name](x, *others)
+    survivals = LOG_SURVIVALS[form](x, *others)
     falls = [weight * np.exp(before) * -np.expm1(after - before) for weight, (before, after) in survivals]
     return torch.from_numpy(amplitude * np.sum(falls, axis=0))
 
@@ -93,18 +94,19 @@ def relaxation_rate(curve: Curve, seconds_per_segment: float = 50.0) -> float:
     """Return a = `seconds_per_segment` / tau_eff, dimensionless.
 
     tau_eff is the time in which the curve covers 1 - 1/e of its way to the plateau: `tau` itself for a saturating
-    exponential, found by bisection for the other forms that rise from 0 to a plateau.
+    exponential, found by bisection for the other forms that rise from 0, or a fitted offset, to a plateau.
     """
     check_number("seconds_per_segment", seconds_per_segment)
-    if curve.form.name not in LOG_SURVIVALS:
+    form, amplitude, *_ = _approach(curve)
+    if form not in LOG_SURVIVALS:
         raise ValueError(
             f"curve {curve.name!r} must rise from 0 to a plateau to have a relaxation time, got form "
             f"{curve.form.name!r}; fit one of {', '.join(LOG_SURVIVALS)}"
         )
     _require_course(curve)
-    if curve.form.name == "saturating_exponential":
+    if form == "saturating_exponential":
         return seconds_per_segment / curve.parameters["tau"]
-    target = -math.expm1(-1) * curve.parameters["amplitude"]
+    target = curve.parameters.get("offset", 0.0) - math.expm1(-1) * amplitude
     low, high = 0.0, float(curve.x_range[1])
     while curve(high, extrapolate=True) < target:
         low, high = high, 2 * high
@@ -221,6 +223,11 @@ class Retention:
         factors = self.table(n_segments)[1].to(seen.device)
         take = factors[seen.clamp_max(n_segments - 1)] / factors.cumsum(0)[total.clamp_min(1) - 1][:, None]
         return torch.zeros_like(take)[..., None], take[..., None]
+
+
+def _approach(curve: Curve) -> tuple[Any, ...]:
+    """Form and parameters of a course without its offset, which no difference of the curve depends on."""
+    return curve.form.name.removesuffix("_offset"), *(v for key, v in curve.parameters.items() if key != "offset")
 
 
 def _require_course(curve: Curve) -> None:

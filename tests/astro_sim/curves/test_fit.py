@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from astro_sim.curves.curve import Axis
-from astro_sim.curves.fit import fit_curve, fit_form, prepare
-from astro_sim.curves.forms import FORMS
+from astro_sim.curves.fit import FitError, fit_curve, fit_form, prepare
+from astro_sim.curves.forms import COURSES, FORMS
 from astro_sim.curves.measured import fit_csv
 
 CYCLES = np.arange(0.0, 801.0, 50.0)
@@ -125,6 +125,95 @@ def test_a_start_at_zero_is_no_point_of_a_form_that_starts_there(tmp_path):
 def test_bad_data_gets_one_sentence(arguments, message):
     with pytest.raises(ValueError, match=message):
         fit_curve(**arguments)
+
+
+MINUTES = np.arange(0.0, 61.0, 2.0)
+
+
+def slices(n: int, seed: int, missing: float = 0.0) -> np.ndarray:
+    """A few courses with amplitudes around 0.4, levels around 0, one tau of 12, and maybe missing values."""
+    draws = np.random.default_rng(seed)
+    amplitude, level = 0.4 + 0.1 * draws.normal(size=(n, 1)), 0.02 * draws.normal(size=(n, 1))
+    columns = level + amplitude * -np.expm1(-MINUTES / 12) + 0.03 * draws.normal(size=(n, MINUTES.size))
+    columns[draws.random(columns.shape) < missing] = np.nan
+    return columns
+
+
+@pytest.mark.parametrize(("n", "missing"), [(4, 0.0), (8, 0.1)])
+def test_errors_over_a_few_columns_hold(n, missing):
+    """Points of a slice share its level and amplitude: 95 % intervals cover 95 % of 100 experiments all the same."""
+    form, covered = FORMS["saturating_exponential"], np.zeros(2)
+    for seed in range(100):
+        fit = fit_form(form, prepare(MINUTES, None, columns=slices(n, seed, missing)))
+        covered += (fit.ci95[:, 0] < [0.4, 12.0]) & ([0.4, 12.0] < fit.ci95[:, 1])
+    assert np.all(covered >= 88)  # binomial: below 88 of 100 once in 300 times
+
+
+def test_columns_give_a_curve_with_errors_and_a_bootstrap_over_them():
+    curve = fit_curve(MINUTES, columns=slices(6, 1, 0.05), among=["saturating_exponential"], n_bootstrap=200)
+    assert curve.fit["weights"] == "number of columns" and curve.fit["uncertainty"] == "scatter of 6 whole columns"
+    assert curve.fit["bootstrap"]["n_members"] == 6
+    ratio = np.array(curve.fit["bootstrap"]["stderr"]) / list(curve.stderr.values())
+    np.testing.assert_allclose(ratio, np.sqrt(5 / 6), rtol=0.25)  # resampling n columns knows n - 1 differences
+    complete = slices(5, 2)
+    sem = prepare(MINUTES, None, columns=complete).sem
+    np.testing.assert_allclose(sem, complete.std(axis=0, ddof=1) / np.sqrt(5))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (np.ones((2, 3)), r"columns must be at least 3, with 3 points each, got the shape \(2, 3\)"),
+        (np.ones((3, 3)), "columns must differ from each other, got equal ones"),
+        ([[1, np.nan, 3], [2, np.nan, 4], [1, np.nan, 1]], "columns must have a value at every x, got none at x = 2"),
+        ([[1, np.inf, 3], [2, 3, 4], [1, 5, 1]], "columns must be a sequence of finite numbers"),
+    ],
+)
+def test_bad_columns_get_one_sentence(columns, message):
+    with pytest.raises(ValueError, match=message):
+        fit_curve([1, 2, 3], columns=columns)
+
+
+def test_a_shared_error_has_the_whitening_of_its_covariance():
+    x, sem = np.arange(1.0, 9.0), np.linspace(0.5, 1.5, 8)
+    shared, residual = 0.3 * x, np.random.default_rng(0).normal(size=8)
+    white = prepare(x, x**2, sem, shared=shared).whiten(residual)
+    covariance = np.diag(sem**2) + np.outer(shared, shared)
+    assert white @ white == pytest.approx(residual @ np.linalg.solve(covariance, residual))
+    with pytest.raises(ValueError, match="shared must come with sem and hold one value per x, not all of them 0"):
+        prepare(x, x**2, None, shared=shared)
+
+
+def test_many_points_start_from_means_and_end_with_all_of_them():
+    x = np.linspace(0, 60, 3000)
+    y = 0.4 * -np.expm1(-x / 12) + 0.05 * np.random.default_rng(0).normal(size=x.size)
+    data = prepare(x, y)
+    coarse = data.coarse()
+    assert 256 < coarse.x.size <= 512 and np.sum(1 / coarse.root**2) == pytest.approx(3000)
+    assert np.sum(coarse.y / coarse.root**2) == pytest.approx(y.sum())
+    fit = fit_form(FORMS["saturating_exponential"], data)
+    for amplitude, tau in fit.theta * [[1.002, 1], [0.998, 1], [1, 1.005], [1, 0.995]]:
+        assert fit.chi2 < np.sum((y + amplitude * np.expm1(-x / tau)) ** 2)  # the minimum of all points, not of means
+    assert prepare(x[:500], y[:500]).coarse().x.size == 500
+
+
+def test_a_course_that_a_constant_describes_is_none():
+    """Potentiation that is there at once and stays has a size and no time constant; so has noise."""
+    x = np.arange(0.0, 61.0, 2.0)
+    noise = 0.05 * np.random.default_rng(0).normal(size=x.size)
+    for level in (0.0, 0.5):
+        with pytest.raises(FitError, match=r"the response must change with time to have a time constant, got a course"):
+            fit_curve(x, level + noise, np.full(x.size, 0.05), among=COURSES)
+    assert fit_curve(x, 0.5 + noise, among=["hill"]).form.name == "hill"  # as before for curves that are no courses
+
+
+def test_a_base_far_beyond_the_data_is_not_determined():
+    """A slow fall that has hardly begun: the fitted offset lies where no data are."""
+    x = np.linspace(0, 10, 25)
+    y = 8 - 0.3 * x + 0.05 * np.random.default_rng(0).normal(size=x.size)
+    curve = fit_curve(x, y, form="exponential_decay_offset")
+    assert curve.fit["flaws"]["exponential_decay_offset"]
+    assert "NOT RELIABLE: " in curve.report().splitlines()[0]
 
 
 def measured(path, header="time,response,sem", rows=None):

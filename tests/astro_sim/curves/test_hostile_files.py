@@ -89,9 +89,9 @@ def test_what_cannot_be_read_back_is_not_written(tmp_path):
 @pytest.mark.parametrize("factor", [1e-150, 1e150])
 def test_numbers_whose_squares_leave_the_range_are_refused(factor):
     t = np.arange(1.0, 20.0)
-    with pytest.raises(ValueError, match=r"x must be 0 or from 1e-100 to 1e100 in size"):
+    with pytest.raises(ValueError, match=r"x must be 0 or from 1e-60 to 1e60 in size"):
         fit_curve(t * factor, 1 - np.exp(-t / 5))
-    with pytest.raises(ValueError, match=r"sem must be 0 or from 1e-100 to 1e100 in size"):
+    with pytest.raises(ValueError, match=r"sem must be 0 or from 1e-60 to 1e60 in size"):
         fit_curve(t, 1 - np.exp(-t / 5), np.full_like(t, 1e200))
 
 
@@ -129,9 +129,9 @@ def test_a_hundred_thousand_rows_need_little_memory(tmp_path):
     assert abs(curve.parameters["tau"] - 120) < 1 and len(curve.samples["x"]) == 64
 
 
-def test_a_line_beyond_the_table_readers_limit_is_named(tmp_path):
+def test_a_line_beyond_the_limit_is_named(tmp_path):
     (tmp_path / "wide.csv").write_text("time,response\n0," + "1" * 200_000 + "\n")
-    with pytest.raises(ValueError, match=r"wide.csv, line 2: row must be comma-separated, got field larger"):
+    with pytest.raises(ValueError, match=r"wide.csv, line 2: row must have at most 131072 characters"):
         fit_csv(tmp_path / "wide.csv")
 
 

@@ -68,6 +68,9 @@ def test_other_forms(form, values, plant):
     assert bool((retention_factors(curve, 100) > 0).all())  # where differences of p are lost in rounding
     tau = 50.0 / relaxation_rate(curve)
     assert float(curve(tau)) == pytest.approx((1 - math.exp(-1)) * 0.5, rel=1e-9)
+    moved = plant("ltp", f"{form}_offset", 0.0, 800.0, **values, offset=-0.2)  # as a baseline that was not quite known
+    torch.testing.assert_close(retention_factors(moved, 16), factors)
+    assert relaxation_rate(moved) == pytest.approx(50.0 / tau, rel=1e-9)
 
 
 def test_a_curve_that_stops_rising_is_refused(plant):
