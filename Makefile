@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := runs/demo
 TRAIN := $(BIN)/rmaat train --recipe benchmarks/demo.toml --data-dir $(RUN)/data --curves $(RUN)/curves
 
-.PHONY: demo test quick test-all docs notebooks curves lint clean
+.PHONY: demo test quick test-all docs notebooks curves crash fuzz lint clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -48,6 +48,17 @@ notebooks: .venv/ready
 curves: .venv/ready
 	$(BIN)/astro-sim curves --out runs/curves
 	cp runs/curves/curves/*.toml rmaat/data/
+
+# Kill commands at random moments and compare with runs that nobody killed; KILLS of each kind.
+KILLS ?= 3
+SEED ?= 0
+crash: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/crash.py --kills $(KILLS) --seed $(SEED)
+
+# Mutated input for every reader of foreign files; make test-all runs 4000.
+FUZZ ?= 100000
+fuzz: .venv/ready
+	FUZZ=$(FUZZ) $(BIN)/pytest -n logical tests/test_fuzz.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -9,16 +9,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-from tyro.conf import Positional, arg
+from astro_sim.curves.console import deferred, loading, parse, run_command
 
-from astro_sim.curves.console import deferred, parse, run_command
-from astro_sim.curves.files import add_metrics, read_if_there
-from rmaat.experiments import bench
-from rmaat.experiments.arena import ExperimentConfig, run_experiments
-from rmaat.experiments.recall_grid import ProbeConfig, run_probe
-from rmaat.experiments.results import accuracy_tables
-from rmaat.training.config import TrainConfig
+with loading():
+    import tyro
+    from tyro.conf import Positional, arg
+
+    from astro_sim.curves.files import add_metrics, read_if_there
+    from rmaat.experiments import bench
+    from rmaat.experiments.arena import ExperimentConfig, run_experiments
+    from rmaat.experiments.recall_grid import ProbeConfig, run_probe
+    from rmaat.experiments.results import accuracy_tables
+    from rmaat.training.config import TrainConfig
 
 Run = Annotated[Positional[Path], arg(metavar="RUN", help="run directory, as `rmaat train` wrote it")]
 
@@ -215,7 +217,7 @@ commands:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors are one line, or a traceback with --debug."""
-    return run_command(_run, argv, interrupted="interrupted; the same command goes on where it stopped")
+    return run_command(_run, argv, resumed=("train", "bench recall", "bench lra"))
 
 
 def _run(argv: list[str]) -> int:

@@ -109,7 +109,7 @@ def _columns(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     if missing:
         raise ValueError(
             f"{path}, line {number}: header must name the columns time, response and optionally sem, got "
-            f"{','.join(header) or 'nothing'}; add {' and '.join(missing)}"
+            f"{','.join(header) or 'nothing':.100}; add {' and '.join(missing)}"
         )
     wanted = {column: header.index(column) for column in ("time", "response", "sem") if column in header}
     table: dict[str, list[float]] = {column: [] for column in wanted}
@@ -137,11 +137,11 @@ def _number(cell: str, column: str, where: str) -> float:
     try:
         value = float(cell)
     except ValueError:
-        raise ValueError(f"{where}: {column} must be a number, got {cell!r}") from None
+        raise ValueError(f"{where}: {column} must be a number, got {cell!r:.60}") from None
     if not np.isfinite(value):
-        raise ValueError(f"{where}: {column} must be finite, got {cell}")
+        raise ValueError(f"{where}: {column} must be finite, got {cell:.60}")
     if column == "time" and value < 0:
-        raise ValueError(f"{where}: time must be at least 0 (the start of induction), got {cell}")
+        raise ValueError(f"{where}: time must be at least 0 (the start of induction), got {cell:.60}")
     if column == "sem" and value <= 0:
-        raise ValueError(f"{where}: sem must be positive, got {cell}; leave the column out if it is not known")
+        raise ValueError(f"{where}: sem must be positive, got {cell:.60}; leave the column out if it is not known")
     return value
