@@ -173,7 +173,9 @@ def _train(argv: list[str]) -> int:
     default = TrainConfig() if chosen.recipe is None else load_recipe(chosen.recipe)
     description = (
         "Train a model from curve files; an interrupted run is continued where it stopped.\n\n"
-        "--recipe FILE.toml takes the defaults below from a recipe, such as those of benchmarks/lra/."
+        "--recipe FILE.toml takes the defaults below from a recipe, such as those of benchmarks/lra/. "
+        "On a CPU the same seed gives the same weights bit for bit with the same number of threads (OMP_NUM_THREADS); "
+        "another number changes the last bits of sums, and so, after many steps, the result."
     )
     config = parse(tyro.cli, TrainConfig, default=default, args=argv, prog="rmaat train", description=description)
     run = train(config)

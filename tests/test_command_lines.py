@@ -48,6 +48,11 @@ def test_every_rmaat_command_has_a_help_text(words, capsys):
     assert len(out.split("╭")[0].splitlines()) >= 3
 
 
+def test_training_says_on_what_its_result_depends(capsys):
+    _, out, _ = run(rmaat_main.main, capsys, "train", "--help")
+    assert "same number of threads (OMP_NUM_THREADS)" in " ".join(out.split())
+
+
 @pytest.mark.parametrize("name", rmaat_main.COMMANDS)
 def test_commands_on_a_run_say_so(name, capsys):
     _, out, _ = run(rmaat_main.main, capsys, name, "--help")

@@ -71,7 +71,8 @@ def sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror is not None:
         what = "the temporary directory and the output folder" if error.filename is None else error.filename
         said = f"{what} must be there and writable, on a disk with room, got {error.strerror}"
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(said.split()))
+    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(said.split()))
+    return plain if len(plain) < 1000 else f"{plain[:900]} ..."
 
 
 @contextlib.contextmanager
