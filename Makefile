@@ -4,12 +4,24 @@ BIN := .venv/bin
 RUN := runs/demo
 TRAIN := $(BIN)/rmaat train --recipe benchmarks/demo.toml --data-dir $(RUN)/data --curves $(RUN)/curves
 
-.PHONY: demo test quick test-all docs notebooks curves lint clean
+.PHONY: demo test quick test-all docs notebooks curves crash fuzz lint lock clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	if [ -f requirements.lock ]; then \
+		$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock && \
+			$(BIN)/pip install --quiet --no-deps --editable .; \
+	else \
+		$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"; \
+	fi
 	touch $@
+
+# Every version with its hash, for this system and processor; .venv is made from it where it is there.
+lock:
+	$(PYTHON) -m pip install --dry-run --ignore-installed --quiet --constraint constraints.txt \
+		--report requirements.json --editable ".[dev]"
+	$(PYTHON) .ci/lock.py requirements.json requirements.lock
+	rm requirements.json
 
 # What a user would type, step by step; --require-gain makes the demo fail when the model has learned nothing.
 # One thread each: the network is so small that a second one costs more than it gives; so the baselines train side by side.
@@ -48,6 +60,17 @@ notebooks: .venv/ready
 curves: .venv/ready
 	$(BIN)/astro-sim curves --out runs/curves
 	cp runs/curves/curves/*.toml rmaat/data/
+
+# Kill commands at random moments and compare with runs that nobody killed; KILLS of each kind.
+KILLS ?= 3
+SEED ?= 0
+crash: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/crash.py --kills $(KILLS) --seed $(SEED)
+
+# Mutated input for every reader of foreign files; make test-all runs 4000.
+FUZZ ?= 100000
+fuzz: .venv/ready
+	FUZZ=$(FUZZ) $(BIN)/pytest -n logical tests/test_fuzz.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -11,10 +11,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any, Literal
 
-import tyro
-from tyro.conf import Positional, arg
+from astro_sim.curves.console import deferred, loading, parse, run_command
 
-from astro_sim.curves.console import deferred, parse, run_command
+with loading():
+    import tyro
+    from tyro.conf import Positional, arg
 
 Seed = Annotated[int, arg(help="Seed of all draws.")]
 
@@ -66,6 +67,8 @@ def simulate(
     _refuse_unused(
         model, ip3_um=ip3_um, protocol=protocol, rate_hz=rate_hz, alpha=alpha, gliotransmission=gliotransmission
     )
+    _require_range(1000, ip3_um=ip3_um, rate_hz=rate_hz)
+    _require_range(100, noise=noise)
     common = {"noise": noise} if preset is None else {"noise": noise, "astrocyte": lib.get_preset(preset)}
     stimulus = _spikes(protocol, rate_hz, duration_s) if model in ("g-chi", "tripartite", "nest") else None
     if model == "network":
@@ -100,6 +103,13 @@ def _refuse_unused(model: str, **options: Any) -> None:
         if value != default and name not in used.get(model, spikes):
             where = model + ("" if options["gliotransmission"] else " without gliotransmission")
             raise ValueError(f"{name} must be left out for {where}, where it does nothing, got {value}")
+
+
+def _require_range(most: float, **values: float) -> None:
+    """Raise one sentence for a number that no cell has; the model itself takes any."""
+    for name, value in values.items():
+        if not 0 <= value <= most:
+            raise ValueError(f"{name} must be from 0 to {most:g}, got {value:g}")
 
 
 def _spikes(protocol: str, rate_hz: float, duration_s: float) -> Any:
@@ -175,7 +185,7 @@ def curves(
     from astro_sim.figures.pages import draw_figures
     from astro_sim.parameters.units import check_count
 
-    check_count("jobs", jobs)
+    check_count("jobs", jobs, most=1024)
     if n_synapses is not None:
         check_count("n_synapses", n_synapses)
     if only == ():
@@ -229,7 +239,7 @@ def verify(
     from astro_sim.derivations.verify import verify_curves
     from astro_sim.parameters.units import check_count
 
-    check_count("jobs", jobs)
+    check_count("jobs", jobs, most=1024)
     if not files:
         raise ValueError("files must name at least one curve file, got none")
     agree = True
@@ -329,10 +339,13 @@ def sweep(
     from brian2 import Hz, second
 
     import astro_sim as lib
-    from astro_sim.parameters.units import Checked
+    from astro_sim.parameters.units import Checked, check_count
 
     model = lib.TripartiteSynapses(plasticity=None)
     low, high, n = rates_hz
+    _require_range(1000, rates_hz=max(low, high))
+    check_count("rates_hz's number", n)
+    check_count("jobs", jobs, most=1024)
     axes = {"protocol.rate": lib.log_rates(low * Hz, high * Hz, n)}
     if parameter is not None:
         *tables, symbol = parameter.split(".")
@@ -413,7 +426,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors are one line, or a traceback with --debug."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    return run_command(_run, argv)
+    return run_command(_run, argv, resumed=("sweep",))
 
 
 def _run(argv: Sequence[str]) -> int:

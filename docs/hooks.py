@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from docstrings import to_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
-REPORTS = {"VALIDATION.md": "Validation", "benchmarks/FINDINGS.md": "Findings"}
+REPORTS = {"VALIDATION.md": "Validation", "RELIABILITY.md": "Reliability", "benchmarks/FINDINGS.md": "Findings"}
 MEASURED = "benchmarks/results"  # one report per benchmark: files are about performance, folders about other results
 PERFORMANCE = "results/performance.md"  # the list of the former
 TITLES = {  # in the menu, where the report's heading says too little

@@ -11,17 +11,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-from tyro.conf import Positional, arg
+from astro_sim.curves.console import deferred, loading, parse, run_command
 
-from astro_sim.curves.console import deferred, parse, run_command
-from astro_sim.curves.files import add_metrics, read_if_there
-from rmaat.config import ModelConfig
-from rmaat.experiments import bench
-from rmaat.experiments.arena import ExperimentConfig, run_experiments
-from rmaat.experiments.recall_grid import ProbeConfig, run_probe
-from rmaat.experiments.results import accuracy_tables
-from rmaat.training.config import TrainConfig
+with loading():
+    import tyro
+    from tyro.conf import Positional, arg
+
+    from astro_sim.curves.files import add_metrics, read_if_there
+    from rmaat.config import ModelConfig
+    from rmaat.experiments import bench
+    from rmaat.experiments.arena import ExperimentConfig, run_experiments
+    from rmaat.experiments.recall_grid import ProbeConfig, run_probe
+    from rmaat.experiments.results import accuracy_tables
+    from rmaat.training.config import TrainConfig
 
 Run = Annotated[Positional[Path], arg(metavar="RUN", help="run directory, as `rmaat train` wrote it")]
 
@@ -297,7 +299,9 @@ def _train(argv: list[str]) -> int:
         "--data FILE trains on your own file in place of a named task: a table (.csv, .tsv, .jsonl, .parquet) with a "
         "column of texts and one of labels, texts to write on (also .txt), or series of numbers with classes (.npz, "
         ".ts). Segments then have 256 tokens.\n\n"
-        "--recipe FILE.toml takes the defaults below from a recipe, such as those of benchmarks/lra/."
+        "--recipe FILE.toml takes the defaults below from a recipe, such as those of benchmarks/lra/. "
+        "On a CPU the same seed gives the same weights bit for bit with the same number of threads (OMP_NUM_THREADS); "
+        "another number changes the last bits of sums, and so, after many steps, the result."
     )
     run = train(parse(tyro.cli, configured, args=argv, prog="rmaat train", description=description))
     if not PartialState().is_main_process:
@@ -367,7 +371,7 @@ commands:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors are one line, or a traceback with --debug."""
-    return run_command(_run, argv, interrupted="interrupted; the same command goes on where it stopped")
+    return run_command(_run, argv, resumed=("train", "bench recall", "bench lra"))
 
 
 def _run(argv: list[str]) -> int:

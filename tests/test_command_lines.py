@@ -1,7 +1,10 @@
 """Both command lines: a help text for everything, one line for a mistake, a traceback only when asked for."""
 
 import json
+import logging
+import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -9,6 +12,7 @@ import pytest
 
 import astro_sim.__main__ as astro_sim_main
 import rmaat.__main__ as rmaat_main
+from astro_sim.curves.console import run_command
 
 ASTRO_SIM = [[name] for name in astro_sim_main.COMMANDS]
 RMAAT = [
@@ -44,6 +48,11 @@ def test_every_rmaat_command_has_a_help_text(words, capsys):
     assert len(out.split("╭")[0].splitlines()) >= 3
 
 
+def test_training_says_on_what_its_result_depends(capsys):
+    _, out, _ = run(rmaat_main.main, capsys, "train", "--help")
+    assert "same number of threads (OMP_NUM_THREADS)" in " ".join(out.split())
+
+
 @pytest.mark.parametrize("name", rmaat_main.COMMANDS)
 def test_commands_on_a_run_say_so(name, capsys):
     _, out, _ = run(rmaat_main.main, capsys, name, "--help")
@@ -67,7 +76,23 @@ def test_the_overview_names_every_command(capsys):
 MISTAKES = [
     (astro_sim_main.main, ["presets", "fmm"], "fmm"),
     (astro_sim_main.main, ["simulate", "chi", "--duration-s", "-5"], "duration must be positive"),
-    (astro_sim_main.main, ["simulate", "li-rinzel", "--ip3-um", "nan"], "must be finite"),
+    (astro_sim_main.main, ["simulate", "li-rinzel", "--ip3-um", "nan"], "ip3_um must be from 0 to 1000, got nan"),
+    (astro_sim_main.main, ["simulate", "li-rinzel", "--ip3-um", "1e6"], "ip3_um must be from 0 to 1000, got 1e+06"),
+    (astro_sim_main.main, ["simulate", "--rate-hz", "1e9"], "rate_hz must be from 0 to 1000, got 1e+09"),
+    (astro_sim_main.main, ["simulate", "--noise", "1e300"], "noise must be from 0 to 100, got 1e+300"),
+    (astro_sim_main.main, ["simulate", "li-rinzel", "--n", "1000000000000"], "n_astrocytes must be at most 10000000"),
+    (
+        astro_sim_main.main,
+        ["simulate", "li-rinzel", "--duration-s", "1e15"],
+        "duration must be at most 1e+09 steps of 0.001 s, got 1e+15 s",
+    ),
+    (astro_sim_main.main, ["curves", "--jobs", "1000000000"], "jobs must be at most 1024, got 1e+09"),
+    (astro_sim_main.main, ["sweep", "--rates-hz", "1", "1e9", "3"], "rates_hz must be from 0 to 1000, got 1e+09"),
+    (
+        astro_sim_main.main,
+        ["sweep", "--rates-hz", "1", "9", "1000000000"],
+        "rates_hz's number must be at most 10000000",
+    ),
     (astro_sim_main.main, ["simulate", "li-rinzel", "--rate-hz", "-1"], "rate_hz must be left out for li-rinzel"),
     (astro_sim_main.main, ["simulate", "tripartite", "--ip3-um", "1"], "ip3_um must be left out for tripartite"),
     (
@@ -224,6 +249,66 @@ def test_data_make_prints_the_card(capsys, tmp_path):
     assert status == 0
     card = json.loads(out)
     assert card["samples"] == {"train": 20, "validation": 4, "test": 4} and card["options"]["twins"] is True
+
+
+@pytest.mark.parametrize("package", ["astro_sim", "rmaat"])
+def test_ctrl_c_while_modules_load_is_one_sentence(package, tmp_path):
+    (tmp_path / "tyro.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    search = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    words, environment = [sys.executable, "-m", package, "--help"], os.environ | {"PYTHONPATH": search}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert done.returncode == 130 and done.stdout == ""
+    assert done.stderr == "interrupted before anything was done; start the same command again\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("words", "how"), [("train", "goes on from what is saved"), ("trace RUN", "starts anew")])
+def test_an_interrupt_that_a_library_turns_into_its_own_error(number, words, how, capsys, caplog):
+    def command(_):
+        try:
+            os.kill(os.getpid(), number)
+        except KeyboardInterrupt:
+            logging.getLogger("library").warning("a half-made object")
+            raise LookupError("an error occurred when preparing an object") from None
+
+    assert run_command(command, words.split(), resumed=("train", "bench lra")) == 130
+    assert capsys.readouterr().err == f"interrupted; the same command {how}\n"
+    assert caplog.text == ""
+    logging.getLogger("library").warning("heard")
+    assert "heard" in caplog.text
+
+
+def test_escape_sequences_of_a_file_do_not_reach_the_terminal(tmp_path, capsys):
+    (tmp_path / "table.csv").write_text("\x1b[2Jtime,response\n1,2\n")
+    status, _, err = run(astro_sim_main.main, capsys, "fit", str(tmp_path / "table.csv"))
+    assert status == 2 and "\\x1b[2jtime" in err and "\x1b" not in err
+
+
+def test_an_error_of_the_system_names_its_file(capsys):
+    def command(words):
+        raise OSError(28, "No space left on device", *words)
+
+    assert run_command(command, ["x/y"]) == 2
+    assert capsys.readouterr().err == (
+        "error: x/y must be there and writable, on a disk with room, got No space left on device\n"
+    )
+    assert run_command(command, []) == 2
+    assert "the temporary directory and the output folder must be there" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_a_program_compiles(tmp_path):
+    make = tmp_path / "bin" / "make"
+    make.parent.mkdir()
+    make.write_text("#!/bin/sh\nkill -INT $PPID\nexec sleep 60\n")
+    make.chmod(0o755)
+    (tmp_path / "temporary").mkdir()
+    environment = {"PATH": f"{make.parent}:{os.environ['PATH']}", "TMPDIR": str(tmp_path / "temporary")}
+    words = ["simulate", "li-rinzel", "--target", "cpp_standalone", "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-m", "astro_sim", *words], stderr=subprocess.PIPE, text=True, env=os.environ | environment
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted; the same command starts anew\n")
+    assert not list(tmp_path.glob("temporary/astro-sim-*")) and not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

@@ -5,12 +5,14 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -25,6 +27,19 @@ def name(page):
 
 def blocks(page, *languages):
     return [match["code"] for match in FENCE.finditer(page.read_text()) if match["language"] in languages]
+
+
+def test_every_test_that_the_reliability_page_names_exists():
+    named = re.findall(r"`(tests/\S+\.py)::(\w+)`", (ROOT / "RELIABILITY.md").read_text())
+    missing = [test for path, test in named if f"def {test}(" not in (ROOT / path).read_text()]
+    assert len(named) > 20 and missing == []
+
+
+def test_the_reliability_page_has_the_licence_of_every_direct_dependency():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {Requirement(text).name for text in project["dependencies"] + project["optional-dependencies"]["dev"]}
+    page = (ROOT / "RELIABILITY.md").read_text()
+    assert {name for name in names if f"`{name}`" not in page} == set()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

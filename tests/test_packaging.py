@@ -1,6 +1,9 @@
 """The packaging files agree with one another and with the rules of the house."""
 
+import json
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -54,3 +57,17 @@ def test_readme_names_every_direct_dependency():
     readme = (ROOT / "README.md").read_text().lower()
     names = {Requirement(text).name for text in PROJECT["dependencies"]}
     assert {name for name in names if f"`{name}`" not in readme} == set()
+
+
+def test_a_lock_has_the_hash_of_every_package(tmp_path):
+    archive = {"hashes": {"sha256": "ab" * 32}}
+    packages = [
+        {"metadata": {"name": "b", "version": "2"}, "download_info": {"url": "x", "archive_info": archive}},
+        {"metadata": {"name": "A", "version": "1.0"}, "download_info": {"url": "x", "archive_info": archive}},
+        {"metadata": {"name": "astro-rmaat", "version": "0"}, "download_info": {"url": "x", "dir_info": {}}},
+    ]
+    (tmp_path / "report.json").write_text(json.dumps({"install": packages}))
+    words = [sys.executable, ROOT / ".ci" / "lock.py", tmp_path / "report.json", tmp_path / "lock"]
+    subprocess.run(words, check=True)
+    digest = "ab" * 32
+    assert (tmp_path / "lock").read_text() == f"A==1.0 --hash=sha256:{digest}\nb==2 --hash=sha256:{digest}\n"

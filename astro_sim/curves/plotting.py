@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from astro_sim.curves.curve import Curve
+from astro_sim.curves.files import replacing
 from astro_sim.curves.format import read_curve
 
 STYLE = Path(__file__).with_name("style.mplstyle")
@@ -70,11 +71,11 @@ def save_figure(figure: Figure, path_stem: str | os.PathLike, caption: str = "")
     Both files carry `caption` as their description, for whoever shows them.
     """
     stem = Path(path_stem)
-    stem.parent.mkdir(parents=True, exist_ok=True)
     paths = stem.with_name(stem.name + ".svg"), stem.with_name(stem.name + ".png")
     with plt.style.context(STYLE):
-        figure.savefig(paths[0], metadata={"Date": None, "Description": caption})
-        figure.savefig(paths[1], metadata={"Software": None, "Description": caption})
+        for path, left_out in zip(paths, ("Date", "Software"), strict=True):
+            with replacing(path) as partial:
+                figure.savefig(partial, metadata={left_out: None, "Description": caption})
     plt.close(figure)
     return paths
 

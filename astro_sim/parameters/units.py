@@ -130,10 +130,12 @@ def check_quantity(name: str, value: Any, kind: Dimension) -> b2.Quantity:
     return b2.Quantity(array, dim=quantity.dim)
 
 
-def check_count(name: str, value: Any, least: int = 1) -> None:
-    """Raise one sentence unless ``value`` is an integer of at least ``least``."""
+def check_count(name: str, value: Any, least: int = 1, most: int = 10**7) -> None:
+    """Raise one sentence unless ``value`` is an integer from ``least`` to ``most``: more elements fit no memory."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r:.40}")
+    if value > most:
+        raise ValueError(f"{name} must be at most {most}, got {value:g}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -27,6 +27,9 @@ STATES: dict[str, Dimension] = {
 }
 
 
+MOST_STEPS = 10**9  # of dt, 12 days at 1 ms, which no machine simulates in a week
+
+
 def sizes(model: Any, protocol: Protocol) -> tuple[int, int]:
     """Numbers of synapses and astrocytes (0 where there are none) that model, arrays and protocol agree on."""
 
@@ -143,6 +146,8 @@ def check_settings(model, protocol, duration, seed, dt, astrocyte_dt, record_eve
     dt_s = 1e-3 if dt is None else check_time("dt", dt)
     if duration_s < dt_s * (1 - 1e-9):
         raise ValueError(f"duration must be at least dt = {dt_s} s, got {duration_s} s")
+    if duration_s > MOST_STEPS * dt_s:
+        raise ValueError(f"duration must be at most {MOST_STEPS:g} steps of {dt_s} s, got {duration_s:g} s")
     fine = getattr(model, "update", "event") == "published" or bool(np.any(np.asarray(model.noise)))
     default = max(dt_s, 1e-3 if fine else 1e-2) if dt is None else dt_s
     astrocyte_dt_s = default if astrocyte_dt is None else check_time("astrocyte_dt", astrocyte_dt)

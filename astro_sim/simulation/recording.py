@@ -14,6 +14,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,12 +52,15 @@ class SimulationError(ValueError):
 
 
 def save_recording(recording: Recording, path: str | os.PathLike[str]) -> None:
-    """Write a recording as netCDF 4, a checksum behind it; the file appears whole or not at all."""
+    """Write a recording as netCDF 4, a checksum behind it; the file appears whole or not at all.
+
+    It is made in memory: where a disk is full, HDF5 would end the process with a segmentation fault.
+    """
     compressed = {name: {"zlib": True, "complevel": 4} for name in recording.data_vars if recording[name].size}
-    with replacing(path) as partial:
-        recording.to_netcdf(partial, engine="h5netcdf", encoding=compressed)
-        with partial.open("r+b") as file:
-            file.write(SEAL + hashlib.sha256(file.read()).hexdigest().encode())
+    content = recording.to_netcdf(engine="h5netcdf", encoding=compressed)
+    with replacing(path) as partial, partial.open("wb") as file:
+        file.write(content)
+        file.write(SEAL + hashlib.sha256(content).hexdigest().encode())
 
 
 def load_recording(path: str | os.PathLike[str]) -> Recording:
@@ -69,6 +74,9 @@ def load_recording(path: str | os.PathLike[str]) -> Recording:
         with xr.open_dataset(path, engine="h5netcdf") as dataset:
             recording = dataset.load()
     except Exception as error:  # of a damaged file the libraries below raise whatever they meet
+        told, sys.unraisablehook = sys.unraisablehook, lambda _: None
+        traceback.clear_frames(error.__traceback__)  # h5netcdf's half-open file complains when it is freed
+        sys.unraisablehook = told
         raise RecordingFileError(f"path must be a recording, got {str(path)!r}: {error}") from error
     if recording.attrs.get("format") != FORMAT or recording.attrs.get("version") != VERSION:
         raise RecordingFileError(

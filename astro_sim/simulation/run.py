@@ -30,16 +30,21 @@ Variants::
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
+import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import brian2 as b2
+import psutil
 from brian2 import second
 from brian2.devices.device import reset_device
 from tqdm.auto import tqdm
@@ -51,7 +56,9 @@ from astro_sim.simulation.network import build
 from astro_sim.simulation.recording import Recording, collect
 from astro_sim.simulation.synapses import describe
 
-MAKE_ARGUMENTS = "devices.cpp_standalone.extra_make_args_unix"
+MAKE = "devices.cpp_standalone.make_cmd_unix"
+
+TO_THE_END = "core.stop_on_keyboard_interrupt"  # else Ctrl-C ends a run early, and the rest passes for a recording
 
 TARGETS = ("auto", "numpy", "cython", "cpp_standalone")
 
@@ -131,7 +138,8 @@ def simulate(
         network = build(parts, settings, record)
         network.run(settings.end, namespace={}, **report(progress, target))
         if target == "cpp_standalone":
-            b2.device.build(directory=b2.device.build_options["directory"], with_output=progress)
+            compile_program()
+            b2.device.run(with_output=progress)
         return collect(settings, network, target)
 
 
@@ -167,9 +175,9 @@ def device(target: str) -> Iterator[None]:
     """Brian2 set to a target, and everything put back afterwards; standalone builds in a directory of its own."""
     if b2.get_device().__class__.__name__ != "RuntimeDevice":
         raise RuntimeError("simulate must find Brian2's runtime device active; call brian2.set_device('runtime')")
+    to_the_end, b2.prefs[TO_THE_END] = b2.prefs[TO_THE_END], False
     if target == "cpp_standalone":
-        directory = tempfile.mkdtemp(prefix="astro-sim-")
-        jobs, b2.prefs[MAKE_ARGUMENTS] = b2.prefs[MAKE_ARGUMENTS], [f"-j{os.cpu_count()}"]  # not all files at once
+        directory = build_folder()
         b2.set_device("cpp_standalone", build_on_run=False, directory=directory)
         b2.device.reinit()
         b2.device.activate(build_on_run=False, directory=directory)
@@ -178,7 +186,7 @@ def device(target: str) -> Iterator[None]:
         finally:
             b2.device.reinit()
             reset_device()
-            b2.prefs[MAKE_ARGUMENTS] = jobs
+            b2.prefs[TO_THE_END] = to_the_end
             shutil.rmtree(directory, ignore_errors=True)
     else:
         before, random_state = b2.prefs.codegen.target, b2.device.get_random_state()
@@ -186,8 +194,38 @@ def device(target: str) -> Iterator[None]:
         try:
             yield
         finally:
-            b2.prefs.codegen.target = before
+            b2.prefs.codegen.target, b2.prefs[TO_THE_END] = before, to_the_end
             b2.device.set_random_state(random_state)
+
+
+def build_folder() -> str:
+    """A new temporary folder for a program, named after machine and process; those of ended processes are removed."""
+    temporary, prefix = Path(tempfile.gettempdir()), f"astro-sim-{platform.node()}-"
+    for folder in temporary.glob(f"{glob.escape(prefix)}*"):
+        number, _, _ = folder.name.removeprefix(prefix).partition("-")
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
+            shutil.rmtree(folder, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=temporary)
+
+
+def compile_program() -> None:
+    """Write and compile the program of the active device; RuntimeError with the compiler's first error.
+
+    Brian2 compiles by `os.system`, during which Python answers no signal; here Ctrl-C ends the compiler as well.
+    """
+    directory = b2.device.build_options["directory"]
+    b2.device.build(directory=directory, compile=False)
+    command = [b2.prefs[MAKE], f"-j{os.cpu_count()}"]  # not all files at once
+    with subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as make:
+        try:
+            _, said = make.communicate()
+        except BaseException:
+            make.terminate()  # it ends its compilers, and they remove what they began
+            raise
+    if make.returncode:
+        errors = [line for line in said.splitlines() if "error" in line.lower() or "No space" in line]
+        why = (errors or said.splitlines() or [f"status {make.returncode}"])[0]
+        raise RuntimeError(f"target must be one whose programs compile here, got {why!r:.300}; try target='numpy'")
 
 
 def report(progress: bool, target: str) -> dict[str, Any]:

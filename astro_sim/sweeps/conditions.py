@@ -26,7 +26,7 @@ from astro_sim.simulation.initial import astrocyte_state
 from astro_sim.simulation.network import build
 from astro_sim.simulation.recording import Recording, collect, flatten, to_json
 from astro_sim.simulation.recording import describe as described
-from astro_sim.simulation.run import choose_target, device, simulate
+from astro_sim.simulation.run import choose_target, compile_program, device, simulate
 from astro_sim.simulation.synapses import describe
 
 SETTINGS = ("duration", "dt", "astrocyte_dt", "record_every", "initial")
@@ -140,7 +140,7 @@ def _run_build(sweep, batches: list[Batch], n_jobs: int) -> Iterator[tuple[Batch
         network.run(first.end)
         program = b2.get_device()
         folder = Path(program.build_options["directory"])
-        program.build(directory=str(folder), run=False, with_output=False)
+        compile_program()
         places = _places(sweep, network)
         lost = {path for path in model_axes(sweep) if path.rsplit(".", 1)[-1] not in places}
         if lost:

@@ -44,7 +44,7 @@ def run_sweep(
         Dimension ``condition`` before those of a recording (with ``repeat``, and ``cell`` for networks, in place of
         ``synapse`` and ``astrocyte``); one coordinate for each axis, with its unit.
     """
-    check_count("n_jobs", n_jobs)
+    check_count("n_jobs", n_jobs, most=1024)
     parts: dict[int, Recording] = {}
     builds = sweep.builds
     with ExitStack() as held:

@@ -71,6 +71,9 @@ class Constants:
         }
 
 
+X_UNITS = {"ltp": "s", "ltp_population": "Hz", "stp_calcium": "Hz", "stp_spatial": "cells"}
+
+
 class _Shelf:
     """Curves by name, noting which were taken and where each constant comes from."""
 
@@ -97,6 +100,8 @@ class _Shelf:
             raise ValueError(f"curves must hold curves, got {got} for {name!r}; load_curve(path) reads a file")
         if form is not None and curve.form.name != form:
             raise ValueError(f"curve {name!r} must have the form {form} to give {constant}, got {curve.form.name}")
+        if curve.x.unit != X_UNITS[name]:
+            raise ValueError(f"curve {name!r} must have x in {X_UNITS[name]} to give {constant}, got {curve.x.unit}")
         self.used[name] = curve
         return curve
 

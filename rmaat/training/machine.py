@@ -1,11 +1,14 @@
 """The machine that a run is on: device, processor and peak memory."""
 
+import hashlib
 import platform
 import resource
 import sys
 from pathlib import Path
 
 import torch
+
+PACKAGE = Path(__file__).parents[1]
 
 
 def require_device(device: str) -> None:
@@ -38,3 +41,14 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def made_with() -> dict[str, str]:
+    """What a result depends on besides its configuration: code of the model and rules (SHA-256), PyTorch, threads.
+
+    Sums are split among threads, so that the last bits on a CPU differ between one thread and two.
+    """
+    code = hashlib.sha256()
+    for path in sorted(path for room in ("layers", "memory", "models") for path in (PACKAGE / room).glob("*.py")):
+        code.update(path.read_bytes())
+    return {"model code": code.hexdigest(), "PyTorch": torch.__version__, "threads": str(torch.get_num_threads())}

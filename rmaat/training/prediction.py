@@ -147,6 +147,24 @@ class Pipeline:
         return [self.generate(text, **options) for text in texts]
 
 
+def pipeline(run: Path | str, device: str = "cpu") -> Pipeline:
+    """A trained run, to be called on texts: a :class:`Pipeline`.
+
+    Parameters
+    ----------
+    run : run directory, as `rmaat train` wrote it.
+    device : where to compute.
+
+    Examples
+    --------
+    The run of reviews with labels, and of a text without any::
+
+        pipeline("runs/reviews")("A film to remember.")["label"]
+        pipeline("runs/corpus")("Once upon a time", n_tokens=100)
+    """
+    return Pipeline(run, device)
+
+
 def predict_file(
     pipeline: Pipeline, file: Path, out: IO[str] | Path, *, text: str | None = None, batch_size: int = 32
 ) -> int:

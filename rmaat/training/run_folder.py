@@ -10,6 +10,8 @@ import json
 import logging
 import math
 import os
+import platform
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -58,6 +60,11 @@ class Loop:
             raise ValueError(f"numbers that no run has, {self!r:.200}")
 
 
+def checksum(record: Mapping[str, Any]) -> str:
+    """SHA-256 of a record's JSON, which is kept beside it."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
 class OtherRunError(ValueError):
     """The folder holds a run of another configuration, or other curves."""
 
@@ -68,7 +75,7 @@ class RunFolder:
     def __init__(self, path: Path, writes: bool = True):
         self.path, self.writes = Path(path), writes
         self._log: FileIO | None = None
-        self._board: Any = None
+        self._board: Board | None = None
 
     def open(self, record: Mapping[str, Any], curves: Mapping[str, Curve], ignore: Collection[str] = ()) -> None:
         """Write config.json and curves/, or raise OtherRunError if those in the folder differ.
@@ -78,8 +85,10 @@ class RunFolder:
         text = json.dumps(record, indent=2, default=str) + "\n"
         path = self.path / "config.json"
         if path.exists():
-            self._compare(read_json(path), json.loads(text), ignore)
+            before = read_json(path)
+            self._compare(before, json.loads(text), ignore)
             self._require_curves(record["curves"])
+            self._say_what_changed(before.get("made_with", {}), record["made_with"])
         elif begun := [name for name in ("last", "model") if (self.path / name).exists()]:
             rule = f"{self.path} must hold the config.json of the run that wrote {begun[0]}"
             raise OtherRunError(f"{rule}, got none; choose another run folder or delete this one")
@@ -103,6 +112,16 @@ class RunFolder:
                 raise OtherRunError(
                     f"{name} must be that of the run in {self.path}, {was!r:.60}, got {now!r:.60}; "
                     "choose another run folder or delete this one"
+                )
+
+    def _say_what_changed(self, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+        """Warn of other code: it may be meant, as a mended error is, but the run is none of one piece any more."""
+        for name in before.keys() & now.keys():
+            if before[name] != now[name]:
+                logger.warning(
+                    "%s was begun with %s %.12s and goes on with %.12s: "
+                    "its result may differ from that of a run without interruption",
+                    *(self.path, name, before[name], now[name]),
                 )
 
     def _copy_curves(self, curves: Mapping[str, Curve]) -> None:
@@ -144,6 +163,8 @@ class RunFolder:
             return None
         try:
             record = read_json(path)
+            if record.pop("sha256", None) not in (None, checksum(record)):
+                raise ValueError("a loop.json that was changed or damaged after it was written")
             tensors = read_tensors(path.parent / Path(record.pop("tensors")).name)
             n_tensors = record.pop("n_tensors", len(tensors))
             loop = Loop(**record)
@@ -184,7 +205,7 @@ class RunFolder:
             tensors |= {f"optimizer/{index}/{moment}": value for moment, value in state.items()}
         write_tensors(folder / name, tensors)
         record = {"tensors": name, "n_tensors": len(tensors), **asdict(loop)}
-        write_text(folder / "loop.json", json.dumps(record, indent=2) + "\n")
+        write_text(folder / "loop.json", json.dumps(record | {"sha256": checksum(record)}, indent=2) + "\n")
         for old in folder.glob("step-*.safetensors"):
             if old.name != name:
                 old.unlink()
@@ -198,23 +219,14 @@ class RunFolder:
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
         write_text(path, "".join(line + "\n" for line in kept))
         self._log = path.open("ab", buffering=0)
-        if tensorboard:
-            from torch.utils.tensorboard import SummaryWriter  # slow to import
-
-            self._board = SummaryWriter(self.path / "tensorboard", purge_step=step + 1)
+        self._board = Board(self.path / "tensorboard", step + 1) if tensorboard else None
 
     def log(self, step: int, **values: float) -> None:
         """Add one line to the log."""
         if self._log is not None:
-            line = json.dumps({"step": step, **values}).encode() + b"\n"
-            try:
-                if self._log.write(line) < len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            except OSError as error:
-                raise OSError(cannot_write(self.path / "log.jsonl", error)) from error
+            _append(self._log, json.dumps({"step": step, **values}).encode() + b"\n", self.path / "log.jsonl")
         if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+            self._board.add(step, values)
 
     def close_logs(self) -> None:
         for file in (self._log, self._board):
@@ -232,3 +244,49 @@ def _section(record: Mapping[str, Any], name: str) -> dict[str, Any]:
         section.pop("source", None)  # of files under another name; their content has its hash
     options = section.pop("task_options", {})
     return section | {f"task_options.{option}": value for option, value in options.items()}
+
+
+class Board:
+    """TensorBoard's event file of a leg, written at once: its own writer fails in a thread, with a traceback there."""
+
+    def __init__(self, folder: Path, first_step: int):
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self._event = Event
+        name = f"events.out.tfevents.{time.time():.6f}.{platform.node()}.{os.getpid()}"  # in the order of the legs
+        self._path = folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("wb", buffering=0)
+        self._records = RecordWriter(self)
+        try:
+            self._put(file_version="brain.Event:2")
+            self._put(
+                step=first_step, session_log=SessionLog(status=SessionLog.START)
+            )  # later steps of a killed leg go
+        except OSError:
+            self.close()
+            raise
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Add one scalar for each name."""
+        self._put(step=step, summary={"value": [{"tag": name, "simple_value": v} for name, v in values.items()]})
+
+    def _put(self, **event: Any) -> None:
+        self._records.write(self._event(wall_time=time.time(), **event).SerializeToString())
+
+    def write(self, record: bytes) -> None:
+        """Write one whole record."""
+        _append(self._file, record, self._path)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _append(file: FileIO, content: bytes, path: Path) -> None:
+    """Write all of `content` to an unbuffered file; OSError names it."""
+    try:
+        if file.write(content) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise OSError(cannot_write(path, error)) from error

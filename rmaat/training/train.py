@@ -13,6 +13,7 @@ finished, metrics.json.
 """
 
 import math
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from tqdm.auto import tqdm
 
-from astro_sim.curves.console import on_sigterm
+from astro_sim.curves.console import on_signal
 from astro_sim.curves.files import add_metrics, write_text
 from rmaat.config import ModelConfig
 from rmaat.data import load_curves
@@ -38,7 +39,7 @@ from rmaat.tasks import Task, load_task
 from rmaat.tasks.batching import BatchPlan, padded_length
 from rmaat.training.config import TrainConfig
 from rmaat.training.evaluation import count_correct, loss_and_correct, to_batch
-from rmaat.training.machine import device_name, peak_memory, require_device
+from rmaat.training.machine import device_name, made_with, peak_memory, require_device
 from rmaat.training.optimiser import lr_factor, optimizer_step, parameter_groups, step_seed
 from rmaat.training.run_folder import Loop, RunFolder
 
@@ -72,6 +73,7 @@ def train(config: TrainConfig) -> Path:
         "network": asdict(network),
         "curves": {name: curve.sha256 for name, curve in curves.items()},
         "task": dict(task.card),
+        "made_with": made_with(),
     }
     on_gpu = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.random.fork_rng(devices=on_gpu):
@@ -144,7 +146,8 @@ class _Leg:
         bar = {"total": self.config.steps, "initial": self.loop.step, "desc": self.config.model, "unit": "step"}
         try:
             alone = self.accelerator.num_processes == 1  # several processes must end at the same step
-            with tqdm(**bar, disable=hidden) as self.bar, on_sigterm(self._terminate) if alone else nullcontext():
+            answered = on_signal(signal.SIGTERM, self._terminate) if alone else nullcontext()
+            with tqdm(**bar, disable=hidden) as self.bar, answered:
                 while not self._run_is_over() and not self._leg_is_over():
                     self._take_step()
             self._last_loss()

@@ -142,8 +142,11 @@ def _metadata_fields(path: Path) -> list[list[str]]:
         except UnicodeDecodeError as error:
             raise TaskError(f"{path} must be text or a NumPy array, got {error}") from error
     try:
-        return np.load(path, allow_pickle=False).astype(str).tolist()
-    except (ValueError, EOFError, TypeError) as error:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # as large as the file, whatever its header says
+        if array.ndim != 2 or array.dtype.kind not in "US" or not array.size:
+            raise ValueError(f"{array.ndim} dimensions of {array.dtype}")
+        return array.astype(str).tolist()
+    except Exception as error:  # of a damaged header NumPy raises whatever Python's parser meets
         raise TaskError(f"{path} must be an array of strings, got {error}") from error
 
 

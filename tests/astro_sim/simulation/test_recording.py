@@ -31,6 +31,17 @@ def test_samples_stop_short_of_a_duration_that_the_interval_does_not_divide():
     assert float(recording["time"][-1]) == 1.001  # between two steps: the later one
 
 
+def test_a_full_disk_keeps_the_old_recording(tmp_path, full_disk):
+    """HDF5 that meets a full disk itself ends the process with a segmentation fault."""
+    path, recording = tmp_path / "recording.nc", run(ChI(astrocyte=AM), duration=1 * second)
+    save_recording(recording, path)
+    before = path.read_bytes()
+    assert len(before) > 8000
+    with full_disk(), pytest.raises(OSError, match=r"recording.nc must be writable, on a disk with room, got .*kept"):
+        save_recording(recording, path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
 def test_recording_survives_a_file(tmp_path):
     recording = run(ChI(astrocyte=AM), duration=1 * second)
     save_recording(recording, tmp_path / "folder" / "recording.nc")

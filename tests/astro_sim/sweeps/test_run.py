@@ -99,6 +99,17 @@ def test_processes_on_one_machine(whole):
 
 
 @pytest.mark.slow
+def test_any_number_of_workers_writes_the_same_bytes(tmp_path):
+    for n_jobs in (1, 2):
+        run_sweep(small(elements_per_run=2), tmp_path / str(n_jobs), n_jobs=n_jobs)
+    one, two = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.glob("batch-*/*.nc")}
+        for folder in (tmp_path / "1", tmp_path / "2")
+    )
+    assert one == two and len(one) == 6
+
+
+@pytest.mark.slow
 def test_the_same_call_on_a_dask_cluster(tmp_path, whole):
     from dask.distributed import Client, LocalCluster
 

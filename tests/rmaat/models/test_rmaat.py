@@ -97,6 +97,16 @@ def test_a_seed_draws_the_weights_that_the_committed_results_began_with():
     assert sizes == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["ltp", "ltp_population", "stp_calcium", "stp_spatial"])
+@pytest.mark.parametrize("unit", ["kHz", "banana"])
+def test_a_curve_in_another_unit_is_refused(curves, name, unit):
+    curve = curves[name]
+    other = curves | {name: dataclasses.replace(curve, x=dataclasses.replace(curve.x, unit=unit))}
+    rule = {"memory_update": "scale", "retention": "single"} if name == "ltp" else {}
+    with pytest.raises(ValueError, match=rf"curve '{name}' must have x in .* to give .*, got {unit}"):
+        RMAAT(ModelConfig(**SMALL, **rule), other)
+
+
 @pytest.mark.parametrize("rule", ["relax", "scale", "consolidate"])
 def test_a_model_built_without_storage_knows_its_constants(build, curves, rule):
     model, tokens = build(memory_update=rule, relaxation_rate=0.4), draw(2, 20)

@@ -113,3 +113,11 @@ def test_figures_carry_their_caption_and_are_reproducible(tmp_path, curves):
 def test_given_axes_are_used(curves):
     left, _right = panels(1, 2)
     assert plot_retention(curves["ltp"], ax=left) is left
+
+
+def test_a_full_disk_keeps_the_old_figure(tmp_path, full_disk):
+    paths = save_figure(panels(1, 2)[0].figure, tmp_path / "figure")
+    before = [path.read_bytes() for path in paths]
+    with full_disk(), pytest.raises(OSError, match=r"figure.svg must be writable, on a disk with room, got .*kept"):
+        save_figure(panels(1, 2)[0].figure, tmp_path / "figure")
+    assert [path.read_bytes() for path in paths] == before and len(list(tmp_path.iterdir())) == 2

@@ -180,5 +180,61 @@ def test_archive_stays_inside_the_folder(tmp_path):
     archive = tmp_path / "in" / "lra_release.gz"
     archive.write_bytes(buffer.getvalue())
     with pytest.raises(TaskError, match=r"must be a whole archive"):
-        unpack(archive, tmp_path / "in")
+        unpack(archive, tmp_path / "in", "listops")
     assert not (tmp_path / "escaped").exists()
+
+
+def members(**sizes):
+    """A tar of files of zeros under listops-1000/; sizes by name."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, size in sizes.items():
+            info = tarfile.TarInfo(f"listops-1000/basic_{name}.tsv")
+            info.size = size
+            tar.addfile(info, io.BytesIO(bytes(size)))
+    return buffer.getvalue()
+
+
+def bomb():
+    return gzip.compress(members(train=60_000_000, val=1, test=1))
+
+
+def bomb_behind_the_end():
+    return gzip.compress(members(train=1, val=1, test=1) + bytes(60_000_000))
+
+
+def bomb_in_a_name():
+    content = bytearray(members(train=60_000_000))
+    content[156:157] = b"L"  # a GNU long name is read into memory
+    content[148:156] = b"%06o\0 " % (sum(content[:148]) + 8 * 32 + sum(content[156:512]))
+    return gzip.compress(content)
+
+
+def sparse():
+    info = tarfile.TarInfo("listops-1000/basic_train.tsv")
+    info.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.map": "0,0"}
+    info.pax_headers |= {"GNU.sparse.size": str(10**12), "GNU.sparse.name": info.name}
+    return info.tobuf(tarfile.PAX_FORMAT) + bytes(10240)
+
+
+def one_missing():
+    return members(train=1, val=1)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (bomb, "must unpack to at most 100 times its size, got more"),
+        (bomb_behind_the_end, "must unpack to at most 100 times its size, got more"),
+        (bomb_in_a_name, "must unpack to at most 100 times its size, got more"),
+        (sparse, "must hold plain files, got a sparse one"),
+        (one_missing, "must hold listops-1000/ or listops/ for listops, got an archive without it; get the full one"),
+    ],
+)
+def test_check_refuses_what_loading_refuses_and_nothing_stays(made, message, tmp_path):
+    (tmp_path / "lra_release.gz").write_bytes(made())
+    (found,) = (finding for finding in check(tmp_path) if finding.task == "listops")
+    assert found.state != "ok" and message in found.message
+    with pytest.raises(TaskError, match=message):
+        find("listops", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["lra_release.gz"]

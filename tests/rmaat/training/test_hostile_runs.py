@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from rmaat.__main__ import main
 from rmaat.training.config import load_recipe
+from rmaat.training.run_folder import checksum
 from rmaat.training.train import train
 
 NAN, INF = float("nan"), float("inf")
@@ -71,9 +72,35 @@ def begun(config):
 )
 def test_numbers_that_no_run_has_are_refused(begun, changes):
     path = begun.run / "last" / "loop.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    record = json.loads(path.read_text()) | changes
+    del record["sha256"]
+    path.write_text(json.dumps(record | {"sha256": checksum(record)}))
     with pytest.raises(ValueError, match=r"last must (hold a whole checkpoint|be at a step of this run).*; delete"):
         train(begun)
+
+
+def test_a_changed_number_of_a_checkpoint_is_seen(begun):
+    path = begun.run / "last" / "loop.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"best_accuracy": 0.5}))
+    with pytest.raises(ValueError, match=r"last must hold a whole checkpoint, got a loop.json that was changed or"):
+        train(begun)
+
+
+def test_other_code_of_the_model_is_said(begun, tmp_path, monkeypatch, caplog):
+    from rmaat.training import machine
+
+    shutil.copytree(machine.PACKAGE, tmp_path / "rmaat", ignore=shutil.ignore_patterns("*.pyc"))
+    monkeypatch.setattr(machine, "PACKAGE", tmp_path / "rmaat")
+    train(replace(begun, max_steps=1))
+    assert "was begun with" not in caplog.text
+    rule = tmp_path / "rmaat" / "memory" / "retention.py"
+    rule.write_text(rule.read_text().replace("1.0", "1.1"))
+    train(replace(begun, max_steps=1))
+    (message,) = caplog.messages
+    assert "was begun with model code" in message and "may differ from that of a run without interruption" in message
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    train(replace(begun, max_steps=1))
+    assert "was begun with threads 1 and goes on with 64" in caplog.text
 
 
 def changed(run, change):

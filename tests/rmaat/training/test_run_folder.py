@@ -119,6 +119,20 @@ def test_a_full_disk_is_named_by_the_log(config, monkeypatch):
         train(config)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_named_by_the_board(tmp_path, monkeypatch):
+    from rmaat.training.run_folder import Board
+
+    opened = Path.open
+
+    def full(path, *args, **more):
+        return opened(Path("/dev/full") if args[:1] == ("wb",) else path, *args, **more)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(OSError, match=r"must be writable, on a disk with room, got No space left on device$"):
+        Board(tmp_path, 1)
+
+
 def test_other_curves_in_the_folder(config, curves):
     curves["ltp"].save(config.run / "curves" / "other.toml")
     with pytest.raises(

@@ -176,8 +176,20 @@ def test_two_processes_are_one_with_the_doubled_batch(config, tmp_path, backprop
 
 
 def test_tensorboard(config):
-    train(replace(config, tensorboard=True, steps=5))
-    assert next((config.run / "tensorboard").glob("events.out.tfevents.*")).stat().st_size > 0
+    """What TensorBoard reads is what the log has, and the steps of a killed leg beyond its checkpoint are gone."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from rmaat.training.run_folder import Board
+
+    train(replace(config, tensorboard=True, max_steps=10))
+    lost = Board(config.run / "tensorboard", 11)
+    lost.add(15, {"loss": 1e6})
+    lost.close()
+    train(replace(config, tensorboard=True))
+    board = EventAccumulator(str(config.run / "tensorboard"))
+    board.Reload()
+    for name in ("loss", "validation_accuracy"):
+        assert {scalar.step: scalar.value for scalar in board.Scalars(name)} == pytest.approx(log_of(config.run, name))
 
 
 def test_it_learns(config):
