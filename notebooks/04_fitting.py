@@ -143,10 +143,12 @@ print(measured.report())
 print(load_curve(folder / "measured.toml").provenance["source"])
 
 # %% [markdown]
-# Compare the error of `tau` with the one above: the table knows nothing of the correlations between its rows, and so
-# believes itself too much ($\chi^2$ per degree of freedom far below 1 is the sign). It is a valid curve file all the
-# same, and the network trains from it as from any other. In a terminal it is one line: `astro-sim fit slice.csv
-# --time-unit min --baseline 100`.
+# Compare the error of `tau` with the one above. The baseline of 100 is only a number here: nothing says how well it
+# is known, so every form gets a free offset, and `tau` is less certain. (Rows before the induction, at negative times,
+# would say it: then the offset is not free, and the baseline's own error is part of that of `tau`.) What the table
+# cannot know are the correlations between its rows: $\chi^2$ per degree of freedom far below 1 is the sign. It is a
+# valid curve file all the same, and the network trains from it as from any other. In a terminal it is one line:
+# `astro-sim fit slice.csv --time-unit min --baseline 100`.
 
 # %% [markdown]
 # ## What to try next
