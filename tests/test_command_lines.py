@@ -281,7 +281,7 @@ def test_an_interrupt_that_a_library_turns_into_its_own_error(number, words, how
 def test_escape_sequences_of_a_file_do_not_reach_the_terminal(tmp_path, capsys):
     (tmp_path / "table.csv").write_text("\x1b[2Jtime,response\n1,2\n")
     status, _, err = run(astro_sim_main.main, capsys, "fit", str(tmp_path / "table.csv"))
-    assert status == 2 and "\\x1b[2jtime" in err and "\x1b" not in err
+    assert status == 2 and "\\x1b[2Jtime" in err and "\x1b" not in err
 
 
 def test_an_error_of_the_system_names_its_file(capsys):
