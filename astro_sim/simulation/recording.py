@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import xarray as xr
 
@@ -54,10 +55,12 @@ class SimulationError(ValueError):
 def save_recording(recording: Recording, path: str | os.PathLike[str]) -> None:
     """Write a recording as netCDF 4, a checksum behind it; the file appears whole or not at all.
 
-    It is made in memory: where a disk is full, HDF5 would end the process with a segmentation fault.
+    It is made in memory: where a disk is full, HDF5 would end the process with a segmentation fault. A worker of a Dask
+    cluster needs no lock for that, and its scheduler knows none for memory.
     """
     compressed = {name: {"zlib": True, "complevel": 4} for name in recording.data_vars if recording[name].size}
-    content = recording.to_netcdf(engine="h5netcdf", encoding=compressed)
+    with dask.config.set(scheduler="synchronous"):
+        content = recording.to_netcdf(engine="h5netcdf", encoding=compressed)
     with replacing(path) as partial, partial.open("wb") as file:
         file.write(content)
         file.write(SEAL + hashlib.sha256(content).hexdigest().encode())

@@ -369,7 +369,10 @@ class RMAAT(nn.Module):
         return State(memory.repeat(batch, 1, 1), summary, counts, counts, 0, n_segments, (), tuple(synapses))
 
     def step(
-        self, segment: Int[Tensor, "batch *pair tokens"], state: State, lengths: Tensor | None = None
+        self,
+        segment: Int[Tensor, "batch *pair tokens"] | Float[Tensor, "batch *pair tokens n_features"],
+        state: State,
+        lengths: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """The next tokens of a stream: logits so far (a language model's: of these tokens), and the next state.
 

@@ -1,6 +1,7 @@
 """Readers of the Long Range Arena's own ListOps and Pathfinder files, exactly as lra_release has them."""
 
 import hashlib
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,6 +146,10 @@ def _metadata_fields(path: Path) -> list[list[str]]:
         array = np.load(path, mmap_mode="r", allow_pickle=False)  # as large as the file, whatever its header says
         if array.ndim != 2 or array.dtype.kind not in "US" or not array.size:
             raise ValueError(f"{array.ndim} dimensions of {array.dtype}")
+        if array.dtype.kind == "U":
+            codes = np.ascontiguousarray(array).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+            if codes.max() > sys.maxunicode:  # Python would fail wherever such a string is used
+                raise ValueError("characters beyond Unicode")
         return array.astype(str).tolist()
     except Exception as error:  # of a damaged header NumPy raises whatever Python's parser meets
         raise TaskError(f"{path} must be an array of strings, got {error}") from error

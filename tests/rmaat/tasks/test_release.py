@@ -180,3 +180,13 @@ def test_pathfinder_damage(tmp_path, pathfinder):
     metadata.write_bytes(b"")
     with pytest.raises(TaskError, match=r"0.npy must hold lines of metadata, got an empty file"):
         load_task("pathfinder32-release", tmp_path)
+
+
+def test_pathfinder_metadata_beyond_unicode(tmp_path):
+    """NumPy takes any 32 bits for a character; Python fails where such a string is used."""
+    (tmp_path / "metadata").mkdir()
+    row = np.array([["imgs/0", "sample_0.png", "0", "1"]])
+    row.view(np.uint32)[0, 5] = 0x1000030
+    np.save(tmp_path / "metadata" / "0.npy", row)
+    with pytest.raises(TaskError, match=r"0.npy must be an array of strings, got characters beyond Unicode"):
+        list(read_metadata(tmp_path))
