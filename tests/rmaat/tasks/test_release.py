@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from rmaat.tasks import TaskError, load_task
-from rmaat.tasks.lra.release import read_listops_file
+from rmaat.tasks.lra.release import read_listops_file, read_metadata
 from rmaat.tasks.pathfinder.task import LRA, Pathfinder
 
 ROW = "( ( ( ( [MAX 2 ) 9 ) ( ( ( [MIN 4 ) 7 ) ] ) ) ] )"
