@@ -208,6 +208,25 @@ class Task:
         return getattr(self, name)
 
 
+def draw_task(
+    name: str,
+    kind: str,
+    draw: Callable[[np.random.Generator, int, str], Split],
+    sizes: Sequence[int],
+    *,
+    seed: int,
+    **fields: Any,
+) -> Task:
+    """A generated task: ``draw(rng, n, split)`` gives the n samples of each split, independently of the others.
+
+    `sizes` are those of train, validation and test; `fields` go to :func:`make_task`.
+    """
+    drawn = [
+        draw(np.random.default_rng([seed, i]), n, split) for i, (n, split) in enumerate(zip(sizes, SPLITS, strict=True))
+    ]
+    return make_task(name, kind, drawn, split=f"independent draws, seed {seed}", **fields)
+
+
 def make_task(
     name: str, kind: str, splits: Sequence[Split], *, n_classes: int, vocab_size: int, max_len: int, **card: Any
 ) -> Task:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from rmaat.tasks.dataset import IGNORE_INDEX, Task, TaskError, check_sizes, make_task, ragged
+from rmaat.tasks.dataset import IGNORE_INDEX, Split, Task, TaskError, check_sizes, draw_task, ragged
 
 Drawn = tuple[np.ndarray, np.ndarray]  # tokens (n, length), labels (n,) or (n, length)
 
@@ -67,20 +67,21 @@ def load_segment_task(
     if vocab_size > 2**16:
         raise TaskError(f"n_symbols must give a vocabulary of at most {2**16}, got {n_symbols}, of {vocab_size} tokens")
     own: dict[str, dict[str, Any]] = {"needle": {}, "copy": {"n_copied": n_copied}, "recall": {"twins": twins}}
-    splits = []
-    for i, n in enumerate((n_train, n_validation, n_test)):
-        rng = np.random.default_rng([seed, i])
+
+    def draw(rng: np.random.Generator, n: int, _: str) -> Split:
         where = rng.integers(0, candidates, n) if segment is None else np.full(n, segment)
         tokens, labels = DRAW[name](rng, where, n_segments, segment_len, n_symbols, **own[name])
-        splits.append(ragged(list(tokens), labels.ravel(), extra={"segment": where.astype(np.int64)}))
+        return ragged(list(tokens), labels.ravel(), extra={"segment": where.astype(np.int64)})
+
     options = {"n_segments": n_segments, "segment_len": segment_len, "n_symbols": n_symbols, "segment": segment}
-    return make_task(
+    return draw_task(
         name,
         "lm" if name == "copy" else "classify",
-        splits,
+        draw,
+        (n_train, n_validation, n_test),
+        seed=seed,
         **{"n_classes": n_classes, "vocab_size": vocab_size, "max_len": n_segments * segment_len},
         source="drawn at random",
-        split=f"independent draws, seed {seed}",
         vocabulary=vocabulary,
         options=options | own[name],
         chance=_chance(name, n_symbols, n_segments - 1),

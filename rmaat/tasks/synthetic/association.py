@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rmaat.tasks.dataset import IGNORE_INDEX, Split, Task, TaskError, check_sizes, make_task, ragged
+from rmaat.tasks.dataset import IGNORE_INDEX, Split, Task, TaskError, check_sizes, draw_task, ragged
 
 
 def load_mqar(
@@ -52,19 +52,16 @@ def load_mqar(
         raise TaskError(f"vocab_size must be above length = {length} and at most {2**16}, got {vocab_size}")
     if not 0 < power < np.inf:
         raise TaskError(f"power must be positive and finite, got {power}")
-    splits = [
-        _draw(np.random.default_rng([seed, i]), n, length, n_pairs, n_updates, vocab_size, power)
-        for i, n in enumerate((n_train, n_validation, n_test))
-    ]
     half = vocab_size // 2
     options: dict[str, Any] = {"length": length, "n_pairs": n_pairs, "n_updates": n_updates, "power": power}
-    return make_task(
+    return draw_task(
         "mqar-forgetting" if n_updates else "mqar",
         "lm",
-        splits,
+        lambda rng, n, _: _draw(rng, n, length, n_pairs, n_updates, vocab_size, power),
+        (n_train, n_validation, n_test),
+        seed=seed,
         **{"n_classes": vocab_size, "vocab_size": vocab_size, "max_len": length},
         source="arXiv:2312.04927, drawn at random",
-        split=f"independent draws, seed {seed}",
         vocabulary=f"0 padding, keys 1..{half - 1}, values {half}..{vocab_size - 1}",
         options=options,
         chance={"any value": 1 / (vocab_size - half), "a value of the sequence": 1 / (n_pairs + n_updates)},

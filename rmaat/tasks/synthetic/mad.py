@@ -17,13 +17,13 @@ that the bottleneck is a state handed over at the mark: choose ``segment_len = n
 blanks may stand behind the last symbol too, all places being equally likely.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rmaat.tasks.dataset import IGNORE_INDEX, Split, Task, TaskError, check_sizes, make_task, ragged
+from rmaat.tasks.dataset import IGNORE_INDEX, SPLITS, Split, Task, TaskError, check_sizes, draw_task, ragged
 
 Drawn = tuple[Sequence[np.ndarray] | np.ndarray, Sequence[np.ndarray] | np.ndarray]  # tokens, labels of each sample
 
@@ -60,10 +60,11 @@ def load_mad_recall(
     if not 0 <= noise < 1 or (noise > 0) != (n_noise > 0):
         got = f"{noise} with n_noise = {n_noise}"
         raise TaskError(f"noise must be at least 0 and below 1, and above 0 exactly when n_noise is, got {got}")
-    half, sizes = vocab_size // 2, (n_train, n_validation, n_test)
+    half = vocab_size // 2
     return _task(
         "mad-noisy-recall" if noise else "mad-recall",
-        [_recall(_rng(seed, i), n, length // 2, half, n_noise, noise) for i, n in enumerate(sizes)],
+        lambda rng, n, _: _recall(rng, n, length // 2, half, n_noise, noise),
+        (n_train, n_validation, n_test),
         vocab_size=2 * half + n_noise + 1,
         max_len=length - 1,
         seed=seed,
@@ -98,13 +99,13 @@ def load_fuzzy_recall(
     _check_vocabulary(vocab_size, 2 * motif_len)
     if length < 6 * motif_len:  # two pairs of full length, and room for a third
         raise TaskError(f"length must be at least 6 * motif_len = {6 * motif_len}, got {length}")
-    half, sizes = vocab_size // 2, (n_train, n_validation, n_test)
-    splits = [_fuzzy(_rng(seed, i), n, length, half, motif_len, full=i == 2) for i, n in enumerate(sizes)]
+    half = vocab_size // 2
     left = [1 / (half - place) for place in range(motif_len)]  # a symbol comes once in a motif
     asked = [left[place] for size in range(1, motif_len + 1) for place in range(size)]
     return _task(
         "mad-fuzzy-recall",
-        splits,
+        lambda rng, n, split: _fuzzy(rng, n, length, half, motif_len, full=split == "test"),
+        (n_train, n_validation, n_test),
         vocab_size=2 * half + 1,
         max_len=length,
         seed=seed,
@@ -138,11 +139,12 @@ def load_memorization(
     if length % 2:
         raise TaskError(f"length must be even, got {length}")
     _check_vocabulary(vocab_size, 2, 1)
-    half, sizes = vocab_size // 2, (n_train, n_validation, n_test)
-    value = half + 1 + _rng(seed, len(sizes)).permutation(half)
+    half = vocab_size // 2
+    value = half + 1 + np.random.default_rng([seed, len(SPLITS)]).permutation(half)  # a draw beside those of the splits
     return _task(
         "mad-memorization",
-        [_memorization(_rng(seed, i), n, length // 2, value, blank=2 * half + 1) for i, n in enumerate(sizes)],
+        lambda rng, n, _: _memorization(rng, n, length // 2, value, blank=2 * half + 1),
+        (n_train, n_validation, n_test),
         vocab_size=2 * half + 2,
         max_len=length,
         seed=seed,
@@ -179,10 +181,10 @@ def load_copying(
         raise TaskError(f"n_blanks must be at least 0, got {n_blanks}")
     check_sizes(length=2 * n_symbols + n_blanks + 1)
     _check_vocabulary(vocab_size, 2, 2)
-    sizes = (n_train, n_validation, n_test)
     return _task(
         name,
-        [_copying(_rng(seed, i), n, n_symbols, n_blanks, vocab_size) for i, n in enumerate(sizes)],
+        lambda rng, n, _: _copying(rng, n, n_symbols, n_blanks, vocab_size),
+        (n_train, n_validation, n_test),
         vocab_size=vocab_size + 3,
         max_len=2 * n_symbols + n_blanks + 1,
         seed=seed,
@@ -199,14 +201,20 @@ def _check_vocabulary(vocab_size: int, least: int, more: int = 0) -> None:
         )
 
 
-def _rng(seed: int, split: int) -> np.random.Generator:
-    return np.random.default_rng([seed, split])
+def _task(
+    name: str,
+    draw: Callable[[np.random.Generator, int, str], Drawn],
+    sizes: Sequence[int],
+    *,
+    vocab_size: int,
+    **card: Any,
+) -> Task:
+    def split(*arguments: Any) -> Split:
+        tokens, labels = draw(*arguments)
+        return ragged(list(tokens), np.concatenate(list(labels)))
 
-
-def _task(name: str, drawn: Sequence[Drawn], *, vocab_size: int, seed: int, **card: Any) -> Task:
-    splits: list[Split] = [ragged(list(tokens), np.concatenate(list(labels))) for tokens, labels in drawn]
-    card |= {"source": "arXiv:2403.17844, drawn at random", "split": f"independent draws, seed {seed}"}
-    return make_task(name, "lm", splits, n_classes=vocab_size, vocab_size=vocab_size, **card)
+    card |= {"vocab_size": vocab_size, "n_classes": vocab_size, "source": "arXiv:2403.17844, drawn at random"}
+    return draw_task(name, "lm", split, sizes, **card)
 
 
 def _recall(

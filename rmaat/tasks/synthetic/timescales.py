@@ -15,7 +15,7 @@ import numpy as np
 from scipy.signal import lfilter
 from scipy.special import ndtr
 
-from rmaat.tasks.dataset import Split, Task, TaskError, check_sizes, make_task, ragged
+from rmaat.tasks.dataset import Split, Task, TaskError, check_sizes, draw_task, ragged
 
 CORRIDOR, JUNCTION = 3, 4  # tokens of the T-maze, after the cues 1 and 2
 
@@ -53,21 +53,21 @@ def load_timescales(
     constants = np.geomspace(shortest, longest, n_constants)
     pairs = list(combinations(range(n_constants), 2))
 
-    def draw(split: int, n: int) -> Split:
-        rng = np.random.default_rng([seed, split])
+    def draw(rng: np.random.Generator, n: int, _: str) -> Split:
         labels = rng.integers(0, len(pairs), n)
         taus = constants[np.array(pairs)[labels]]
         signal = sum(_process(rng, tau, length) for tau in taus.T) / np.sqrt(2)
         tokens = 1 + np.minimum(vocab_size * ndtr(signal), vocab_size - 1).astype(np.int64)
         return ragged(list(tokens), labels)
 
-    return make_task(
+    return draw_task(
         "timescales",
         "classify",
-        [draw(i, n) for i, n in enumerate((n_train, n_validation, n_test))],
+        draw,
+        (n_train, n_validation, n_test),
+        seed=seed,
         **{"n_classes": len(pairs), "vocab_size": vocab_size + 1, "max_len": length},
         source="drawn at random",
-        split=f"independent draws, seed {seed}",
         vocabulary=f"0 padding, 1..{vocab_size} equally likely bins of the signal, rising",
         options={"length": length, "constants": [float(tau) for tau in constants]},
         chance={"any pair": 1 / len(pairs)},
@@ -101,19 +101,21 @@ def load_tmaze(
     check_sizes(length=length, n_train=n_train, n_validation=n_validation, n_test=n_test)
     if length < 2:
         raise TaskError(f"length must be at least 2, got {length}")
-    splits = []
-    for i, n in enumerate((n_train, n_validation, n_test)):
+
+    def draw(rng: np.random.Generator, n: int, _: str) -> Split:
         tokens = np.full((n, length), CORRIDOR)
-        tokens[:, 0] = np.random.default_rng([seed, i]).integers(1, 3, n)
+        tokens[:, 0] = rng.integers(1, 3, n)
         tokens[:, -1] = JUNCTION
-        splits.append(ragged(list(tokens), tokens[:, 0] - 1))
-    return make_task(
+        return ragged(list(tokens), tokens[:, 0] - 1)
+
+    return draw_task(
         "tmaze",
         "classify",
-        splits,
+        draw,
+        (n_train, n_validation, n_test),
+        seed=seed,
         **{"n_classes": 2, "vocab_size": JUNCTION + 1, "max_len": length},
         source="arXiv:2307.03864, cues drawn at random",
-        split=f"independent draws, seed {seed}",
         vocabulary=f"0 padding, cues 1 and 2, corridor {CORRIDOR}, junction {JUNCTION}",
         options={"length": length},
         chance={"either side": 0.5},
