@@ -3,29 +3,8 @@
 import numpy as np
 import pytest
 
-from astro_sim.curves.curve import Axis
-from astro_sim.curves.fit import fit_curve
 from astro_sim.curves.format import parse_curve
 from astro_sim.curves.measured import fit_csv, fit_measured, in_words, read_measured
-
-CYCLES = np.arange(0.0, 801.0, 50.0)
-
-
-def ensemble(n: int = 400, seed: int = 0) -> np.ndarray:
-    """Efficacies that rise as 0.55 (1 - exp(-t/130)) with noise correlated over cycles, all 0 at t = 0."""
-    noise = np.random.default_rng(seed).normal(size=(n, CYCLES.size))
-    for k in range(1, CYCLES.size):
-        noise[:, k] = 0.7 * noise[:, k - 1] + 0.7 * noise[:, k]
-    return 0.55 * -np.expm1(-CYCLES / 130) + 0.1 * noise * (CYCLES > 0)
-
-
-@pytest.fixture(scope="module")
-def curve():
-    origin = {"kind": "measurement", "command": "c", "source": "s", "versions": {"numpy": "1"}}
-    origin |= {"data": "none", "data_sha256": "0"}
-    return fit_curve(
-        CYCLES, ensemble=ensemble(), name="ltp", x_axis=Axis("t", "s"), y_axis=Axis("rho", "1"), provenance=origin
-    )
 
 
 def measured(path, header="time,response,sem", rows=None):
