@@ -20,7 +20,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import dask
 import numpy as np
 import xarray as xr
 
@@ -58,6 +57,8 @@ def save_recording(recording: Recording, path: str | os.PathLike[str]) -> None:
     It is made in memory: where a disk is full, HDF5 would end the process with a segmentation fault. A worker of a Dask
     cluster needs no lock for that, and its scheduler knows none for memory.
     """
+    import dask  # slow to import, and xarray loads it here too
+
     compressed = {name: {"zlib": True, "complevel": 4} for name in recording.data_vars if recording[name].size}
     with dask.config.set(scheduler="synchronous"):
         content = recording.to_netcdf(engine="h5netcdf", encoding=compressed)

@@ -176,26 +176,36 @@ def device(target: str) -> Iterator[None]:
     if b2.get_device().__class__.__name__ != "RuntimeDevice":
         raise RuntimeError("simulate must find Brian2's runtime device active; call brian2.set_device('runtime')")
     to_the_end, b2.prefs[TO_THE_END] = b2.prefs[TO_THE_END], False
-    if target == "cpp_standalone":
-        directory = build_folder()
-        b2.set_device("cpp_standalone", build_on_run=False, directory=directory)
+    try:
+        with _standalone() if target == "cpp_standalone" else _runtime(target):
+            yield
+    finally:
+        b2.prefs[TO_THE_END] = to_the_end
+
+
+@contextmanager
+def _standalone() -> Iterator[None]:
+    directory = build_folder()
+    b2.set_device("cpp_standalone", build_on_run=False, directory=directory)
+    b2.device.reinit()
+    b2.device.activate(build_on_run=False, directory=directory)
+    try:
+        yield
+    finally:
         b2.device.reinit()
-        b2.device.activate(build_on_run=False, directory=directory)
-        try:
-            yield
-        finally:
-            b2.device.reinit()
-            reset_device()
-            b2.prefs[TO_THE_END] = to_the_end
-            shutil.rmtree(directory, ignore_errors=True)
-    else:
-        before, random_state = b2.prefs.codegen.target, b2.device.get_random_state()
-        b2.prefs.codegen.target = target
-        try:
-            yield
-        finally:
-            b2.prefs.codegen.target, b2.prefs[TO_THE_END] = before, to_the_end
-            b2.device.set_random_state(random_state)
+        reset_device()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _runtime(target: str) -> Iterator[None]:
+    before, random_state = b2.prefs.codegen.target, b2.device.get_random_state()
+    b2.prefs.codegen.target = target
+    try:
+        yield
+    finally:
+        b2.prefs.codegen.target = before
+        b2.device.set_random_state(random_state)
 
 
 def build_folder() -> str:
