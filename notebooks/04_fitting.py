@@ -25,8 +25,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from astro_sim.curves import CurveFileError, load_curve, parse_curve, write_curve
-from astro_sim.curves.fit import fit_all, prepare
 from astro_sim.curves.forms import FORMS, RISING
+from astro_sim.curves.least_squares import fit_all, prepare
 from astro_sim.curves.measured import fit_csv
 from astro_sim.curves.plotting import STYLE, panels, plot_curve
 from astro_sim.derivations import LTPExperiment, derive_ltp

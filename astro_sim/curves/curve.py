@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from astro_sim.curves.files import write_text
 from astro_sim.curves.forms import MOVES, SLOPES, Form
@@ -208,9 +211,27 @@ def check_name(name: str) -> str:
     return name
 
 
+def origin_of_arrays(*arrays: ArrayLike | None) -> dict[str, Any]:
+    """The provenance of data that come without one: a hash of the numbers."""
+    given = [np.ascontiguousarray(array, dtype=np.float64) for array in arrays if array is not None]
+    return {
+        "kind": "measurement",
+        "command": "astro_sim.curves.fit_curve(...)",
+        "source": "arrays given to fit_curve",
+        "data": ", ".join(f"{array.shape}" for array in given),
+        "data_sha256": hashlib.sha256(b"".join(array.tobytes() for array in given)).hexdigest(),
+        "versions": {package: version(package) for package in ("numpy", "scipy")},
+    }
+
+
 def six(value: float) -> float:
     """Six significant digits."""
     return float(f"{value:.6g}")
+
+
+def sixes(values: Iterable[float]) -> list[float]:
+    """Six significant digits of each."""
+    return [six(value) for value in values]
 
 
 def twelve(value: float) -> float:

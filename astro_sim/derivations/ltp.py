@@ -8,8 +8,9 @@ import numpy as np
 from brian2 import Hz, second
 
 from astro_sim.curves.curve import Axis, Curve, six
-from astro_sim.curves.fit import fit_curve, fit_form, prepare
+from astro_sim.curves.fit import fit_curve
 from astro_sim.curves.forms import FORMS, NOT_FALLING, RISING
+from astro_sim.curves.least_squares import fit_form, prepare
 from astro_sim.derivations.experiment import RATE, TIME, Experiment, Rates, derivation
 from astro_sim.derivations.provenance import with_provenance
 from astro_sim.dynamics import closed_forms as theory

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from brian2 import Hz, second
 
-from astro_sim.curves.fit import fit_form, prepare
 from astro_sim.curves.forms import FORMS
+from astro_sim.curves.least_squares import fit_form, prepare
 from astro_sim.derivations.experiment import Experiment
 from astro_sim.derivations.ltp import LTPExperiment
 from astro_sim.derivations.stp import CalciumExperiment, SpatialExperiment

@@ -20,9 +20,9 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from astro_sim.curves.curve import Curve
-from astro_sim.curves.fit import fit_form, prepare
 from astro_sim.curves.format import read_curve
 from astro_sim.curves.forms import FORMS
+from astro_sim.curves.least_squares import fit_form, prepare
 from astro_sim.derivations.standard import DERIVATIONS, STANDARD
 from astro_sim.simulation.recording import flatten
 

@@ -9,8 +9,8 @@ import numpy as np
 from brian2 import Hz, ms, second, umolar, usecond
 from scipy.integrate import solve_ivp
 
-from astro_sim.curves.fit import fit_form, prepare
 from astro_sim.curves.forms import FORMS
+from astro_sim.curves.least_squares import fit_form, prepare
 from astro_sim.dynamics import closed_forms as theory
 from astro_sim.dynamics.vector_fields import g_chi_rates, micromolar_seconds, upward_crossings
 from astro_sim.models.astrocytes import AstrocyteNetwork, ChI, GChI

@@ -13,8 +13,8 @@ import brian2 as b2
 import numpy as np
 from brian2 import Hz, ms, second
 
-from astro_sim.curves.fit import fit_form, prepare
 from astro_sim.curves.forms import FORMS
+from astro_sim.curves.least_squares import fit_form, prepare
 from astro_sim.dynamics import closed_forms as theory
 from astro_sim.models.synapses import TripartiteSynapses
 from astro_sim.parameters.presets import GLIOTRANSMISSION, PLASTICITY, RELEASE

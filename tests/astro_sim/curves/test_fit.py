@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from ensembles import CYCLES, ensemble
 
-from astro_sim.curves.fit import FitError, fit_curve, fit_form, prepare
+from astro_sim.curves.fit import fit_curve
 from astro_sim.curves.forms import COURSES, FORMS
+from astro_sim.curves.least_squares import FitError, fit_form, prepare
 from astro_sim.curves.measured import fit_csv
 
 

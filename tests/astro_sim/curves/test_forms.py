@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astro_sim.curves.fit import choose, fit_all, fit_form, prepare
 from astro_sim.curves.forms import FORMS, RISING, SIMULATED
+from astro_sim.curves.least_squares import choose, fit_all, fit_form, prepare
 
 TIMES = np.linspace(5.0, 1600.0, 120)
 RATES = np.geomspace(0.1, 100.0, 60)

@@ -9,8 +9,9 @@ import pytest
 
 from astro_sim.curves.curve import Axis, CurveFileError
 from astro_sim.curves.files import read_json, read_text
-from astro_sim.curves.fit import FitError, fit_curve
+from astro_sim.curves.fit import fit_curve
 from astro_sim.curves.format import load_curve, load_curves, parse_curve, write_curve
+from astro_sim.curves.least_squares import FitError
 from astro_sim.curves.measured import fit_csv
 
 PACKAGED = Path(__file__).parents[3] / "rmaat" / "data"

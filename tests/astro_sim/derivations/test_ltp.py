@@ -7,9 +7,9 @@ import pytest
 from brian2 import Hz, second
 from planted import efficacies, ratios
 
-from astro_sim.curves.fit import fit_form, prepare
 from astro_sim.curves.format import load_curve, write_curve
 from astro_sim.curves.forms import FORMS
+from astro_sim.curves.least_squares import fit_form, prepare
 from astro_sim.derivations.ltp import (
     LTPExperiment,
     MacroExperiment,
