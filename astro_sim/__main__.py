@@ -36,6 +36,7 @@ def simulate(
     alpha: float = 1.0,
     gliotransmission: bool = True,
     noise: float = 0.0,
+    channels: int | None = None,
     seed: Seed = 0,
     target: Target = "auto",
     out: Path = Path("runs/simulation"),
@@ -55,7 +56,10 @@ def simulate(
         ip3_um: IP3 concentration in uM for li-rinzel, bias of the exogenous IP3 for chi; both cycle at 0.55.
         alpha: Effect of gliotransmission on release, for tripartite: above U_0__star more release, below it less.
         gliotransmission: Switch gliotransmission on or off for tripartite.
-        noise: Channel noise of the IP3 receptors; 1 is the published amount.
+        noise: Fluctuations of the IP3 receptors' gate as published, 1 being their size there; at a cell's fixed point
+            they vanish, so that a cell at rest stays at rest. See channels.
+        channels: IP3 receptor channels of a cell, which open and close by chance, at rest as well: spontaneous calcium
+            events. The fewer, the more noise.
         out: Folder for recording.nc and figures/.
     """
     from brian2 import second, umolar
@@ -69,7 +73,8 @@ def simulate(
     )
     _require_range(1000, ip3_um=ip3_um, rate_hz=rate_hz)
     _require_range(100, noise=noise)
-    common = {"noise": noise} if preset is None else {"noise": noise, "astrocyte": lib.get_preset(preset)}
+    common: dict[str, Any] = {"noise": noise, "n_channels": channels}
+    common |= {} if preset is None else {"astrocyte": lib.get_preset(preset)}
     stimulus = _spikes(protocol, rate_hz, duration_s) if model in ("g-chi", "tripartite", "nest") else None
     if model == "network":
         cells, stimulus = lib.AstrocyteNetwork(topology=lib.chain(n), **common), lib.DistanceSweep()

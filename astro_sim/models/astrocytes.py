@@ -12,6 +12,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 from brian2 import umolar
 
 from astro_sim.models.topology import Topology, chain
@@ -23,7 +24,7 @@ from astro_sim.parameters.tables import (
     ReleaseParameters,
     check_classes,
 )
-from astro_sim.parameters.units import Checked, Concentration, Number, Table, check_count, default
+from astro_sim.parameters.units import Checked, Concentration, Number, PositiveNumber, Table, check_count, default
 from astro_sim.parameters.variants import variant
 
 UPDATES = ("event", "published")
@@ -33,11 +34,17 @@ UPDATES = ("event", "published")
 class Astrocytes(Checked):
     """Base of the astrocyte models.
 
-    ``noise`` multiplies the fluctuations of the IP3 receptors' gate: 0 is deterministic, 1 the published channel noise.
+    The gate h of the IP3 receptors is deterministic unless one of these is given:
+
+    ``noise`` multiplies the published fluctuations, 1 being their size. They are in proportion to h_inf - h, so a cell
+    that rests at its fixed point stays there [Stimberg et al. 2019, figure 2].
+    ``n_channels`` is the number of channels that open and close by chance (Langevin equation of Shuai and Jung 2002):
+    h fluctuates at rest as well, with the variance h (1 - h) / n_channels, and calcium events start by themselves.
     """
 
     astrocyte: AstrocyteParameters | None = FM
     noise: Number = 0.0
+    n_channels: PositiveNumber | None = None
     n_astrocytes: int | None = None
     needs: ClassVar[tuple[str, ...]] = ("calcium",)
     optional: ClassVar[bool] = False  # whether ``astrocyte`` may be None
@@ -54,8 +61,15 @@ class Astrocytes(Checked):
         for table in self.needs:
             if self.astrocyte is not None and getattr(self.astrocyte, table) is None:
                 raise ValueError(f"{name}.astrocyte must have a table {table!r}, got preset {self.astrocyte.name!r}")
+        if self.n_channels is not None and np.any(np.asarray(self.noise)):
+            raise ValueError(f"{name}.noise must be 0 where n_channels is given, got {self.noise}; take one of them")
         if self.n_astrocytes is not None:
             check_count(f"{name}.n_astrocytes", self.n_astrocytes)
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the gate of the receptors fluctuates."""
+        return self.n_channels is not None or bool(np.any(np.asarray(self.noise)))
 
     def astrocyte_tables(self) -> list[Table]:
         """Tables whose arrays have one value per astrocyte."""

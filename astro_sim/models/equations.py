@@ -11,6 +11,7 @@ References
 [S19] M. Stimberg, D. F. M. Goodman, R. Brette, M. De Pitta (2019), Computational Glioscience, chapter 18.
 [TM] M. Tsodyks, K. Pawelzik, H. Markram (1998), Neural Computation 10, 821-835.
 [GB] M. Graupner, N. Brunel (2012), PNAS 109, 3991-3996.
+[SJ] J.-W. Shuai, P. Jung (2002), Biophysical Journal 83, 87-97.
 [NEST] ``astrocyte_lr_1994`` of nest-simulator.
 """
 
@@ -43,6 +44,20 @@ J_r = Omega_C*m_inf**3*h_clipped**3*(C_T - (1 + rho_A)*C) : mmolar/second
 h_clipped = clip(h, 0, 1)                                : 1
 tau_h = 1/(O_2*(Q_2 + C))                                : second
 dh/dt = (Q_2/(Q_2 + C) - h_clipped)/tau_h*(1 + noise*xi*tau_h**0.5) : 1
+"""
+)
+
+# Gates of n_channels channels, each opening and closing by chance: the Langevin equation of that process [SJ]. It
+# is an Ito equation; Brian2's Milstein step solves Stratonovich's, hence the term with 4 n_channels.
+CALCIUM_CHANNELS = b2.Equations(
+    _FLUXES
+    + """
+J_r = Omega_C*m_inf**3*h_clipped**3*(C_T - (1 + rho_A)*C) : mmolar/second
+h_clipped = clip(h, 0, 1)                                : 1
+a_h = O_2*Q_2                                            : 1/second  # a closed gate opens
+b_h = O_2*C                                              : 1/second  # an open one closes
+spread_h = (a_h*(1 - h_clipped) + b_h*h_clipped)/n_channels : 1/second
+dh/dt = a_h*(1 - h) - b_h*h - (b_h - a_h)/(4*n_channels) + spread_h**0.5*xi : 1
 """
 )
 

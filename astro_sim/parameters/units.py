@@ -23,7 +23,7 @@ def default(value: Any) -> Any:
 
 
 UNITS: dict[str, tuple[Any, str]] = {  # label of a dimension: its SI unit, and the unit of recordings
-    "1": (b2.Quantity(1.0), "1"),
+    "1": (b2.Unit(1.0), "1"),
     "M": (mmolar, "uM"),
     "M/s": (mmolar / second, "uM/s"),
     "1/s": (1 / second, "1/s"),

@@ -148,12 +148,12 @@ def check_settings(model, protocol, duration, seed, dt, astrocyte_dt, record_eve
         raise ValueError(f"duration must be at least dt = {dt_s} s, got {duration_s} s")
     if duration_s > MOST_STEPS * dt_s:
         raise ValueError(f"duration must be at most {MOST_STEPS:g} steps of {dt_s} s, got {duration_s:g} s")
-    fine = getattr(model, "update", "event") == "published" or bool(np.any(np.asarray(model.noise)))
+    fine = getattr(model, "update", "event") == "published" or model.stochastic
     default = max(dt_s, 1e-3 if fine else 1e-2) if dt is None else dt_s
     astrocyte_dt_s = default if astrocyte_dt is None else check_time("astrocyte_dt", astrocyte_dt)
     if fine and astrocyte_dt_s > 1e-3 * (1 + 1e-9):
         raise ValueError(
-            f"astrocyte_dt must be at most 1 ms with noise or update='published', got {astrocyte_dt_s} s; "
+            f"astrocyte_dt must be at most 1 ms with noise, n_channels or update='published', got {astrocyte_dt_s} s; "
             "only the noiseless update='event' allows larger steps"
         )
     record_every_s = sampling_interval(duration_s, dt_s)

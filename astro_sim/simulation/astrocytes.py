@@ -121,10 +121,11 @@ def describe_input(settings: Settings, constants: dict[str, b2.Quantity]) -> tup
 def describe_cells(settings: Settings, constants: dict[str, b2.Quantity]) -> tuple[Part, ...]:
     """The group of astrocytes, in the detail that the model asks for, and its releases."""
     model: Any = settings.model
-    stochastic = bool(np.any(np.asarray(model.noise)))
-    equations = eq.CALCIUM_STOCHASTIC if stochastic else eq.CALCIUM
+    equations = eq.CALCIUM
+    if model.stochastic:
+        equations = eq.CALCIUM_STOCHASTIC if model.n_channels is None else eq.CALCIUM_CHANNELS
     fluxes = ["J_r", "J_l", "J_p"]
-    recordable = {"C": "uM", "h": "1:h_clipped" if stochastic else "1", "I": "uM"}
+    recordable = {"C": "uM", "h": "1:h_clipped" if model.stochastic else "1", "I": "uM"}
     initial: dict[str, float] = {}
     sensing, step = receptor(model)
     if isinstance(model, ChI):
@@ -153,7 +154,7 @@ def describe_cells(settings: Settings, constants: dict[str, b2.Quantity]) -> tup
         n=settings.n_astrocytes,
         clock="astrocyte",
         code={"model": equations, **events},
-        options={"method": "milstein" if stochastic else "rk4"},
+        options={"method": "milstein" if model.stochastic else "rk4"},
         constants=constants,
         recordable=recordable | dict.fromkeys(fluxes, "uM/s"),
         initial={**astrocyte_state(settings), **initial},

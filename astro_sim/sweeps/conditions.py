@@ -32,7 +32,7 @@ from astro_sim.simulation.synapses import describe
 SETTINGS = ("duration", "dt", "astrocyte_dt", "record_every", "initial")
 
 # Constants that decide which equations are built, or that a compiled program does not take: one build for each value.
-STRUCTURAL = ("noise", "sigma", "stim", "D", "I_Theta", "omega_I")
+STRUCTURAL = ("noise", "n_channels", "sigma", "stim", "D", "I_Theta", "omega_I")
 
 
 @dataclass(frozen=True)

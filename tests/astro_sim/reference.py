@@ -36,6 +36,19 @@ def calcium(C, h, I, p):
     return dC, p["O_2"] * (Q_2 - (Q_2 + C) * h)
 
 
+def markov_gates(I, n, cells, seconds, p, rng, dt=1e-3):
+    """Calcium (steps, cells) of Li-Rinzel cells with `n` channels each, whose gates open and close one by one."""
+    Q_2 = p["d_2"] * (I + p["d_1"]) / (I + p["d_3"])
+    C, opened, course = np.full(cells, 0.1), np.full(cells, round(0.7 * n)), []
+    for _ in range(round(seconds / dt)):
+        closing = rng.binomial(opened, 1 - np.exp(-p["O_2"] * C * dt))
+        opening = rng.binomial(n - opened, 1 - np.exp(-p["O_2"] * Q_2 * dt))
+        C = C + dt * calcium(C, opened / n, I, p)[0]
+        opened = opened + opening - closing
+        course.append(C)
+    return np.array(course)
+
+
 def ip3(C, I, p, I_bias=None):
     """ChI rate of I; ``I_bias=None`` is without exogenous flow."""
     dI = p["O_delta"] / (1 + I / p["kappa_delta"]) * C**2 / (C**2 + p["K_delta"] ** 2)

@@ -89,6 +89,36 @@ def test_no_noise_is_the_deterministic_model():
     np.testing.assert_allclose(noisy["C"][:, 0], quiet["C"][:, 0], atol=2e-4)  # forward Euler against rk4
 
 
+def test_gates_of_single_channels_have_the_variance_of_the_markov_process():
+    """At fixed calcium each of n channels is open with probability h_inf, so the share of open ones is binomial."""
+    leaky = variant(FM, source="this study", Omega_C=1e-3 / second, Omega_L=0.6 / second, O_2=2 / (umolar * second))
+    channels = np.repeat([20.0, 200.0], 500)
+    model = LiRinzel(astrocyte=leaky, I=0.3 * umolar, n_channels=channels)
+    recording = run(model, duration=4 * second, seed=3, record=["h", "C"])  # six time constants of the gate
+    C = float(recording["C"][-1].mean())
+    Q_2 = 1.05 * (0.3 + 0.13) / (0.3 + 0.9434)
+    h_inf = Q_2 / (Q_2 + C)
+    for n, h in zip((20, 200), np.split(recording["h"].values[-1], 2), strict=True):
+        expected = h_inf * (1 - h_inf) / n
+        assert h.mean() == pytest.approx(h_inf, abs=4 * (expected / 500) ** 0.5)
+        assert h.var() == pytest.approx(expected, rel=4 * (2 / 500) ** 0.5)
+
+
+@pytest.mark.slow
+def test_calcium_of_fluctuating_gates_agrees_with_gates_that_open_and_close_one_by_one():
+    exact = ref.markov_gates(0.3, 100, 300, 40, ref.FM, np.random.default_rng(0))[20_000:]
+    model = LiRinzel(astrocyte=FM, I=0.3 * umolar, n_channels=[100.0] * 300)
+    recording = run(model, duration=40 * second, seed=0, record=["C"], initial={"C": 0.1 * umolar, "h": 0.7})
+    C = recording["C"].sel(time=slice(20, None)).values
+    assert C.mean() == pytest.approx(exact.mean(), rel=0.05)
+    assert C.std() == pytest.approx(exact.std(), rel=0.1)
+
+
+def test_noise_and_channels_exclude_each_other():
+    with pytest.raises(ValueError, match=r"LiRinzel\.noise must be 0 where n_channels is given, got 1\.0; take one of"):
+        LiRinzel(noise=1.0, n_channels=20)
+
+
 def test_against_the_trajectory_of_nest():
     # rows of nest-simulator's test_astrocyte.dat: IP3, Ca (uM) and h; weight-1 spike at 10 ms
     start = {"I": 1 * umolar, "C": 1 * umolar, "h": 1.0}

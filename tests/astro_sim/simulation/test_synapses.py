@@ -327,7 +327,7 @@ def test_variables_stay_in_their_bounds():
         (
             dataclasses.replace(GLIO, update="published"),
             Releases(),
-            "astrocyte_dt must be at most 1 ms with noise or update='published', got 0.005 s",
+            "astrocyte_dt must be at most 1 ms with noise, n_channels or update='published', got 0.005 s",
         ),
     ],
 )
