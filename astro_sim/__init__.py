@@ -28,7 +28,8 @@ _MODULES = {
     ),
     "protocols.pulses": ("BiasPulse", "DistanceSweep", "GammaSweep", "Releases"),
     "protocols.trains": (
-        *("AstrocyteResponse", "PairedPulse", "Poisson", "RateSweep", "Recovery", "Train", "log_rates"),
+        *("AstrocyteResponse", "PairedPulse", "Poisson", "RateSteps", "RateSweep", "Recovery", "SpikeTimes", "Train"),
+        "log_rates",
     ),
     "simulation.recording": ("Recording", "load_recording", "save_recording"),
     "simulation.run": ("simulate",),

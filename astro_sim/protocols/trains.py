@@ -1,17 +1,17 @@
-"""Trains of presynaptic spikes: regular, paired and Poisson, at one rate or many.
+"""Trains of presynaptic spikes: regular, paired and Poisson, at one rate or many, or at given times.
 
 A protocol gives spike times (:meth:`Protocol.pre`, :meth:`Protocol.post`), imposed gliotransmitter releases
 (:meth:`Protocol.releases`) or an IP3 pulse (:meth:`Protocol.bias`) for `n` elements. Where a field may hold an array,
 it has one value per element: a sweep is one protocol and one run. All draws come from the seed that is passed.
 
     >>> from brian2 import Hz, second
-    >>> cycles = CycledPairing(rate=1 * Hz, n_cycles=2)
-    >>> cycles.pre(1, seed=0).time_s.tolist()
-    [0.0, 1.0, 2.0, 3.0, 4.0, 50.0, 51.0, 52.0, 53.0, 54.0]
+    >>> Train(rate=2 * Hz, n_pulses=3).pre(1, seed=0).time_s.tolist()
+    [0.0, 0.5, 1.0]
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,7 +19,16 @@ import brian2 as b2
 import numpy as np
 from brian2 import Hz, ms, second
 
-from astro_sim.parameters.units import Dimension, RateConstant, Time, TimeConstant, check_count, check_quantity, default
+from astro_sim.parameters.units import (
+    Dimension,
+    Rate,
+    RateConstant,
+    Time,
+    TimeConstant,
+    check_count,
+    check_quantity,
+    default,
+)
 from astro_sim.protocols.protocol import Protocol, Spikes, ragged, spike_times, spread
 
 
@@ -86,6 +95,79 @@ class Poisson(Protocol):
         rng = np.random.default_rng((seed, 0))
         rate, length = spread(self.rate, n), spread(self.length, n)
         return ragged([spike_times(rate[i], length[i], self.timing, rng) for i in range(n)])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SpikeTimes(Protocol):
+    """Your own spikes: ``times[k]`` are those of element k, in any order.
+
+    ``length`` is 100 ms more than the last spike unless it is given.
+
+    >>> SpikeTimes(times=([0.1, 0.4] * second, [] * second)).pre(2, seed=0).of(0).tolist()
+    [0.1, 0.4]
+    """
+
+    times: Sequence[b2.Quantity]
+    length: TimeConstant | None = None
+    margin: ClassVar[Any] = 100 * ms
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.times, b2.Quantity) or not len(self.times):
+            raise ValueError(f"SpikeTimes.times must hold one array of times for each element, got {self.times!r}")
+        rule = Dimension(second, "s")
+        trains = tuple(
+            check_quantity(f"SpikeTimes.times[{k}]", train, rule) if np.size(train) else np.empty(0) * second
+            for k, train in enumerate(self.times)
+        )
+        last = np.max(np.concatenate([np.atleast_1d(train) for train in trains]), initial=0) * second
+        length = last + self.margin if self.length is None else self.length
+        if np.ndim(length) or length <= last:
+            raise ValueError(f"SpikeTimes.length must be one time, later than the last spike at {last}, got {length!r}")
+        object.__setattr__(self, "times", trains)
+        object.__setattr__(self, "length", length)
+
+    @property
+    def n_elements(self) -> int:
+        return len(self.times)
+
+    def pre(self, n: int, seed: int) -> Spikes:
+        return ragged([np.sort(np.atleast_1d(np.asarray(train, dtype=float))) for train in self.times])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RateSteps(Protocol):
+    """Spikes whose rate changes in steps: each of ``rates`` holds for ``step``, one after the other, in every element.
+
+    ``timing`` may also be regular, from the beginning of each step.
+    """
+
+    rates: Rate
+    step: TimeConstant = default(10 * second)
+    timing: str = "poisson"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if np.ndim(self.step):
+            raise ValueError(f"RateSteps.step must be one time, got {self.step!r}")
+
+    @property
+    def n_elements(self) -> None:
+        """Any number: the array of rates goes through time."""
+        return None
+
+    @property
+    def duration(self) -> b2.Quantity:
+        return np.size(self.rates) * self.step
+
+    def pre(self, n: int, seed: int) -> Spikes:
+        rng, step = np.random.default_rng((seed, 0)), float(self.step)
+        rates = np.atleast_1d(np.asarray(self.rates, dtype=float))
+
+        def train() -> np.ndarray:
+            return np.concatenate([k * step + spike_times(r, step, self.timing, rng) for k, r in enumerate(rates)])
+
+        return ragged([train() for _ in range(n)])
 
 
 def log_rates(low: b2.Quantity, high: b2.Quantity, n: int) -> b2.Quantity:
