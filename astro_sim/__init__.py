@@ -31,6 +31,8 @@ _MODULES = {
         *("AstrocyteResponse", "PairedPulse", "Poisson", "RateSteps", "RateSweep", "Recovery", "SpikeTimes", "Train"),
         "log_rates",
     ),
+    "recordings.events": ("events", "plot_events", "synchrony"),
+    "recordings.traces": ("read_traces",),
     "simulation.recording": ("Recording", "load_recording", "save_recording"),
     "simulation.run": ("simulate",),
     "sweeps.run": ("run_sweep",),

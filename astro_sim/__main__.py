@@ -316,6 +316,61 @@ def fit(
     return 0
 
 
+def events(
+    data: Positional[Path],
+    variable: str | None = None,
+    rate_hz: float | None = None,
+    time: str | None = None,
+    cells: tuple[str, ...] = (),
+    dff: bool | None = None,
+    prominence: float | None = None,
+    out: Path = Path("runs/events"),
+) -> int:
+    """Find the calcium events of a recording, simulated or measured; write a table and a figure.
+
+    Each event has its onset, peak, rise from 10 to 90 %, duration at half height, area, and the interval from the
+    event before. Measured traces are also written as recording.nc.
+
+    Args:
+        data: A recording (.nc), a table with a time column and one column per cell, a folder of Suite2p, or an HDF5
+            file of CaImAn.
+        variable: What to look at; by default C of a recording, dFF of measured traces.
+        rate_hz: Frames a second, for Suite2p.
+        time: Name or number of a table's time column; by default the one that its name tells.
+        cells: Names or numbers of a table's columns, or a pattern such as 'cell*'.
+        dff: Whether the numbers are dF/F already; by default yes for tables, no for Suite2p.
+        prominence: Least height of an event above its surroundings; by default what noise alone would reach, or a fifth
+            of the trace's range.
+        out: Folder for events.csv and the figure.
+    """
+    from astro_sim.curves.files import write_text
+    from astro_sim.curves.plotting import save_figure
+    from astro_sim.recordings import events as find
+    from astro_sim.recordings import plot_events, read_traces, synchrony
+    from astro_sim.simulation.recording import load_recording, save_recording
+
+    simulated = data.suffix == ".nc"
+    recording = (
+        load_recording(data) if simulated else read_traces(data, rate_hz=rate_hz, time=time, cells=cells, dff=dff)
+    )
+    variable = variable or ("dFF" if "dFF" in recording else "C")
+    table = find(recording, variable, prominence=prominence)
+    dim = next(str(dim) for dim in recording[variable].dims if dim != "time")
+    minutes = float(recording["time"][-1] - recording["time"][0]) / 60
+    n = recording.sizes[dim]
+    rate = len(table) / n / minutes
+    print(f"{len(table)} events in {n} elements and {minutes:.3g} min: {rate:.3g} a minute and element")
+    if len(table):
+        print(table.drop(columns=["element", "onset_s", "peak_s"]).median().to_string(float_format="{:.4g}".format))
+    print(f"synchrony {synchrony(recording, variable):.3g} (1: all alike; {n**-0.5:.2g}: independent)")
+    write_text(out / "events.csv", table.to_csv(index=False, float_format="%.6g"))
+    save_figure(plot_events(recording, table, variable).figure, out / "events")
+    if not simulated:
+        save_recording(recording, out / "recording.nc")
+    print(f"events.csv and figure in {out}")
+    return 0
+
+
 def sweep(
     rates_hz: tuple[float, float, int] = (0.1, 100.0, 25),
     parameter: str | None = None,
@@ -424,7 +479,8 @@ def sensitivity(
 
 
 COMMANDS: dict[str, Callable[..., int]] = {
-    command.__name__: command for command in (simulate, curves, verify, fit, sweep, presets, validate, sensitivity)
+    command.__name__: command
+    for command in (simulate, curves, verify, fit, events, sweep, presets, validate, sensitivity)
 }
 
 

@@ -41,11 +41,12 @@ PACKAGES = {  # rooms in the order of the pipeline; a room's modules follow in t
         "dynamics": "vector_fields fixed_points limit_cycles bifurcations closed_forms",
         "simulation": "arguments initial description astrocytes synapses network run recording",
         "rate_networks": "macro naam",
-        "curves": "forms curve format fit measured plotting files console",
+        "curves": "forms curve format least_squares fit measured plotting files console",
         "derivations": "experiment ltp stp standard provenance verify network_constants sensitivity",
         "sweeps": "sweep conditions run folder",
         "validation": "targets calcium release gliotransmission plasticity astrocytes",
         "figures": "plots pages explorer",
+        "recordings": "traces events",
     },
     "rmaat": {
         "config": "",
