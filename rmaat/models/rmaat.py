@@ -181,6 +181,19 @@ class RMAAT(nn.Module):
             return logits
         return logits, self._after(start, segments, tuple(tensor.detach() for tensor in carry))
 
+    def read_whole(self, tokens: Int[Tensor, "batch length"]) -> Tensor:
+        """:meth:`forward` for valid tokens without padding, unchecked: no operation asks for a token's value.
+
+        It therefore works inside :func:`torch.func.vmap`, over tokens and parameters, with ``backprop="bptt"``.
+        """
+        start = self.initial_state(len(tokens))
+        cut = self._segments(torch.ones(tokens.shape, dtype=torch.long, device=tokens.device), start)
+        missing = cut.tokens[0].numel() - tokens.shape[1]
+        cut = replace(cut, tokens=F.pad(tokens, (0, missing)).unflatten(1, cut.tokens.shape[1:]))
+        carry, outputs = self._run(cut, _carried(start))
+        logits = self._logits(self._after(start, cut, carry), outputs)
+        return logits[:, : tokens.shape[1]] if self.config.task == "lm" else logits
+
     def _after(self, start: State, segments: Segments, carry: tuple[Tensor, ...]) -> State:
         """The state after `segments`, which turned `start` into `carry`."""
         memory, summary, *rest = carry
