@@ -37,7 +37,7 @@ class Work:
     results: Path
     """Folder of the results."""
     workers: int = 1
-    """Processes on the CPU, of one thread each."""
+    """Processes on the CPU, of one thread each; with one, and none on a GPU, the runs are trained in this process."""
     gpu_workers: int = 0
     """Processes that share the GPU."""
     stack: int | None = None
@@ -96,7 +96,8 @@ def carry_out(grid: Grid, work: Work, report: Callable[[str], object] = lambda l
     total = sum(map(len, grid.cells()))
     report(f"{total - sum(map(len, jobs))} of {total} runs are done; {sum(map(len, jobs))} to do")
     until = None if work.max_seconds is None else time.time() + work.max_seconds
-    failed = _run(grid, work, jobs, until, report) if jobs else []
+    run = _run_here if work.workers == 1 and not work.gpu_workers else _run_in_processes
+    failed = run(grid, work, jobs, until, report) if jobs else []
     done = [read_result(path) for cell in chain(*grid.cells()) if (path := work.results / cell.file).exists()]
     report(f"{len(done)} of {total} runs are done")
     if failed:
@@ -104,7 +105,29 @@ def carry_out(grid: Grid, work: Work, report: Callable[[str], object] = lambda l
     return done
 
 
-def _run(
+def _run_here(
+    grid: Grid, work: Work, jobs: list[list[Cell]], until: float | None, report: Callable[[str], object]
+) -> list[str]:
+    """Train the jobs one after the other until no time is left; names of those that failed."""
+    failed = []
+    while jobs and (until is None or time.time() < until):
+        cells = _next(jobs, work.stack or STACK["cpu"])
+        try:
+            report(f"{_name(cells)}: {_train(grid, cells, work.results, 'cpu', until, report)}")
+        except (ValueError, RuntimeError, OSError) as error:
+            failed.append(_name(cells))
+            report(f"{_name(cells)}: failed, {' '.join(str(error).split())}")
+    return failed
+
+
+def _next(jobs: list[list[Cell]], most: int) -> list[Cell]:
+    """Take up to so many runs from the first job."""
+    cells, jobs[0] = jobs[0][:most], jobs[0][most:]
+    jobs[:] = [job for job in jobs if job]
+    return cells
+
+
+def _run_in_processes(
     grid: Grid, work: Work, jobs: list[list[Cell]], until: float | None, report: Callable[[str], object]
 ) -> list[str]:
     """Give each process the next job until none or no time is left; names of jobs that failed."""
@@ -129,9 +152,7 @@ def _run(
         while True:
             while idle and jobs and (until is None or time.time() < until):
                 pool, device = idle.pop(0)
-                most = work.stack or STACK[device]
-                cells, jobs[0] = jobs[0][:most], jobs[0][most:]
-                jobs[:] = [job for job in jobs if job]
+                cells = _next(jobs, work.stack or STACK[device])
                 lines.put(f"{_name(cells)}: begun on {device}")
                 running[pool.submit(_train, grid, cells, work.results, device, until)] = pool, device, cells
             if not running:
@@ -163,11 +184,18 @@ def _pass_on(lines: Any, report: Callable[[str], object]) -> None:
         report(line)
 
 
-def _train(grid: Grid, cells: Sequence[Cell], folder: Path, device: str, until: float | None) -> str:
+def _train(
+    grid: Grid,
+    cells: Sequence[Cell],
+    folder: Path,
+    device: str,
+    until: float | None,
+    report: Callable[[str], object] | None = None,
+) -> str:
     """Train in this process and write the results; what became of it in words."""
     left = None if until is None else until - time.time()
-    begun, name = time.perf_counter(), _name(cells)
-    results = train_stack(grid, cells, device, left, lambda line: _lines.put(f"{name}: {line}"))
+    begun, name, say = time.perf_counter(), _name(cells), report or _lines.put
+    results = train_stack(grid, cells, device, left, lambda line: say(f"{name}: {line}"))
     if results is None:
         return "stopped for want of time and dropped"
     for cell, result in zip(cells, results, strict=True):

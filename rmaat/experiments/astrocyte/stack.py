@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rmaat.experiments.astrocyte.grid import Cell, Grid
 from rmaat.models.rmaat import RMAAT
@@ -62,7 +63,8 @@ class Stack:
         def one(own: Tensors, buffers: Tensors, its: Tensor) -> Tensor:
             return functional_call(self.call, (own, buffers), (its,))
 
-        return vmap(one)(parameters, self.buffers, tokens)
+        with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no form for several members
+            return vmap(one)(parameters, self.buffers, tokens)
 
     def gradient(self, tokens: Tensor, labels: Tensor) -> tuple[Tensor, Tensors]:
         """Mean cross-entropy of each member, (members,), and its gradient."""

@@ -25,6 +25,14 @@ def test_a_grid_is_carried_out_resumed_and_holds_on_to_its_settings(two_runs, to
         carry_out(other, Work(results=folder))
 
 
+@pytest.mark.slow
+def test_two_processes_share_the_runs(two_runs, tmp_path):
+    lines = []
+    results = carry_out(two_runs, Work(results=tmp_path, workers=2, stack=1), lines.append)
+    assert [result["cell"]["share"] for result in results] == [1.0, 0.1]
+    assert sum("begun on cpu" in line for line in lines) == sum("done in" in line for line in lines) == 2
+
+
 def test_no_job_is_begun_without_time(two_runs, tmp_path):
     assert carry_out(two_runs, Work(results=tmp_path, max_seconds=0.0)) == []
 
