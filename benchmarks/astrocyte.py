@@ -13,11 +13,12 @@ import time
 from pathlib import Path
 
 from rmaat.experiments.astrocyte.grid import Grid
-from rmaat.experiments.astrocyte.schedule import Work, carry_out
+from rmaat.experiments.astrocyte.schedule import Work, carry_out, load_results
 
 ROOT = Path(__file__).resolve().parents[1]
 GRID = ROOT / "benchmarks/astrocyte/grid.toml"
 RESULTS = ROOT / "benchmarks/results/astrocyte"
+PAGE = ROOT / "docs/what-the-astrocyte-brings.md"
 
 
 def main() -> None:
@@ -37,13 +38,23 @@ def run(options: argparse.Namespace) -> None:
     carry_out(grid, Work(**work), lambda line: print(f"{time.perf_counter() - begun:6.0f} s  {line}", flush=True))
 
 
+def page(options: argparse.Namespace) -> None:
+    from rmaat.experiments.astrocyte.analysis import write_page
+
+    print(write_page(options.page, Grid.load(options.grid), load_results(options.results)))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     trains = commands.add_parser("run", help="train what has no result yet")
     trains.set_defaults(command=run)
-    trains.add_argument("--grid", type=Path, default=GRID, help="the grid, a TOML file")
-    trains.add_argument("--results", type=Path, default=RESULTS, help="folder of the results, a JSON file a run")
+    writes = commands.add_parser("page", help="bring the tables of the page up to date")
+    writes.set_defaults(command=page)
+    writes.add_argument("--page", type=Path, default=PAGE, help="the page, with markers around its tables")
+    for command in (trains, writes):
+        command.add_argument("--grid", type=Path, default=GRID, help="the grid, a TOML file")
+        command.add_argument("--results", type=Path, default=RESULTS, help="folder of the results, a JSON file a run")
     trains.add_argument("--workers", type=int, default=1, help="processes on the CPU, of one thread each")
     trains.add_argument("--gpu-workers", type=int, default=0, help="processes that share the GPU")
     trains.add_argument(

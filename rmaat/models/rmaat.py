@@ -189,13 +189,21 @@ class RMAAT(nn.Module):
 
         It therefore works inside :func:`torch.func.vmap`, over tokens and parameters, with ``backprop="bptt"``.
         """
-        start = self.initial_state(len(tokens))
-        cut = self._segments(torch.ones(tokens.shape, dtype=torch.long, device=tokens.device), start)
-        missing = cut.tokens[0].numel() - tokens.shape[1]
-        cut = replace(cut, tokens=F.pad(tokens, (0, missing)).unflatten(1, cut.tokens.shape[1:]))
+        start, (batch, length) = self.initial_state(len(tokens)), tokens.shape
+        size = self.config.segment_len if self.config.n_memory else min(self.config.segment_len, length)
+        n = -(-length // size)
+        count = torch.arange(n * size, device=tokens.device)
+        retention, keep, take = self.constants.retention, None, None
+        if retention is not None:
+            weights = retention.weights(count[:n].expand(batch, -1), torch.full_like(start.seen, n), n)
+            keep, take = (weight.to(self.embedding.weight.dtype) for weight in weights)
+        padded = F.pad(tokens, (0, n * size - length)).unflatten(1, (n, size))
+        mask = (count < length).expand(batch, -1).unflatten(1, (n, size))
+        full, ending = (True,) * (n - 1) + (length == n * size,), (False,) * (n - 1) + (True,)
+        cut = Segments(padded, mask, mask.any(-1), keep, take, full, ending, empty=0)
         carry, outputs = self._run(cut, _carried(start))
         logits = self._logits(self._after(start, cut, carry), outputs)
-        return logits[:, : tokens.shape[1]] if self.config.task == "lm" else logits
+        return logits[:, :length] if self.config.task == "lm" else logits
 
     def _after(self, start: State, segments: Segments, carry: tuple[Tensor, ...]) -> State:
         """The state after `segments`, which turned `start` into `carry`."""

@@ -26,7 +26,7 @@ from rmaat.training.optimiser import lr_factor
 
 BETAS, EPSILON = (0.9, 0.98), 1e-8  # AdamW's, as in TrainConfig
 
-TOKENS_AT_ONCE = 16_384  # of a member, when checking
+TOKENS_AT_ONCE = {"cpu": 16_384, "cuda": 65_536}  # of a member, when checking
 
 Tensors = dict[str, Tensor]
 
@@ -216,8 +216,9 @@ def _accuracy(stack: Stack, parameters: Tensors, data: _Data, which: Tensor) -> 
     """Accuracy (members,), and on the CPU which answers are right, (members, samples) or (members, samples, length)."""
     n, length = data.tokens.shape[1:3]
     right, targets = [], []
-    for first in range(0, n, max(1, TOKENS_AT_ONCE // length)):
-        samples = torch.arange(first, min(first + max(1, TOKENS_AT_ONCE // length), n), device=which.device)
+    at_once = max(1, TOKENS_AT_ONCE[which.device.type] // length)
+    for first in range(0, n, at_once):
+        samples = torch.arange(first, min(first + at_once, n), device=which.device)
         tokens, labels = data.at(which, samples.expand(len(which), -1))
         answer = stack.logits(parameters, tokens).argmax(-1)
         targets.append(labels != IGNORE_INDEX)
