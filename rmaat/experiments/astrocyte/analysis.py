@@ -14,12 +14,17 @@ import pandas as pd
 from scipy import stats
 
 from astro_sim.curves.files import read_text, write_text
+from astro_sim.curves.plotting import BLUE, GREY, VERMILLION, panels, save_figure
 from rmaat.experiments.astrocyte.grid import Grid
 from rmaat.experiments.runner import markdown
 
 REFERENCE = "population"
 
 BEGIN, END = "<!-- results: written by benchmarks/astrocyte.py page -->", "<!-- end of results -->"
+
+FIGURE = "what-the-astrocyte-brings"
+
+CAPTION = "Test accuracy: a point a seed, a red bar the mean, a blue line the mean of the simulated population."
 
 AXES = ["task", "test", "share", "model", "seed"]
 
@@ -108,9 +113,12 @@ def report(grid: Grid, results: Sequence[Mapping[str, Any]]) -> str:
     runs = frame(results)
     best = at_best_rate(runs)
     found = differences(best)
-    tests = [(task, test) for task, plan in grid.tasks.items() for test in ("test", *plan.tests)]
-    tests = [key for key in tests if key in set(zip(found.task, found.test, strict=True))]
-    parts = [_chance(runs), table(grid, found, [(*key, 1.0) for key in tests], [_head(*key) for key in tests])]
+    tests = _tests(grid, found)
+    parts = [
+        _chance(runs),
+        f"![{CAPTION}](figures/{FIGURE}.svg)\n",
+        table(grid, found, [(*key, 1.0) for key in tests], [_head(*key) for key in tests]),
+    ]
     shares = sorted(set(found.share) - {1.0}, reverse=True)
     for share in shares:
         few = [key for key in tests if ((found.task == key[0]) & (found.share == share)).any()]
@@ -118,6 +126,14 @@ def report(grid: Grid, results: Sequence[Mapping[str, Any]]) -> str:
         parts.append(f"With {100 * share:g} % of the training samples:\n")
         parts.append(table(grid, found[found.share == share], [(*key, share) for key in few], heads))
     return "\n".join([*parts, _means(results, runs, best)])
+
+
+def _tests(grid: Grid, runs: pd.DataFrame) -> list[tuple[str, str]]:
+    """(task, test) that have results, in the grid's order."""
+    there = set(zip(runs.task, runs.test, strict=True))
+    return [
+        (task, test) for task, plan in grid.tasks.items() for test in ("test", *plan.tests) if (task, test) in there
+    ]
 
 
 def _head(task: str, test: str) -> str:
@@ -160,5 +176,27 @@ def fill(page: str, text: str) -> str:
 
 
 def write_page(path: Path, grid: Grid, results: Sequence[Mapping[str, Any]]) -> Path:
-    """Bring the page's tables up to date, and where Matplotlib is installed its figure."""
+    """Bring the page's tables up to date, and the figure beside it in ``figures``."""
+    if results:
+        save_figure(draw(grid, results), path.parent / "figures" / FIGURE, CAPTION)
     return write_text(path, fill(read_text(path, "page"), report(grid, results)))
+
+
+def draw(grid: Grid, results: Sequence[Mapping[str, Any]]) -> Any:
+    """A figure of all test accuracies with all samples: a panel a test, a row a model, a point a seed."""
+    best = at_best_rate(frame(results))
+    best = best[best.share == 1]
+    tests, names = _tests(grid, best), [name for name in grid.models if name in set(best.model)]
+    size = (1.2 + 1.35 * len(tests), 0.9 + 0.2 * len(names))
+    axes = np.atleast_1d(panels(1, len(tests), size=size, sharey=True, squeeze=False)[0])
+    for ax, (task, test) in zip(axes, tests, strict=True):
+        own = best[(best.task == task) & (best.test == test)]
+        means = own.groupby("model").accuracy.mean()
+        ax.plot(100 * own.accuracy, own.model.map(names.index), "o", color=GREY, markersize=3, alpha=0.7)
+        ax.plot(100 * means, means.index.map(names.index), "|", color=VERMILLION, markersize=8)
+        if REFERENCE in means:
+            ax.axvline(100 * means[REFERENCE], color=BLUE, linewidth=0.8)
+        ax.set(title=_head(task, test).replace(", ", "\n"), xlabel="accuracy (%)")
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].invert_yaxis()
+    return axes[0].figure

@@ -69,6 +69,7 @@ def test_a_page_is_filled_between_its_markers(toy, tmp_path):
     page.write_text(f"before\n{BEGIN}\nstale\n{END}\nafter\n")
     write_page(page, toy, RESULTS)
     text = page.read_text()
+    assert "a point a seed" in (tmp_path / "figures/what-the-astrocyte-brings.svg").read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "stale" not in text and "simulated" in text
     write_page(page, toy, RESULTS)
     assert page.read_text() == text
