@@ -59,7 +59,8 @@ PACKAGES = {  # rooms in the order of the pipeline; a room's modules follow in t
         " pathfinder.task pathfinder.contours pathfinder.dashes",
         "training": "config optimiser run_folder evaluation machine train prediction",
         "report": "trace figures plots page",
-        "experiments": "arena variants results recall recall_grid runner bench timing",
+        "experiments": "arena variants results recall recall_grid runner bench timing"
+        " astrocyte.grid astrocyte.stack astrocyte.schedule astrocyte.analysis",
     },
 }
 CONSTANTS = ("astro_sim.models.equations", "astro_sim.parameters.presets")  # what one looks for are their values

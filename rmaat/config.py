@@ -136,9 +136,11 @@ class ModelConfig:
     """False drops P = 1 / C."""
     neuron: bool = True
     """False drops H_neuron."""
-    synapses: Literal["none", "hebbian", "delta"] = "none"
+    synapses: Literal["none", "hebbian", "delta", "retention", "gated_delta"] = "none"
     """Synaptic memory: how H, which then persists from segment to segment, is written. Hebbian is the paper's write;
-    delta corrects what the key recalls and has neither R nor g."""
+    delta corrects what the key recalls. For comparison: retention forgets at every token at the rates of
+    synaptic_rates (RetNet), gated_delta at a rate that the token sets (gated DeltaNet). These three have neither R nor
+    g."""
     synaptic_rates: Literal["population", "single", "none", "loguniform", "retnet", "learned"] = "population"
     """Relaxation of H per segment, by head: of the curve ltp_population; of ltp, the same for all; none; evenly spaced
     in the logarithm from 0.01 to 2; RetNet's; or learned, from those of the population on."""
@@ -147,6 +149,8 @@ class ModelConfig:
     (benchmarks/FINDINGS.md): with a short convolution, which gives the order, 0.1 recalls."""
     conv_len: Count = 1
     """Neighbouring tokens that a short convolution mixes in queries, keys and values; 1 for none."""
+    n_modes: Count = 32
+    """Modes of each channel of the state-space model, the baseline ssm; no effect on others."""
     memory_position: Literal["none", "learned"] = "none"
     """Rows of phi(R) of the memory tokens: zero, or phi of learned ones."""
     grid: tuple[int, int] | None = None
@@ -203,8 +207,8 @@ class ModelConfig:
             raise ValueError("n_memory must be at least 1 with pooling='memory', got 0")
         if self.pooling == "each" and self.task != "classify":
             raise ValueError(f"pooling must not be 'each' with task={self.task!r}; it gives one label per segment")
-        if (self.synapses != "none" or self.conv_len > 1) and self.attention == "softmax":
-            raise ValueError("attention must not be 'softmax' with synapses or conv_len, which are of linear attention")
+        if self.synapses != "none" and self.attention == "softmax":
+            raise ValueError("attention must not be 'softmax' with synapses, which are of linear attention")
         if self.n_features and self.task == "lm":
             raise ValueError(f"n_features must be 0 with task='lm', which asks for tokens, got {self.n_features}")
         if self.carry_state and self.task == "match":

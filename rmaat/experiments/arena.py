@@ -10,9 +10,7 @@ import dataclasses
 import hashlib
 import json
 import multiprocessing
-import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -25,7 +23,7 @@ from astro_sim.curves.files import read_if_there, read_json
 from rmaat.data import load_curves
 from rmaat.experiments import results
 from rmaat.experiments.results import read_result, render_experiments
-from rmaat.experiments.runner import check_choices, run_grid
+from rmaat.experiments.runner import check_choices, end_with_parent, run_grid
 from rmaat.experiments.variants import VARIANTS, Variant
 from rmaat.models.zoo import curves_read
 from rmaat.training.config import TrainConfig, load_recipe
@@ -196,17 +194,6 @@ def _in_fresh_process(run: Run, seconds: float | None) -> dict[str, Any] | None:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool:
         return pool.submit(carry_out, run, seconds).result()
-
-
-def end_with_parent() -> None:
-    """End this process as soon as its parent ends, also if the parent is killed, so that no run is trained twice."""
-
-    def watch() -> None:
-        if (parent := multiprocessing.parent_process()) is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 MEASURED = "validation_accuracy majority_rate steps best_step parameters parameters_of_R peak_bytes device".split()

@@ -1,6 +1,9 @@
 """What grids of runs share: the loop, which skips runs that have a result, groups of results, and Markdown tables."""
 
 import json
+import multiprocessing
+import os
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -50,6 +53,17 @@ def run_grid(
             write_text(path, json.dumps(result, indent=1) + "\n")
             results.append(result)
     return results
+
+
+def end_with_parent() -> None:
+    """End this process as soon as its parent ends, also if the parent is killed, so that no run is trained twice."""
+
+    def watch() -> None:
+        if (parent := multiprocessing.parent_process()) is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def grouped(items: Iterable[Any], key: Callable[[Any], Any]) -> dict[Any, list[Any]]:

@@ -83,12 +83,22 @@ def head(attention: Any, q: Tensor, k: Tensor, v: Tensor, phi_r: Tensor | None, 
     return torch.stack(read_out)
 
 
-def delta_reference(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, H: Tensor, causal: bool) -> tuple[Tensor, Tensor]:
+def delta_reference(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    beta: Tensor,
+    H: Tensor,
+    causal: bool,
+    log_keep: Tensor | None = None,
+    correct: bool = True,
+) -> tuple[Tensor, Tensor]:
     """What :func:`rmaat.layers.synapses.delta_product` computes, token by token."""
     reads = []
     for t in range(k.shape[-2]):
         k_t, v_t, beta_t = k[..., t, :], v[..., t, :], beta[..., t, :]
-        recalled = torch.einsum("...d,...de->...e", k_t, H)
+        H = H if log_keep is None else torch.exp(log_keep[..., t, :, None]) * H
+        recalled = torch.einsum("...d,...de->...e", k_t, H) if correct else 0.0
         H = H + k_t[..., :, None] * (beta_t * (v_t - recalled))[..., None, :]
         reads.append(torch.einsum("...d,...de->...e", q[..., t, :], H))
     return torch.stack(reads, dim=-2) if causal else q @ H, H

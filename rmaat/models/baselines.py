@@ -73,7 +73,8 @@ class StateSpaceModel(RMAAT):
     """The same blocks with state-space layers in the place of attention."""
 
     def build_attention(self) -> nn.Module:
-        return StateSpaceLayer(self.config.d_model, causal=self.config.task == "lm")
+        c = self.config
+        return StateSpaceLayer(c.d_model, n_modes=c.n_modes, causal=c.task == "lm")
 
 
 def _require_memory(config: ModelConfig, name: str) -> None:

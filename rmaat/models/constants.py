@@ -154,7 +154,7 @@ def _synaptic_rates(config: ModelConfig, shelf: _Shelf) -> Tensor:
     """a_h of each head; RetNet's (arXiv:2307.08621) are those of gamma_h = 1 - 2^(-5 - h) a token."""
     n, chosen, seconds = config.n_heads, config.synaptic_rates, config.seconds_per_segment
     with torch.device("cpu"):
-        if config.synapses == "none" or chosen == "none":
+        if config.synapses in ("none", "gated_delta") or chosen == "none":
             return torch.zeros(n, dtype=torch.float64)
         if chosen == "single":
             return shelf.rates("single", "synapses", n, seconds).repeat(n)

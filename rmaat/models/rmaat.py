@@ -38,7 +38,7 @@ from rmaat.config import ModelConfig, check_count, check_number
 from rmaat.layers.attention import AstromorphicAttention
 from rmaat.layers.block import Block, Dropout, SynapticBlock, masked_mean
 from rmaat.layers.softmax import SoftmaxAttention
-from rmaat.layers.synapses import SynapticAttention
+from rmaat.layers.synapses import ConvolvedSoftmax, SynapticAttention
 from rmaat.memory.replay import replay, run_segments
 from rmaat.memory.segments import Segments, State, check_features, check_state, check_tokens
 from rmaat.memory.update import AttendUpdate, CachedRead, GatedUpdate
@@ -109,9 +109,11 @@ class RMAAT(nn.Module):
 
     def build_attention(self) -> nn.Module:
         c, causal = self.config, self.config.task == "lm"
+        memory_tokens: dict[str, Any] = {"n_memory": c.n_memory, "n_write": c.n_memory if causal else 0}
+        if c.attention == "softmax" and c.conv_len > 1:
+            return ConvolvedSoftmax(c.d_model, c.n_heads, causal=causal, conv_len=c.conv_len, **memory_tokens)
         if c.attention == "softmax":
             return SoftmaxAttention(c.d_model, c.n_heads, causal=causal)
-        memory_tokens: dict[str, Any] = {"n_memory": c.n_memory, "n_write": c.n_memory if causal else 0}
         options: dict[str, Any] = {"alpha": 1.0, "position": "none", "m_scale": 1.0}
         if c.attention == "astromorphic":
             options = {"alpha": self.constants.alpha, "position_scale": self.constants.position_scale}
@@ -120,7 +122,8 @@ class RMAAT(nn.Module):
         options |= {"causal": causal, **memory_tokens}
         if not self.is_synaptic:
             return AstromorphicAttention(c.d_model, c.n_heads, c.segment_len, **options)
-        options |= {"rule": c.synapses, "conv_len": c.conv_len, "learned": c.synaptic_rates == "learned"}
+        options |= {"rule": c.synapses, "conv_len": c.conv_len}
+        options["learned"] = c.synaptic_rates == "learned" and c.synapses != "gated_delta"
         options["rates"] = self.constants.synaptic_rates
         return SynapticAttention(c.d_model, c.n_heads, c.segment_len, **options)
 
@@ -180,6 +183,27 @@ class RMAAT(nn.Module):
         if not self.config.carry_state:
             return logits
         return logits, self._after(start, segments, tuple(tensor.detach() for tensor in carry))
+
+    def read_whole(self, tokens: Int[Tensor, "batch length"]) -> Tensor:
+        """:meth:`forward` for valid tokens without padding, unchecked: no operation asks for a token's value.
+
+        It therefore works inside :func:`torch.func.vmap`, over tokens and parameters, with ``backprop="bptt"``.
+        """
+        start, (batch, length) = self.initial_state(len(tokens)), tokens.shape
+        size = self.config.segment_len if self.config.n_memory else min(self.config.segment_len, length)
+        n = -(-length // size)
+        count = torch.arange(n * size, device=tokens.device)
+        retention, keep, take = self.constants.retention, None, None
+        if retention is not None:
+            weights = retention.weights(count[:n].expand(batch, -1), torch.full_like(start.seen, n), n)
+            keep, take = (weight.to(self.embedding.weight.dtype) for weight in weights)
+        padded = F.pad(tokens, (0, n * size - length)).unflatten(1, (n, size))
+        mask = (count < length).expand(batch, -1).unflatten(1, (n, size))
+        full, ending = (True,) * (n - 1) + (length == n * size,), (False,) * (n - 1) + (True,)
+        cut = Segments(padded, mask, mask.any(-1), keep, take, full, ending, empty=0)
+        carry, outputs = self._run(cut, _carried(start))
+        logits = self._logits(self._after(start, cut, carry), outputs)
+        return logits[:, :length] if self.config.task == "lm" else logits
 
     def _after(self, start: State, segments: Segments, carry: tuple[Tensor, ...]) -> State:
         """The state after `segments`, which turned `start` into `carry`."""

@@ -68,6 +68,27 @@ def count_parameters(model: nn.Module) -> dict[str, int]:
     return {"total": total, "R": of_r}
 
 
+def carried_bytes(model: RMAAT, n_tokens: int) -> int:
+    """Bytes that a sample's `n_tokens` tokens leave behind for the tokens after them, at the model's precision.
+
+    These are the memory tokens and the state of the synapses and convolutions; of a state-space model its modes (one
+    complex number each) and of attention over the whole input H and the summed keys if it is linear, else all keys and
+    values, which grow with `n_tokens`. What the head's pooling gathers is left out: it is the same for all models.
+    """
+    config, state = model.config, model.initial_state(1)
+    carried = sum(tensor.numel() * tensor.element_size() for tensor in (state.memory, *state.synapses))
+    size = model.embedding.weight.element_size()
+    if isinstance(model, StateSpaceModel):
+        return carried + sum(2 * size * block.attention.log_decay.numel() for block in model.blocks)
+    unsegmented = config.n_memory == 0 and config.synapses == "none" and config.segment_len >= (config.max_len or 1e9)
+    if not unsegmented:
+        return carried
+    layer = 2 * n_tokens * config.d_model
+    if config.attention != "softmax":
+        layer = config.n_heads * (config.d_head**2 + config.d_head + 1)
+    return carried + config.n_layers * layer * size
+
+
 def match_parameters(
     names: Iterable[str], config: ModelConfig, curves: Mapping[str, Curve] | None = None
 ) -> dict[str, ModelConfig]:
@@ -75,16 +96,24 @@ def match_parameters(
 
     The result is for :func:`build_model`, by name; d_model and n_layers stay as they are.
     """
+    matched = match_sizes({name: (name, config) for name in names}, curves)
+    return {name: config for name, (_, config) in matched.items()}
 
-    def size(name: str, d_ff: int) -> int:
+
+def match_sizes(
+    models: Mapping[str, tuple[str, ModelConfig]], curves: Mapping[str, Curve] | None = None
+) -> dict[str, tuple[str, ModelConfig]]:
+    """:func:`match_parameters` of models with a configuration each, given and returned as (name, configuration)."""
+
+    def size(name: str, config: ModelConfig, more: int = 0) -> int:
         with torch.device("meta"):
-            return count_parameters(build_model(name, replace(config, d_ff=d_ff), curves))["total"]
+            return count_parameters(build_model(name, replace(config, d_ff=config.d_ff + more), curves))["total"]
 
-    sizes = {name: size(name, config.d_ff) for name in names}
+    sizes = {key: size(*model) for key, model in models.items()}
     if not sizes:
         raise ValueError("names must hold at least one model, got none")
     budget, matched = max(sizes.values()), {}
-    for name, own in sizes.items():
-        per_unit = size(name, config.d_ff + 1) - own  # the count is linear in d_ff
-        matched[name] = replace(config, d_ff=config.d_ff + round((budget - own) / per_unit))
+    for key, (name, config) in models.items():
+        per_unit = size(name, config, 1) - sizes[key]  # the count is linear in d_ff
+        matched[key] = (name, replace(config, d_ff=config.d_ff + round((budget - sizes[key]) / per_unit)))
     return matched

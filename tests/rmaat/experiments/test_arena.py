@@ -245,7 +245,7 @@ def result(model, accuracy, seed=0, task="listops", **more):
 KILLED_RUNNER = """
 import multiprocessing, os, time
 from concurrent.futures import ProcessPoolExecutor
-from rmaat.experiments.arena import end_with_parent
+from rmaat.experiments.runner import end_with_parent
 
 if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")

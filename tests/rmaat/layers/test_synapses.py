@@ -16,8 +16,12 @@ KINDS = [
     {"synapses": "delta"},
     {"synapses": "hebbian", "conv_len": 4},
     {"synapses": "delta", "conv_len": 3, "n_memory": 0},
+    {"synapses": "retention", "conv_len": 2},
+    {"synapses": "gated_delta", "conv_len": 4},
     {"synapses": "none", "conv_len": 4},
+    {"attention": "softmax", "memory_update": "replace", "conv_len": 4},
 ]
+WITHOUT_H = KINDS[-2:]
 
 
 @pytest.fixture
@@ -33,18 +37,25 @@ def draw(*shape, seed=1):
     return torch.randint(1, 12, shape, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.parametrize("kept", ["all", "some", "hardly any"])
+@pytest.mark.parametrize("correct", [True, False])
 @pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize("n", [1, 7, 64, 150])
-def test_delta_in_chunks_is_delta_token_by_token(causal, n):
+@pytest.mark.parametrize("n", [1, 7, 150])
+def test_delta_in_chunks_is_delta_token_by_token(causal, n, correct, kept):
     torch.manual_seed(0)
     q, k, v = (torch.randn(2, 3, n, 5, requires_grad=True) for _ in range(3))
     beta, H = torch.rand(2, 3, n, 1, requires_grad=True), torch.randn(2, 3, 5, 5, requires_grad=True)
     unit = torch.nn.functional.normalize(k, dim=-1)
-    fast, slow = (form(q, unit, v, beta, H, causal) for form in (delta_product, delta_reference))
+    free = torch.randn(2, 3, n, 1, requires_grad=True)
+    log_keep = {"all": 0 * free, "some": -free.exp(), "hardly any": -100 - free.exp()}[kept]
+    options = (beta, H, causal, None if kept == "all" else log_keep, correct)
+    fast, slow = (form(q, unit, v, *options) for form in (delta_product, delta_reference))
     weights = [torch.randn_like(part) for part in fast]
     grads = [
         torch.autograd.grad(
-            sum((part * w).sum() for part, w in zip(parts, weights, strict=True)), (q, k, v, beta, H), retain_graph=True
+            sum((part * w).sum() for part, w in zip(parts, weights, strict=True)) + 0 * free.sum(),
+            (q, k, v, beta, H, free),
+            retain_graph=True,
         )
         for parts in (fast, slow)
     ]
@@ -100,6 +111,17 @@ def test_each_head_keeps_its_share(rule):
         torch.testing.assert_close(after, before * torch.exp(-torch.tensor([0.5, 2.0]))[:, None, None])
 
 
+def test_retention_forgets_by_the_token_and_padding_forgets_nothing():
+    torch.manual_seed(0)
+    rates = torch.tensor([0.5, 2.0])
+    layer = SynapticAttention(16, 2, 6, rule="retention", rates=rates, causal=True)
+    _, (H,) = layer(torch.randn(3, 6, 16))
+    with torch.no_grad():
+        layer.qkv.weight[32:] = 0  # no values from here on
+    _, (after,) = layer(torch.randn(3, 4, 16), torch.tensor([[True, True, False, False]] * 3), state=(H,))
+    torch.testing.assert_close(after, H * torch.exp(-rates * 2 / 6)[:, None, None])
+
+
 @pytest.mark.parametrize("task", ["lm", "classify"])
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_a_stream_is_the_batch(build, kind, task):
@@ -130,13 +152,13 @@ def test_replay_has_the_gradients_of_backpropagation_through_time(build, kind, r
         grads.append({name: parameter.grad for name, parameter in model.named_parameters()})
     assert grads[0].keys() == grads[1].keys()
     for name, grad in grads[0].items():
-        if kind["synapses"] == "none" and name.endswith("log_rates"):
+        if kind in WITHOUT_H and name.endswith("log_rates"):
             continue
         torch.testing.assert_close(grad, grads[1][name], rtol=1e-9, atol=1e-10)
         assert bool(grad.any()), name
 
 
-@pytest.mark.parametrize("kind", KINDS[:4], ids=str)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in WITHOUT_H], ids=str)
 def test_a_language_model_sees_nothing_to_come_and_remembers_all_before(build, kind):
     model, tokens = build(task="lm", **kind).eval(), draw(2, 18)
     later, earlier = tokens.clone(), tokens.clone()
@@ -167,8 +189,8 @@ def test_rates_and_where_they_come_from(build, rates):
 
 
 def test_synapses_are_of_linear_attention():
-    with pytest.raises(ValueError, match="attention must not be 'softmax' with synapses or conv_len"):
-        ModelConfig(vocab_size=5, attention="softmax", conv_len=4)
+    with pytest.raises(ValueError, match="attention must not be 'softmax' with synapses"):
+        ModelConfig(vocab_size=5, attention="softmax", synapses="hebbian")
 
 
 def test_a_state_survives_a_rollout(build):

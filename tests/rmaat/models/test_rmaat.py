@@ -196,6 +196,18 @@ def test_streaming_equals_batch(build, task, pooling, rule):
         torch.testing.assert_close(logits[-1], whole)
 
 
+@pytest.mark.parametrize("length", [4, 6, 15, 18])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"memory_update": "scale"}, {"pooling": "mean"}, {"task": "lm"}, {"n_memory": 0}, {"synapses": "hebbian"}],
+    ids=str,
+)
+def test_whole_sequences_can_be_read_unchecked_and_mapped(build, length, options):
+    model, tokens = build(backprop="bptt", **options), draw(2, 3, length)
+    found = torch.func.vmap(model.read_whole)(tokens)
+    torch.testing.assert_close(found, torch.stack([model(own) for own in tokens]))
+
+
 def test_streaming_pairs_and_cached_memories(build):
     pair, cached = build(task="match"), build(cached_memories=True)
     nn.init.constant_(cached.cached_read.gamma, 0.7)
