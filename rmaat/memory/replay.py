@@ -18,9 +18,11 @@ The gradients are sums over segments when they leave the node, so everything beh
 DDP.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
+from functools import cache, wraps
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,6 +30,19 @@ from torch import Tensor
 Carry = tuple[Tensor, ...]
 
 Step = Callable[[int, Carry, Carry], tuple[Carry, Tensor | None]]
+
+P, R = ParamSpec("P"), TypeVar("R")
+
+
+def uncompiled(function: Callable[P, R]) -> Callable[P, R]:
+    """``torch.compiler.disable`` that does not load the compiler: where it is not loaded, nothing is compiled."""
+    disabled = cache(torch.compiler.disable)
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return (disabled(function) if "torch._dynamo" in sys.modules else function)(*args, **kwargs)
+
+    return call
 
 
 def run_segments(step: Step, n_segments: int, carry: Carry, shared: Carry = ()) -> tuple[Carry, list[Tensor | None]]:
@@ -39,7 +54,7 @@ def run_segments(step: Step, n_segments: int, carry: Carry, shared: Carry = ()) 
     return carry, outputs
 
 
-@torch.compiler.disable
+@uncompiled
 def replay(
     step: Step,
     n_segments: int,
