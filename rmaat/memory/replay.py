@@ -31,7 +31,8 @@ Carry = tuple[Tensor, ...]
 
 Step = Callable[[int, Carry, Carry], tuple[Carry, Tensor | None]]
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def uncompiled(function: Callable[P, R]) -> Callable[P, R]:
@@ -169,10 +170,7 @@ class _Replay(torch.autograd.Function):
                 there = _moved_once(border, lambda x: _to_device(x, ctx.device), there)
                 carry = _leaves(there[id(x)] for x in border)
                 into_carry, found = _replay_segment(ctx, t, carry, shared, (*into_carry, into_outputs[t]))
-                for i, grad in enumerate(found):
-                    if grad is not None:  # the first is copied: autograd may hand out one tensor twice
-                        total = totals[i]
-                        totals[i] = grad.clone() if total is None else total.add_(grad)
+                _add(totals, found)
         return (None, *into_carry, *totals)
 
 
@@ -202,6 +200,18 @@ def _without_hooks(parameters: Carry):
     finally:
         for parameter, own in zip(parameters, hooks, strict=True):
             parameter._backward_hooks = own
+
+
+def _add(totals: list[Tensor | None], found: Sequence[Tensor | None]) -> None:
+    """Add what was found to the totals. The first is copied: autograd may hand out one tensor twice."""
+    begun: list[tuple[Tensor, Tensor]] = []
+    for i, (total, grad) in enumerate(zip(totals, found, strict=True)):
+        if total is None:
+            totals[i] = None if grad is None else grad.clone()
+        elif grad is not None:
+            begun.append((total, grad))
+    if begun:
+        torch._foreach_add_(*map(list, zip(*begun, strict=True)))  # one launch on a GPU
 
 
 def _versions(tensors: Carry) -> list[int]:

@@ -105,7 +105,7 @@ class _Leg:
         self.config, self.accelerator, self.folder, self.task = config, accelerator, folder, task
         self.bare, self.segment_len = model, model.config.segment_len
         groups = parameter_groups(model, config.weight_decay, config.lr_scale)
-        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
+        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
         self.micro_batches = accelerator.num_processes * config.accumulate
         self.plan = BatchPlan(
             lengths=task.train.longest,
