@@ -258,7 +258,8 @@ class RMAAT(nn.Module):
         if self.config.backprop == "bptt":
             return run_segments(step, n_segments, carry, shared)
         parameters = tuple(self.parameters())
-        return replay(step, n_segments, carry, shared, parameters, self.config.offload, self._fingerprint)
+        c = self.config
+        return replay(step, n_segments, carry, shared, parameters, c.offload, self._fingerprint, c.budget)
 
     def _fingerprint(self) -> list[tuple]:
         """What a replayed segment must find as it was: parameters, buffers, the modules' modes and dropout rates."""
