@@ -25,6 +25,7 @@ from docstrings import to_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = {"VALIDATION.md": "Validation", "RELIABILITY.md": "Reliability", "benchmarks/FINDINGS.md": "Findings"}
+REPORTS["benchmarks/PERFORMANCE.md"] = "Performance"
 MEASURED = "benchmarks/results"  # one report per benchmark: files are about performance, folders about other results
 PERFORMANCE = "results/performance.md"  # the list of the former
 TITLES = {  # in the menu, where the report's heading says too little

@@ -109,6 +109,8 @@ class ModelConfig:
     given a relaxation_rate, and else single."""
     backprop: Literal["amrb", "bptt"] = "amrb"
     """Replay one segment at a time in the backward pass, or keep the graph of all segments."""
+    budget: NotNegative = 0.0
+    """Bytes for graphs of segments that amrb keeps in place of replaying them; 0 for none. No effect with bptt."""
     norm: Norm = "post"
     """LayerNorm after each residual sum (the paper) or before each sub-layer."""
     pooling: Pooling = "last"

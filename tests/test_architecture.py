@@ -32,6 +32,15 @@ def test_importing_leaves_the_other_side_out(statement, absent):
     assert modules_after(statement) & absent == set()
 
 
+def test_the_model_loads_little_beside_pytorch():
+    """No compiler, which takes three times as long as PyTorch: it is loaded where something is compiled."""
+    beside = modules_after("import rmaat; rmaat.RMAAT") - modules_after("import torch")
+    assert "rmaat.models.rmaat" in beside
+    heavy = ("torch", "sympy", "triton", "scipy", "pandas", "accelerate")
+    assert {module for module in beside if module.split(".")[0] in heavy} == set()
+    assert len(beside) < 100
+
+
 def test_import_contracts_hold():
     done = subprocess.run([Path(sys.executable).parent / "lint-imports"], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout

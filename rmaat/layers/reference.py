@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from rmaat.layers.projection import phi as phi  # where the attention takes it from
 
-def phi(x: Tensor) -> Tensor:
-    """The feature map elu(x) + 1."""
+
+def plain_phi(x: Tensor) -> Tensor:
+    """The feature map elu(x) + 1, as it is published."""
     return F.elu(x) + 1
 
 
@@ -51,14 +53,14 @@ def positions(attention: Any, metric: str) -> Tensor | None:
         return None
     p_pos = position_kernel(attention.n_tokens, attention.position_scale, attention.grid, metric).to(projection)
     if attention.position == "free":
-        phi_r = phi(p_pos @ projection)
+        phi_r = plain_phi(p_pos @ projection)
     else:
         m = projection.transpose(1, 2)
-        phi_r = phi(m.transpose(1, 2) @ (m @ p_pos @ m.transpose(1, 2)))
+        phi_r = plain_phi(m.transpose(1, 2) @ (m @ p_pos @ m.transpose(1, 2)))
     n_memory = attention.n_memory
     if attention.memory_rows is None:
         return F.pad(phi_r, (0, 0, n_memory, attention.n_write))
-    rows = phi(attention.memory_rows)
+    rows = plain_phi(attention.memory_rows)
     return torch.cat([rows[:, :n_memory], phi_r, rows[:, n_memory:]], dim=1)
 
 
@@ -67,9 +69,9 @@ def head(attention: Any, q: Tensor, k: Tensor, v: Tensor, phi_r: Tensor | None, 
     h, total, n, written = torch.zeros_like(torch.outer(k[0], v[0])), torch.zeros_like(k[0]), 0, []
     for t in range(q.shape[0]):  # write
         if mask[t]:
-            h = h + torch.outer(phi(k[t]) if attention.neuron else 0 * k[t], v[t])
+            h = h + torch.outer(plain_phi(k[t]) if attention.neuron else 0 * k[t], v[t])
             h = h if phi_r is None else h + torch.outer(phi_r[t], v[t])
-            total, n = total + phi(k[t]), n + 1
+            total, n = total + plain_phi(k[t]), n + 1
         written.append((h, total, n))
     read_out = []
     for t in range(q.shape[0]):  # read
@@ -78,8 +80,8 @@ def head(attention: Any, q: Tensor, k: Tensor, v: Tensor, phi_r: Tensor | None, 
             read_out.append(torch.zeros_like(v[t]))
             continue
         m = attention.m_scale if attention.m_scale is not None else n ** (1 - attention.alpha)
-        c = phi(q[t]) @ total**attention.alpha
-        read_out.append(phi(q[t]) @ (h / m) / (c if attention.feedback else 1))
+        c = plain_phi(q[t]) @ total**attention.alpha
+        read_out.append(plain_phi(q[t]) @ (h / m) / (c if attention.feedback else 1))
     return torch.stack(read_out)
 
 

@@ -10,7 +10,8 @@ and under the same autocast, and its gradients are taken in one call on [output,
     for t = T - 1 ... 1:   G, dtheta_t = grad of <G, carry_t> + <dLoss/d output_t, output_t>   w.r.t. carry_{t-1}, theta
 
 The retention factor is part of `step`, so that its gradient cannot be forgotten, as it is in the published listing
-(arXiv:2601.00426, App. D). Cost: (4T - 1) / 3T of back-propagation through time, if a backward is two forwards.
+(arXiv:2601.00426, App. D). Cost: (4T - 1) / 3T of back-propagation through time, if a backward is two forwards. With a
+budget of bytes the first k segments keep their graphs, as the last one does, and the cost falls to (4T - 1 - k) / 3T.
 
 All of this is one node of the autograd graph whose inputs are the initial carry, the shared tensors and the parameters.
 The gradients are sums over segments when they leave the node, so everything behind it sees one backward pass:
@@ -18,9 +19,11 @@ The gradients are sums over segments when they leave the node, so everything beh
 DDP.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
+from functools import cache, wraps
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,6 +31,20 @@ from torch import Tensor
 Carry = tuple[Tensor, ...]
 
 Step = Callable[[int, Carry, Carry], tuple[Carry, Tensor | None]]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def uncompiled(function: Callable[P, R]) -> Callable[P, R]:
+    """``torch.compiler.disable`` that does not load the compiler: where it is not loaded, nothing is compiled."""
+    disabled = cache(torch.compiler.disable)
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return (disabled(function) if "torch._dynamo" in sys.modules else function)(*args, **kwargs)
+
+    return call
 
 
 def run_segments(step: Step, n_segments: int, carry: Carry, shared: Carry = ()) -> tuple[Carry, list[Tensor | None]]:
@@ -39,7 +56,7 @@ def run_segments(step: Step, n_segments: int, carry: Carry, shared: Carry = ()) 
     return carry, outputs
 
 
-@torch.compiler.disable
+@uncompiled
 def replay(
     step: Step,
     n_segments: int,
@@ -48,6 +65,7 @@ def replay(
     parameters: Sequence[Tensor] = (),
     offload: bool = False,
     fingerprint: Callable[[], object] = lambda: None,
+    budget: float = 0,
 ) -> tuple[Carry, list[Tensor | None]]:
     """Run `n_segments` segments so that the backward pass replays them one by one.
 
@@ -70,6 +88,10 @@ def replay(
         Keep the carries at the borders in host memory.
     fingerprint : callable
         What else `step` depends on, such as the modules' modes; must be equal in forward and backward.
+    budget : float
+        Bytes for the graphs of the first segments, kept as long as the next one fits, if it is as large as the largest
+        so far; they add to the bytes of the one segment that replay always holds. A budget below one segment's graph
+        costs one forward pass of a segment, by which that is found.
 
     Returns
     -------
@@ -84,19 +106,57 @@ def replay(
     if torch._C._are_functorch_transforms_active():
         raise RuntimeError("replay must run outside the transforms of torch.func, got one; use backprop='bptt'")
     found = (_versions(parameters), fingerprint())
-    plan = _Plan(step, n_segments - 1, len(carry), len(shared), parameters, offload, [], fingerprint, found)
-    results = _Replay.apply(plan, *carry, *shared, *parameters)
-    n_carry = len(results) - plan.n_segments
-    carry, outputs = results[:n_carry], list(results[n_carry:])
     device = carry[0].device
-    with _autocast(_autocast_state(device), device):  # as the other segments, so that one compiled step serves all
+    with _autocast(_autocast_state(device), device):  # as the others, so that one compiled step serves all
+        carry, outputs = _keep_graphs(step, n_segments - 1, carry, shared, parameters, budget)
+    segments = range(len(outputs), n_segments - 1)
+    if segments:
+        plan = _Plan(step, segments, len(carry), len(shared), parameters, offload, [], fingerprint, found)
+        results = _Replay.apply(plan, *carry, *shared, *parameters)
+        n_carry = len(results) - len(segments)
+        carry, outputs = results[:n_carry], [*outputs, *results[n_carry:]]
+    with _autocast(_autocast_state(device), device):
         carry, output = step(n_segments - 1, carry, shared)
     return carry, [*outputs, output]
 
 
+def _keep_graphs(
+    step: Step, most: int, carry: Carry, shared: Carry, parameters: Carry, budget: float
+) -> tuple[Carry, list[Tensor | None]]:
+    """Run as many of the first `most` segments as fit with their graphs into `budget` bytes."""
+    outputs: list[Tensor | None] = []
+    largest, device = 0, carry[0].device
+    size = _GraphSize((*shared, *parameters))
+    while budget and len(outputs) < most and size.bytes + largest <= budget:
+        before, state = size.bytes, _rng_state(device)
+        with torch.autograd.graph.saved_tensors_hooks(size.pack, lambda kept: kept):
+            after, output = step(len(outputs), carry, shared)
+        if size.bytes > budget:  # it will be replayed, from the same random numbers
+            _set_rng_state(device, state)
+            break
+        carry, largest = after, max(largest, size.bytes - before)
+        outputs.append(output)
+    return carry, outputs
+
+
+class _GraphSize:
+    """The bytes of the storages that a graph saves, those of `ignored` tensors aside."""
+
+    def __init__(self, ignored: Carry):
+        self.bytes = 0
+        self._seen = {tensor.untyped_storage().data_ptr() for tensor in ignored}
+
+    def pack(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._seen:
+            self._seen.add(storage.data_ptr())
+            self.bytes += storage.nbytes()
+        return tensor.detach()  # a result that is stored itself would hold its own graph and never be freed
+
+
 class _Plan(NamedTuple):
     step: Step
-    n_segments: int
+    segments: range
     n_carry: int
     n_shared: int
     parameters: Carry
@@ -107,7 +167,7 @@ class _Plan(NamedTuple):
 
 
 class _Replay(torch.autograd.Function):
-    """The first T - 1 segments. Results: the carry after them, then their outputs."""
+    """The segments but the last and those kept. Results: the carry after them, then their outputs."""
 
     @staticmethod
     def forward(ctx, plan: _Plan, *tensors: Tensor):
@@ -119,7 +179,7 @@ class _Replay(torch.autograd.Function):
         kept: dict[int, Tensor] = {}
         places, outputs = [], []
         with _autocast(ctx.autocast, ctx.device):
-            for t in range(plan.n_segments):
+            for t in plan.segments:
                 kept = _moved_once(carry, _to_host if plan.offload else (lambda c: c), kept)
                 places.append(slice(len(borders), len(borders) + len(carry)))
                 borders.extend(kept[id(c)] for c in carry)
@@ -149,22 +209,22 @@ class _Replay(torch.autograd.Function):
         totals: list[Tensor | None] = [None] * (len(shared) + len(plan.parameters))
         devices = [] if ctx.device.type == "cpu" else [ctx.device]
         with torch.random.fork_rng(devices, device_type=ctx.device.type):
-            for t in reversed(range(plan.n_segments)):
-                border = borders[ctx.places[t]]
+            for i, t in reversed(list(enumerate(plan.segments))):
+                border = borders[ctx.places[i]]
                 there = _moved_once(border, lambda x: _to_device(x, ctx.device), there)
                 carry = _leaves(there[id(x)] for x in border)
-                into_carry, found = _replay_segment(ctx, t, carry, shared, (*into_carry, into_outputs[t]))
-                for i, grad in enumerate(found):
-                    if grad is not None:  # the first is copied: autograd may hand out one tensor twice
-                        total = totals[i]
-                        totals[i] = grad.clone() if total is None else total.add_(grad)
+                into_carry, found = _replay_segment(ctx, i, t, carry, shared, (*into_carry, into_outputs[i]))
+                _add(totals, found)
         return (None, *into_carry, *totals)
 
 
-def _replay_segment(ctx, t: int, carry: Carry, shared: Carry, grads: Sequence[Tensor | None]):
-    """Run segment t again; return its gradients w.r.t. the carry before it, and to shared tensors and parameters."""
+def _replay_segment(ctx, i: int, t: int, carry: Carry, shared: Carry, grads: Sequence[Tensor | None]):
+    """Run segment t, the i-th of the replayed ones, again.
+
+    Returns its gradients w.r.t. the carry before it, and those w.r.t. shared tensors and parameters.
+    """
     shared = _leaves(shared)
-    _set_rng_state(ctx.device, ctx.plan.rng[t])
+    _set_rng_state(ctx.device, ctx.plan.rng[i])
     with torch.enable_grad(), _autocast(ctx.autocast, ctx.device):
         after, output = ctx.plan.step(t, carry, shared)
     results = [(y, g) for y, g in zip((*after, output), grads, strict=True) if g is not None and y.requires_grad]
@@ -187,6 +247,18 @@ def _without_hooks(parameters: Carry):
     finally:
         for parameter, own in zip(parameters, hooks, strict=True):
             parameter._backward_hooks = own
+
+
+def _add(totals: list[Tensor | None], found: Sequence[Tensor | None]) -> None:
+    """Add what was found to the totals. The first is copied: autograd may hand out one tensor twice."""
+    begun: list[tuple[Tensor, Tensor]] = []
+    for i, (total, grad) in enumerate(zip(totals, found, strict=True)):
+        if total is None:
+            totals[i] = None if grad is None else grad.clone()
+        elif grad is not None:
+            begun.append((total, grad))
+    if begun:
+        torch._foreach_add_(*map(list, zip(*begun, strict=True)))  # one launch on a GPU
 
 
 def _versions(tensors: Carry) -> list[int]:

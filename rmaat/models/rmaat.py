@@ -39,7 +39,7 @@ from rmaat.layers.attention import AstromorphicAttention
 from rmaat.layers.block import Block, Dropout, SynapticBlock, masked_mean
 from rmaat.layers.softmax import SoftmaxAttention
 from rmaat.layers.synapses import ConvolvedSoftmax, SynapticAttention
-from rmaat.memory.replay import replay, run_segments
+from rmaat.memory.replay import replay, run_segments, uncompiled
 from rmaat.memory.segments import Segments, State, check_features, check_state, check_tokens
 from rmaat.memory.update import AttendUpdate, CachedRead, GatedUpdate
 from rmaat.models.constants import Constants
@@ -212,7 +212,7 @@ class RMAAT(nn.Module):
         steps, n = start.steps + segments.valid.shape[1], len(start.synapses)
         return State(memory, summary, count, seen, steps, start.n_segments, tuple(rest[n:]), tuple(rest[:n]))
 
-    @torch.compiler.disable
+    @uncompiled
     def _cut(
         self, tokens: Tensor, lengths: Tensor | None, state: State | None, compiling: bool
     ) -> tuple[State, Segments]:
@@ -282,7 +282,8 @@ class RMAAT(nn.Module):
         if self.config.backprop == "bptt":
             return run_segments(step, n_segments, carry, shared)
         parameters = tuple(self.parameters())
-        return replay(step, n_segments, carry, shared, parameters, self.config.offload, self._fingerprint)
+        c = self.config
+        return replay(step, n_segments, carry, shared, parameters, c.offload, self._fingerprint, c.budget)
 
     def _fingerprint(self) -> list[tuple]:
         """What a replayed segment must find as it was: parameters, buffers, the modules' modes and dropout rates."""

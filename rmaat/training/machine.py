@@ -1,14 +1,20 @@
 """The machine that a run is on: device, processor and peak memory."""
 
 import hashlib
+import os
 import platform
 import resource
+import shutil
 import sys
 from pathlib import Path
 
 import torch
 
 PACKAGE = Path(__file__).parents[1]
+
+# On one Xeon thread, dropout 0.1, segments of 512, d_model 64, 1024 and 4096 tokens (benchmarks/PERFORMANCE.md)
+SAVED_BY_COMPILING = 7e-8  # seconds of a training step, per token, layer and unit of d_model
+COMPILING = 600  # seconds, of a first run on a busy machine; a later one reads most from the compiler's cache
 
 
 def require_device(device: str) -> None:
@@ -33,6 +39,20 @@ def processor_name() -> str:
         lines = []
     named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return named[0] if named else platform.processor() or platform.machine()
+
+
+def seconds_saved_by_compiling(tokens: float, n_layers: int, d_model: int) -> float:
+    """What compiling saves in training on so many `tokens` in all, on a CPU: in proportion to layers and width.
+
+    What is saved is traffic of memory between operators, whose tensors have d_model numbers per token [inferred: the
+    number is measured at one width].
+    """
+    return SAVED_BY_COMPILING * tokens * n_layers * d_model
+
+
+def has_cpp_compiler() -> bool:
+    """Whether torch.compile finds what it needs on a CPU."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
 
 
 def peak_memory(device: torch.device) -> int:

@@ -101,6 +101,11 @@ class RunFolder:
             self._copy_curves(curves)
             write_text(path, text)
 
+    def begun_with(self, field: str) -> Any:
+        """A field of the TrainConfig that the run in this folder was begun with; None where there is none."""
+        path = self.path / "config.json"
+        return _section(read_json(path), "train").get(field) if path.exists() else None
+
     def _compare(self, old: dict[str, Any], new: dict[str, Any], ignore: Collection[str]) -> None:
         pairs = {"processes": (old.get("processes", new["processes"]), new["processes"])}  # older runs do not say
         for section in ("train", "data", "network", "curves", "task"):

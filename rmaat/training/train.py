@@ -39,7 +39,15 @@ from rmaat.tasks import Task, load_task
 from rmaat.tasks.batching import BatchPlan, padded_length
 from rmaat.training.config import TrainConfig
 from rmaat.training.evaluation import count_correct, loss_and_correct, to_batch
-from rmaat.training.machine import device_name, made_with, peak_memory, require_device
+from rmaat.training.machine import (
+    COMPILING,
+    device_name,
+    has_cpp_compiler,
+    made_with,
+    peak_memory,
+    require_device,
+    seconds_saved_by_compiling,
+)
 from rmaat.training.optimiser import lr_factor, optimizer_step, parameter_groups, step_seed
 from rmaat.training.run_folder import Loop, RunFolder
 
@@ -67,6 +75,7 @@ def train(config: TrainConfig) -> Path:
         tqdm.write(task.summary, file=sys.stderr)
     curves = load_curves(config.curves, config.curve_draw, config.curve_seed)
     network = ModelConfig(**asdict(config.network) | sizes_of(task))
+    config = replace(config, compile=_compiles(config, network, task, folder, on_cpu, shown))
     record = {
         "processes": accelerator.num_processes,
         "train": {name: value for name, value in asdict(config).items() if name != "network"},
@@ -89,6 +98,32 @@ def train(config: TrainConfig) -> Path:
     return folder.path
 
 
+def _compiles(
+    config: TrainConfig, network: ModelConfig, task: Task, folder: RunFolder, on_cpu: bool, shown: bool
+) -> bool:
+    """Whether to compile: with "auto" as the run began, and else where that saves more time than it takes.
+
+    The rule reads the configuration alone, no clock, so that a run that is repeated ends with the same weights.
+    """
+    if config.compile != "auto":
+        return config.compile
+    if (before := folder.begun_with("compile")) is not None:
+        return bool(before)
+    measured = on_cpu and config.model in ("rmaat", "rmaat-paper") and not network.cached_memories
+    if not measured or not has_cpp_compiler():
+        return False
+    tokens = config.steps * config.batch_size * config.accumulate * float(task.train.longest.mean())
+    saved = seconds_saved_by_compiling(tokens, network.n_layers, network.d_model)
+    if shown:
+        verb = "compiling" if saved > COMPILING else "not compiling"
+        tqdm.write(
+            f"{verb}: it takes up to {COMPILING} s and would save about {saved:.0f} s of the run (--compile True or "
+            "False decides otherwise)",
+            file=sys.stderr,
+        )
+    return saved > COMPILING
+
+
 def sizes_of(task: Task) -> dict[str, Any]:
     """The fields of ModelConfig that follow from a task; a vocabulary that is not used has two tokens."""
     sizes = {"vocab_size": task.vocab_size or 2, "n_features": task.train.n_features}
@@ -105,7 +140,7 @@ class _Leg:
         self.config, self.accelerator, self.folder, self.task = config, accelerator, folder, task
         self.bare, self.segment_len = model, model.config.segment_len
         groups = parameter_groups(model, config.weight_decay, config.lr_scale)
-        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
+        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
         self.micro_batches = accelerator.num_processes * config.accumulate
         self.plan = BatchPlan(
             lengths=task.train.longest,

@@ -239,6 +239,21 @@ def test_bfloat16(config):
     assert {tensor.dtype for name, tensor in weights(config.run).items() if "exp_avg" not in name} == {torch.float32}
 
 
+def test_a_run_that_is_long_enough_is_compiled_and_goes_on_so(config, monkeypatch, capsys):
+    compiled = []
+    monkeypatch.setattr("rmaat.models.rmaat.RMAAT.compile", lambda model: compiled.append(model))
+    monkeypatch.setattr("rmaat.training.train.has_cpp_compiler", lambda: True)
+    train(replace(config, run=config.run / "short"))
+    assert not compiled
+    monkeypatch.setattr("rmaat.training.train.COMPILING", 1e-9)
+    long = replace(config, run=config.run / "long", max_steps=2, progress=True)
+    train(long)
+    assert len(compiled) == 1 and "compiling: it takes up to" in capsys.readouterr().err
+    monkeypatch.setattr("rmaat.training.train.COMPILING", 1e9)
+    train(long)
+    assert len(compiled) == 2
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
 def test_compiled(config, tmp_path):
