@@ -138,12 +138,13 @@ def launch(
     q, tile, out = dense(q), sizes("read", q), by_token(q)
     parts, share = divide(batch * heads, tokens, tile["BLOCK_N"])
     numbers, switches = _options(n, scale, exponent, alpha, feedback)
-    read_kernel[(batch * heads, parts)](
-        *(q, S.contiguous(), S if n is None else n, out),
-        *(*q.stride()[:3], *((0, 0) if n is None else n.stride()), *out.stride()[:3]),
-        *(tokens, heads, share, *numbers),
-        **tile, **switches,
-    )  # fmt: skip
+    with torch.cuda.device_of(q):
+        read_kernel[(batch * heads, parts)](
+            *(q, S.contiguous(), S if n is None else n, out),
+            *(*q.stride()[:3], *((0, 0) if n is None else n.stride()), *out.stride()[:3]),
+            *(tokens, heads, share, *numbers),
+            **tile, **switches,
+        )  # fmt: skip
     return out
 
 
@@ -164,12 +165,13 @@ def launch_backward(
     dS = torch.empty(batch, heads, parts, width + 1, width, dtype=torch.float32, device=q.device)
     dn = torch.empty(batch, heads, parts, dtype=torch.float32, device=q.device)
     numbers, switches = _options(n, scale, exponent, alpha, feedback)
-    read_backward_kernel[(batch * heads, parts)](
-        *(q, S.contiguous(), S if n is None else n, d_read, dq, dS, dn),
-        *(*q.stride()[:3], *((0, 0) if n is None else n.stride()), *d_read.stride()[:3], *dq.stride()[:3]),
-        *(tokens, heads, share, *numbers),
-        **tile, **switches,
-    )  # fmt: skip
+    with torch.cuda.device_of(q):
+        read_backward_kernel[(batch * heads, parts)](
+            *(q, S.contiguous(), S if n is None else n, d_read, dq, dS, dn),
+            *(*q.stride()[:3], *((0, 0) if n is None else n.stride()), *d_read.stride()[:3], *dq.stride()[:3]),
+            *(tokens, heads, share, *numbers),
+            **tile, **switches,
+        )  # fmt: skip
     if parts == 1:
         return dq, dS[:, :, 0], dn[:, :, 0]
-    return dq, dS.sum(2), dn if n is None else dn.sum(2)
+    return dq, dS.sum(2), dn.new_empty(batch, heads) if n is None else dn.sum(2)

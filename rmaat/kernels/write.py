@@ -106,11 +106,12 @@ def launch(k: Tensor, v: Tensor, phi_r: Tensor | None, mask: Tensor | None, inve
     tile = sizes("write", k)
     parts, share = divide(batch * heads, n, tile["BLOCK_N"])
     out = torch.empty(batch, heads, parts, width + 1, width, dtype=torch.float32, device=k.device)
-    write_kernel[(batch * heads, parts)](
-        *(k, v, r, valid, out, *k.stride()[:3], *v.stride()[:3], *r.stride()[:2], valid.stride(0)),
-        *(n, heads, share, inverse),
-        **tile, HAS_R=phi_r is not None, HAS_MASK=mask is not None, NEURON=neuron,
-    )  # fmt: skip
+    with torch.cuda.device_of(k):
+        write_kernel[(batch * heads, parts)](
+            *(k, v, r, valid, out, *k.stride()[:3], *v.stride()[:3], *r.stride()[:2], valid.stride(0)),
+            *(n, heads, share, inverse),
+            **tile, HAS_R=phi_r is not None, HAS_MASK=mask is not None, NEURON=neuron,
+        )  # fmt: skip
     return out[:, :, 0] if parts == 1 else out.sum(2)
 
 
@@ -134,12 +135,13 @@ def launch_backward(
     groups = triton.cdiv(batch, share)
     dk, dv = by_token(k), by_token(v)
     dr = torch.empty((groups, heads, n, width) if wants_r else 0, dtype=torch.float32, device=k.device)
-    write_backward_kernel[(blocks, heads, groups)](
-        *(k, v, r, valid, d_written.contiguous(), dk, dv, dr),
-        *(*k.stride()[:3], *v.stride()[:3], *r.stride()[:2], valid.stride(0), *dk.stride()[:3]),
-        *(n, heads, batch, share, inverse),
-        **tile, HAS_R=phi_r is not None, HAS_MASK=mask is not None, NEURON=neuron, WANTS_R=wants_r,
-    )  # fmt: skip
+    with torch.cuda.device_of(k):
+        write_backward_kernel[(blocks, heads, groups)](
+            *(k, v, r, valid, d_written.contiguous(), dk, dv, dr),
+            *(*k.stride()[:3], *v.stride()[:3], *r.stride()[:2], valid.stride(0), *dk.stride()[:3]),
+            *(n, heads, batch, share, inverse),
+            **tile, HAS_R=phi_r is not None, HAS_MASK=mask is not None, NEURON=neuron, WANTS_R=wants_r,
+        )  # fmt: skip
     if not wants_r:
         return dk, dv, dr
     return dk, dv, dr[0] if groups == 1 else dr.sum(0)
