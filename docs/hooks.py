@@ -52,6 +52,7 @@ PACKAGES = {  # rooms in the order of the pipeline; a room's modules follow in t
     "rmaat": {
         "config": "",
         "data": "",
+        "kernels": "switch functions write read tiles",
         "layers": "projection reference attention synapses softmax state_space scans block",
         "memory": "retention update segments replay",
         "models": "constants rmaat baselines zoo pretrained minimal",

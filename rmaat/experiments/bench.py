@@ -14,7 +14,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -89,12 +89,14 @@ class ReplayBench(BenchConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedBench(BenchConfig):
-    """Time and memory of a training step of every model, with matched parameters."""
+    """Time and memory of a training step of every model, with equal parameters or with equal d_ff."""
 
     models: tuple[str, ...] = ("softmax", "rmaat", "rmt", "rmt-amrb", "rlt", "rlt-amrb", "linear", "at", "tlb", "ssm")
     """Models; the first is what the ratios refer to."""
     shapes: tuple[tuple[int, int], ...] = ((1024, 256), (2048, 256), (4096, 512))
     """Pairs of input length and tokens per segment."""
+    equal: Literal["parameters", "d_ff"] = "parameters"
+    """What the models share: parameters, for which d_ff of the smaller ones is raised, or d_ff."""
 
 
 def bench_attention(config: AttentionBench) -> list[dict[str, Any]]:
@@ -149,14 +151,17 @@ def bench_replay(config: ReplayBench) -> list[dict[str, Any]]:
 
 
 def bench_speed(config: SpeedBench) -> list[dict[str, Any]]:
-    """Time one step of every model at each shape; parameters are matched by d_ff."""
+    """Time one step of every model at each shape."""
     rows = []
     for length, segment_len in config.shapes:
-        networks = match_parameters(config.models, _network(config, segment_len, length), {})
+        network = _network(config, segment_len, length)
+        networks = dict.fromkeys(config.models, network)
+        if config.equal == "parameters":
+            networks = match_parameters(config.models, network, {})
         tokens, labels = _inputs(config, length)
         models = {name: _model(name, networks[name], config) for name in config.models}
         calls = {name: _step_call(model, tokens, labels, config) for name, model in models.items()}
-        shape = {"benchmark": "speed", "length": length, "segment_len": segment_len}
+        shape = {"benchmark": "speed", "length": length, "segment_len": segment_len, "equal": config.equal}
         for row in _rows(shape, calls, models, config):
             row["parameters"] = count_parameters(models[row["contender"]])["total"]
             row["tokens_per_s"] = config.batch_size * length / row["seconds"]
@@ -257,7 +262,7 @@ EXTRAS = {  # heading and format of columns that only some benchmarks have
 
 def bench_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Times of contenders as ratios, with what they were measured on."""
-    cases = [name for name in ("tokens", "mode", "n_segments", "length", "segment_len") if name in rows[0]]
+    cases = [name for name in ("tokens", "mode", "n_segments", "length", "segment_len", "equal") if name in rows[0]]
     shown = {name: extra for name, extra in EXTRAS.items() if any(name in row for row in rows)}
     ratio = f"time as a ratio to {rows[0]['ratio_to']} (20 % to 80 %)"
     header = ["contender", *(name.replace("_", " ") for name in cases), "ms", ratio, "peak MB"]

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rmaat.config import check_count, check_grid, check_heads, check_number
+from rmaat.kernels import usable
 from rmaat.layers.projection import check_input, project
 from rmaat.layers.reference import phi, reference
 from rmaat.layers.scans import causal_product, distance_filter
@@ -200,8 +201,10 @@ class AstromorphicAttention(nn.Module):
         `past` is H (batch, heads, d_head, d_head), the sum of phi(k) (batch, heads, 1, d_head) and the number of tokens
         (batch, heads, 1, 1) that earlier segments have left.
         """
-        phi_q, phi_k = phi(q), phi(k)
         phi_r = self.positions() if phi_r is None else phi_r
+        if not self.causal and usable(k) and q.shape[2]:
+            return self._fused(q, k, v, mask, phi_r, past)
+        phi_q, phi_k = phi(q), phi(k)
         written = phi_k if self.neuron else torch.zeros_like(phi_k)
         if phi_r is not None:
             written = written + phi_r[:, : k.shape[2]].to(written.dtype)
@@ -219,6 +222,22 @@ class AstromorphicAttention(nn.Module):
         gain, keys, n = self._gain(phi_q, phi_k, valid, past)
         read = read * (gain if isinstance(gain, float) else gain.to(read.dtype))
         return read, None if past is None else (H, keys[..., -1:, :], n[..., -1:, :])
+
+    def _fused(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, phi_r: Tensor | None, past: Past | None
+    ) -> tuple[Tensor, Past | None]:
+        """What `associate` returns, by the kernels of :mod:`rmaat.kernels`."""
+        from rmaat.kernels.functions import read, write
+
+        phi_r = None if phi_r is None else phi_r.to(k.dtype)
+        S = write(k, v, phi_r, mask, self.n_tokens, self.neuron)  # H, and the summed keys below it
+        n: Any = float(k.shape[2]) if mask is None else mask.sum(1, keepdim=True, dtype=S.dtype)
+        after = None
+        if past is not None:
+            S = S + torch.cat(past[:2], dim=2)
+            n = past[2].flatten(1) + n
+            after = (S[:, :, :-1], S[:, :, -1:], n[..., None, None])
+        return read(q, S, n, self.alpha, self.m_scale, self.feedback, self.n_tokens), after
 
     def reference(self, x: Tensor, mask: Tensor | None = None, metric: str = "manhattan") -> Tensor:
         """The same token by token, slow and plain: :mod:`rmaat.layers.reference`."""

@@ -46,6 +46,7 @@ from rmaat.models.constants import Constants
 from rmaat.models.pretrained import load_model, save_model
 
 RECOMPILE_LIMIT = 128
+R_NAMES = ("attention.projection", "attention.memory_rows")  # the parameters that R depends on
 
 
 class RMAAT(nn.Module):
@@ -96,6 +97,7 @@ class RMAAT(nn.Module):
         self.cached_read = CachedRead(config.d_model) if config.cached_memories and has_memory else None
         self.head = self._head()
         self._compiled: Callable | None = None
+        self._kept: tuple[list[Tensor], tuple[Tensor, ...]] | None = None  # parameters of R and R, for streams
 
     def build_layers(self) -> None:
         """Make the layers; baselines with another backbone override this, `encode` and `shared_tensors`."""
@@ -296,6 +298,25 @@ class RMAAT(nn.Module):
         positions = [block.attention.positions() for block in self.blocks]
         return tuple(phi_r for phi_r in positions if phi_r is not None)
 
+    def _kept_tensors(self) -> tuple[Tensor, ...]:
+        """`shared_tensors`; without a graph, those of the last step as long as the parameters of R are what they were.
+
+        Their values are compared, since a version counter misses changes through ``.data``.
+        """
+        parameters = [p for name, p in self.named_parameters() if name.endswith(R_NAMES)]
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or not parameters:
+            return self.shared_tensors()
+        if self._kept is not None:
+            old, shared = self._kept
+            like = [
+                (p.shape, p.dtype, p.device) == (q.shape, q.dtype, q.device)
+                for p, q in zip(parameters, old, strict=True)
+            ]
+            if all(like) and all(map(torch.equal, parameters, old)):
+                return shared
+        self._kept = [p.clone() for p in parameters], self.shared_tensors()
+        return self._kept[1]
+
     def _reads_tokens(self, ending: bool) -> bool:
         """Whether a segment's token outputs are used: else the last layer only has to put out the memory."""
         if self.config.task == "lm" or self.config.n_memory == 0 or self.config.pooling in ("mean", "each"):
@@ -431,7 +452,7 @@ class RMAAT(nn.Module):
             )
         cut = self._segments(segment, state)
         step: Callable = self._compiled or type(self)._segment
-        carry, output = step(self, *cut.at(0), _carried(state), self.shared_tensors(), True)
+        carry, output = step(self, *cut.at(0), _carried(state), self._kept_tensors(), True)
         after = self._after(state, cut, carry)
         logits = self._logits(after, [output])
         if self.config.task == "lm":
@@ -499,7 +520,7 @@ class RMAAT(nn.Module):
         self._compiled = segment
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_compiled": None}  # a copy, or a pickled model, is compiled anew if need be
+        return self.__dict__ | {"_compiled": None, "_kept": None}  # a copy, or a pickled model, makes them anew
 
     def provenance(self, n_segments: int | None = None) -> dict:
         """Every constant with its origin, the overrides, and whether T reads a curve beyond its observed range.

@@ -11,7 +11,7 @@ from astro_sim.curves.curve import Curve
 from rmaat.config import PAPER, ModelConfig
 from rmaat.models.baselines import Memformer, StateSpaceModel, TemporalLatentBottleneck
 from rmaat.models.constants import Constants
-from rmaat.models.rmaat import RMAAT
+from rmaat.models.rmaat import R_NAMES, RMAAT
 
 NAMES = (
     *("rmaat", "rmaat-paper", "rmt", "rmt-amrb", "rlt", "rlt-amrb"),
@@ -62,9 +62,8 @@ def _unsegmented(config: ModelConfig) -> ModelConfig:
 
 def count_parameters(model: nn.Module) -> dict[str, int]:
     """Learned numbers: in total, and those of R, which grow with the segment's length."""
-    r_names = ("attention.projection", "attention.memory_rows")
     total = sum(parameter.numel() for parameter in model.parameters())
-    of_r = sum(parameter.numel() for name, parameter in model.named_parameters() if name.endswith(r_names))
+    of_r = sum(parameter.numel() for name, parameter in model.named_parameters() if name.endswith(R_NAMES))
     return {"total": total, "R": of_r}
 
 

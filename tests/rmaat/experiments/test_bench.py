@@ -50,6 +50,12 @@ def test_speed_matches_parameters_and_its_table_is_complete():
     assert json.loads(json.dumps(rows)) == rows
 
 
+def test_speed_with_equal_d_ff_leaves_the_parameters_apart():
+    config = SpeedBench(models=("softmax", "rmaat"), shapes=((64, 16),), equal="d_ff", **SMALL)
+    softmax, rmaat = bench.bench_speed(config)
+    assert softmax["equal"] == "d_ff" and softmax["parameters"] < rmaat["parameters"]
+
+
 def test_threads_are_what_they_were_before():
     torch.set_num_threads(2)
     bench.bench_attention(AttentionBench(lengths=(16,), **SMALL))
@@ -96,6 +102,6 @@ def test_a_gpu_session_runs_dry_and_goes_on_where_it_stopped(tmp_path):
 
     first = leg(STAGES="train")
     assert "recall rmt-s0: training" in first and "accuracy" in first
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["session.tar.gz"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["session.log", "session.tar.gz"]
     second = leg(STAGES="train", SEEDS="0 1")
     assert "rmt-s0: training" not in second and "rmt-s1: training" in second

@@ -238,6 +238,29 @@ def test_stream_state_has_constant_size(build):
     assert len(sizes) == 1 and state.steps == 40 and state.cache == ()
 
 
+def test_a_stream_computes_r_once_and_anew_after_any_change(build, monkeypatch):
+    model, calls = build(n_layers=2), []
+    model.eval()
+    original = type(model).shared_tensors
+    monkeypatch.setattr(type(model), "shared_tensors", lambda self: calls.append(1) or original(self))
+
+    def stream(tokens):
+        state = model.initial_state(2)
+        for segment in tokens.split(6, dim=1):
+            logits, state = model.step(segment, state)
+        return logits
+
+    tokens = draw(2, 18)
+    with torch.no_grad():
+        stream(tokens), stream(tokens)
+        assert len(calls) == 1
+        model.blocks[1].attention.projection.data.mul_(3)  # no version counter sees this
+        changed = stream(tokens)
+        assert len(calls) == 2
+        torch.testing.assert_close(changed, model(tokens))
+    assert stream(tokens).requires_grad and len(calls) == 6  # with a graph, R is a part of each step
+
+
 @pytest.mark.parametrize("attention", ["astromorphic", "linear", "softmax"])
 @pytest.mark.parametrize("norm", ["post", "pre"])
 def test_language_model_is_causal(build, attention, norm):
