@@ -2,7 +2,7 @@
 
 auto   (default) on CUDA devices of compute capability 8.0 and more, for the inputs that `usable` lists
 on     the same, and on a CPU under Triton's interpreter (``TRITON_INTERPRET=1`` before the start): slow, for tests
-off    never: the plain form, which alone can be differentiated twice
+off    never: the plain form, which alone can be differentiated twice or mapped by torch.func
 """
 
 import os
@@ -42,6 +42,11 @@ def use_kernels(mode: str) -> Iterator[None]:
         _mode = before
 
 
+def _transformed() -> bool:
+    """Whether torch.func maps or differentiates the call: the kernels have no rules for that."""
+    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+
+
 def usable(k: Tensor) -> bool:
     """Whether the kernels take keys (batch, heads, n, d_head) like these.
 
@@ -50,6 +55,6 @@ def usable(k: Tensor) -> bool:
     if _mode == "off" or not _found or not (k.is_cuda or (_mode == "on" and k.device.type == "cpu")):
         return False
     widest = WIDTH if k.dtype in HALF else WIDTH_FLOAT32 if k.dtype == torch.float32 else 0
-    if k.shape[-1] > widest or 0 in k.shape:
+    if k.shape[-1] > widest or 0 in k.shape or _transformed():
         return False
     return not k.is_cuda or torch.cuda.get_device_properties(k.device).major >= 8

@@ -34,7 +34,7 @@ def draw_kept(x: Tensor, p: float) -> Tensor:
 # The same for compiled code, which keeps it as one step: the tag forbids it to draw twice, or once for two. It takes
 # `x`, of which it needs the shape alone, so that the draws keep the order of the layers.
 compiled_draw = torch.library.custom_op(
-    "rmaat::draw_kept", draw_kept, mutates_args=(), tags=torch.Tag.nondeterministic_seeded
+    "rmaat::draw_kept", draw_kept, mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,)
 )
 compiled_draw.register_fake(lambda x, p: torch.empty(x.shape, dtype=x.dtype, device=x.device))
 

@@ -108,10 +108,10 @@ def test_widths_and_precisions(device, dtype, d):
     "options, case",
     [
         ({"alpha": 0.0}, {}),
-        ({"alpha": 1.0, "m_scale": 1.0}, {"with_r": False}),
+        ({"alpha": 1.0, "m_scale": 1.0, "position": "none"}, {"with_r": False}),
         ({"alpha": 1.0}, {"masked": False}),
         ({"alpha": 0.418}, {"n_read": 5}),
-        ({"alpha": 0.418}, {"masked": False, "with_r": False, "n_read": 1}),
+        ({"alpha": 0.418, "position": "none"}, {"masked": False, "with_r": False, "n_read": 1}),
         ({"feedback": False}, {}),
         ({"neuron": False}, {}),
         ({"alpha": 0.418}, {"past": True}),

@@ -43,6 +43,14 @@ def test_what_the_kernels_take(triton_found, dtype, d, expected):
         assert not usable(torch.zeros(0, 1, 3, d, dtype=dtype))
 
 
+def test_what_torch_func_maps_or_differentiates_takes_the_plain_form(triton_found):
+    taken = []
+    with use_kernels("on"):
+        torch.func.vmap(lambda k: taken.append(usable(k)) or k)(KEYS)
+        torch.func.grad(lambda k: taken.append(usable(k)) or k.sum())(KEYS)
+    assert taken == [False, False]
+
+
 def test_wrong_modes_are_refused(monkeypatch):
     with pytest.raises(ValueError, match=r"^mode must be 'auto', 'on' or 'off', got 'yes'$"), use_kernels("yes"):
         pass
