@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Carry = tuple[Tensor, ...]
 
@@ -92,6 +92,13 @@ def replay(
     with _autocast(_autocast_state(device), device):  # as the other segments, so that one compiled step serves all
         carry, output = step(n_segments - 1, carry, shared)
     return carry, [*outputs, output]
+
+
+def fingerprint(model: nn.Module) -> list[tuple]:
+    """What a replayed segment must find as it was: parameters, buffers, the modules' modes and dropout rates."""
+    found: list[tuple] = [(id(parameter), parameter.requires_grad) for parameter in model.parameters()]
+    found += [(id(buffer), buffer._version) for buffer in model.buffers()]
+    return found + [(module.training, getattr(module, "p", None)) for module in model.modules()]
 
 
 class _Plan(NamedTuple):
