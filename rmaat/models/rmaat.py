@@ -201,8 +201,8 @@ class RMAAT(nn.Module):
             raise ValueError("backprop must be 'bptt' under FSDP, got 'amrb'; replay needs whole parameters: use DDP")
         tokens, start = self._checked(tokens, lengths), state
         if start is None:
-            start = self.initial_state(len(tokens) // (2 if self.config.task == "match" else 1))
-        self._check_state(start, len(tokens))
+            start = self._first_state(tokens.shape[0])
+        self._check_state(start, tokens.shape[0])
         if start.pending is not None:
             rule = "state must stand between two segments for forward"
             raise ValueError(f"{rule}, got one with {start.pending.shape[1]} tokens of a segment; go on with step()")
@@ -258,7 +258,7 @@ class RMAAT(nn.Module):
             return segment(self, *segments.at(t), carry, shared, self._reads_tokens(segments.ending[t]))
 
         shared = self.shared_tensors()
-        if self.config.backprop == "bptt":
+        if self.config.backprop == "bptt" or torch.compiler.is_exporting():
             return run_segments(step, n_segments, carry, shared)
         parameters = tuple(self.parameters())
         return replay(step, n_segments, carry, shared, parameters, self.config.offload, lambda: fingerprint(self))
@@ -355,8 +355,10 @@ class RMAAT(nn.Module):
 
     def initial_state(self, batch: int, n_segments: int | None = None) -> State:
         """The state before a stream of `batch` sequences or pairs; `n_segments` only for memory_update="scale"."""
-        batch = check_count("batch", batch) * (2 if self.config.task == "match" else 1)
         n_segments = None if n_segments is None else check_count("n_segments", n_segments)
+        return self._first_state(check_count("batch", batch) * (2 if self.config.task == "match" else 1), n_segments)
+
+    def _first_state(self, batch: int, n_segments: int | None = None) -> State:
         weight, d_model = self.embedding.weight, self.config.d_model
         memory = weight.new_zeros(1, 0, d_model) if self.memory is None else self.memory[None]
         counts = torch.zeros(batch, dtype=torch.long, device=weight.device)
