@@ -14,6 +14,7 @@ Rule = Literal["scale", "consolidate", "relax", "replace", "gated", "attend"]
 Timescales = Literal["single", "population"]
 Norm = Literal["post", "pre"]
 Pooling = Literal["last", "memory", "mean", "each"]
+Task = Literal["classify", "match", "tag", "lm"]
 
 PAPER: dict[str, Any] = {  # what preset="paper" requires
     "attention": "astromorphic",
@@ -84,8 +85,8 @@ class ModelConfig:
 
     vocab_size: CountFromTwo
     """Token ids are 1 ... vocab_size - 1; 0 is padding."""
-    n_classes: CountFromTwo = 2
-    """Classes of the label (tasks classify and match)."""
+    n_classes: Count = 2
+    """Classes of the label (tasks classify, match and tag), or numbers that a loss of one's own reads."""
     d_model: Count = 64
     """Width of a token."""
     n_heads: Count = 4
@@ -115,8 +116,9 @@ class ModelConfig:
     """LayerNorm after each residual sum (the paper) or before each sub-layer."""
     pooling: Pooling = "last"
     """What the head reads: last segment's tokens and memory, memory, all tokens, or each segment for itself."""
-    task: Literal["classify", "match", "lm"] = "classify"
-    """One sequence and a label, two sequences through shared towers and a label, or the next token (causal)."""
+    task: Task = "classify"
+    """One sequence and a label, two sequences through shared towers and a label, a label for each token (which sees its
+    whole segment), or the next token (causal)."""
     preset: Literal["default", "paper"] = "default"
     """Paper: the literal reading: astromorphic with H_neuron, tied R and P, memory_update scale, retention single,
     post-norm, a memory, none cached."""
@@ -182,6 +184,11 @@ class ModelConfig:
         if self.retention is not None:
             return self.retention
         return "population" if self.memory_update == "relax" and self.relaxation_rate is None else "single"
+
+    @property
+    def reads_each_token(self) -> bool:
+        """Whether the head answers for each token, not for a whole sequence."""
+        return self.task in ("tag", "lm")
 
     @property
     def d_head(self) -> int:

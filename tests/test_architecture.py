@@ -18,8 +18,11 @@ def modules_after(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import rmaat", {"brian2", "tyro", "matplotlib", "astro_sim.curves.least_squares", "tomlkit", "pandas"}),
-        ("import rmaat.training.train", {"brian2", "tyro", "matplotlib"}),
+        (
+            "import rmaat",
+            {"brian2", "tyro", "matplotlib", "astro_sim.curves.least_squares", "tomlkit", "pandas", "transformers"},
+        ),
+        ("import rmaat.training.train", {"brian2", "tyro", "matplotlib", "transformers"}),
         ("import rmaat.training.config", {"accelerate", "rmaat.training.train", "rmaat.tasks"}),
         ("import astro_sim", {"torch", "rmaat", "tyro"}),
         (

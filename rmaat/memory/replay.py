@@ -26,7 +26,7 @@ from functools import cache, wraps
 from typing import NamedTuple, ParamSpec, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Carry = tuple[Tensor, ...]
 
@@ -152,6 +152,13 @@ class _GraphSize:
             self._seen.add(storage.data_ptr())
             self.bytes += storage.nbytes()
         return tensor.detach()  # a result that is stored itself would hold its own graph and never be freed
+
+
+def fingerprint(model: nn.Module) -> list[tuple]:
+    """What a replayed segment must find as it was: parameters, buffers, the modules' modes and dropout rates."""
+    found: list[tuple] = [(id(parameter), parameter.requires_grad) for parameter in model.parameters()]
+    found += [(id(buffer), buffer._version) for buffer in model.buffers()]
+    return found + [(module.training, getattr(module, "p", None)) for module in model.modules()]
 
 
 class _Plan(NamedTuple):

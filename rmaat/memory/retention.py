@@ -216,6 +216,8 @@ class Retention:
         Only "scale" uses `total`, which is T of each sample, and `n_segments`, an upper bound of `total` and of
         ``seen + 1`` that is known without asking the device.
         """
+        if torch.compiler.is_exporting() and self.rule not in ("relax", "replace"):
+            raise ValueError(f"memory_update must be 'relax', 'replace' or learned to be exported, got {self.rule!r}")
         if self.rule != "scale":
             keep, take = (weight.to(seen.device) for weight in self.after(seen))
             return keep[..., None], take[..., None]

@@ -62,9 +62,12 @@ class Segments:
         valid = mask.any(-1)
         later = valid.flip(1).cumsum(1).flip(1)  # valid segments from this one on
         ending = (valid & (later == 1)).any(0)
-        flags = torch.cat([mask.all(-1).all(0), ending, ~valid.any(1)]).tolist()  # one question to the device
         n = valid.shape[1]
-        known = (tuple(flags[:n]), tuple(flags[n : 2 * n]), sum(flags[2 * n :]))
+        if torch.compiler.is_exporting():  # the program must serve every padding
+            known: tuple = ((False,) * n, (True,) * n, 0)
+        else:
+            flags = torch.cat([mask.all(-1).all(0), ending, ~valid.any(1)]).tolist()  # one question to the device
+            known = (tuple(flags[:n]), tuple(flags[n : 2 * n]), sum(flags[2 * n :]))
         if retention is None:
             return cls(tokens, mask, valid, None, None, *known)
         before = seen[:, None] + valid.cumsum(1) - valid.long()
@@ -90,6 +93,8 @@ def check_tokens(tokens: Tensor, lengths: Tensor | None, vocab_size: int, ndim: 
         raise ValueError(f"tokens must be {shape} and not empty, got {tuple(tokens.shape)}")
     if lengths is not None:
         tokens = tokens.masked_fill(_behind(lengths, tokens.shape, tokens.device), 0)
+    if torch.compiler.is_exporting():  # no values are there to be looked at
+        return tokens
     low, high = (int(value) for value in torch.stack(tokens.aminmax()))
     if low < 0 or high >= vocab_size:
         raise ValueError(f"tokens must be at least 0 and below vocab_size = {vocab_size}, got {low} to {high}")

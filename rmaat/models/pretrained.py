@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,19 +54,32 @@ def save_model(model: Any, folder: str | Path) -> Path:
     ValueError for a curve that was changed after it was read: its file would say something else than the model has.
     """
     folder = Path(folder)
-    curves = model.constants.curves
+    draws = write_curves(model.constants.curves, folder)
+    record = {"class": type(model).__name__, "config": dataclasses.asdict(model.config)}
+    record |= {"provenance": model.provenance(), "curve_draws": draws}
+    write_text(folder / "config.json", json.dumps(record, indent=2) + "\n")
+    write_tensors(folder / "model.safetensors", model.state_dict())
+    return folder
+
+
+def write_curves(curves: Mapping[str, Curve], folder: Path) -> dict[str, list]:
+    """Write ``curves/*.toml``; draw and seed of those that are a draw from their uncertainty, for :func:`read_curves`.
+
+    ValueError for a curve that is not as in its file.
+    """
     for name, curve in curves.items():
         file = _drawn(parse_curve(curve.text), curve.draw, curve.draw_seed)
         fields = ("form", "parameters", "x", "x_range", "extrapolate")
         if any(getattr(file, field) != getattr(curve, field) for field in fields):
             raise ValueError(f"curve {name!r} must be as in its file to be saved, got other values; write a new file")
         curve.save(folder / "curves" / f"{name}.toml")
-    draws = {name: [curve.draw, curve.draw_seed] for name, curve in curves.items() if curve.draw is not None}
-    record = {"class": type(model).__name__, "config": dataclasses.asdict(model.config)}
-    record |= {"provenance": model.provenance(), "curve_draws": draws}
-    write_text(folder / "config.json", json.dumps(record, indent=2) + "\n")
-    write_tensors(folder / "model.safetensors", model.state_dict())
-    return folder
+    return {name: [curve.draw, curve.draw_seed] for name, curve in curves.items() if curve.draw is not None}
+
+
+def read_curves(files: Iterable[Path], draws: Mapping[str, list]) -> dict[str, Curve]:
+    """Curves from their files, by the files' stems, drawn again as :func:`write_curves` says."""
+    curves = {file.stem: load_curve(file) for file in files}
+    return curves | {name: _drawn(curves[name], *draw) for name, draw in draws.items()}
 
 
 def load_model(kind: type[Model], folder: str | Path) -> Model:
@@ -87,8 +100,7 @@ def load_model(kind: type[Model], folder: str | Path) -> Model:
         raise ValueError(f"{path} must be of a class of rmaat, got {record['class']!r}; load it by that class")
     try:
         config = ModelConfig(**record["config"])
-        curves = {file.stem: load_curve(file) for file in sorted((path.parent / "curves").glob("*.toml"))}
-        drawn = {name: _drawn(curves[name], *draw) for name, draw in record["curve_draws"].items()}
+        curves = read_curves(sorted((path.parent / "curves").glob("*.toml")), record["curve_draws"])
     except CurveFileError:
         raise
     except (AttributeError, TypeError, ValueError, LookupError) as error:
@@ -99,9 +111,9 @@ def load_model(kind: type[Model], folder: str | Path) -> Model:
         raise ValueError(f"{path} must be the configuration of {weights.name}, got n_layers={config.n_layers:g}")
     try:
         with torch.device("meta"):
-            require_tensors(found(config, curves | drawn), tensors, weights)
+            require_tensors(found(config, curves), tensors, weights)
         with torch.device("cpu"), torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
-            model = found(config, curves | drawn)
+            model = found(config, curves)
     except CurveFileError as error:
         rule = f"{folder} must carry the curve files that it was trained from in curves/"
         raise CurveFileError(f"{rule}, got: {error}") from error

@@ -39,7 +39,7 @@ from rmaat.layers.attention import AstromorphicAttention
 from rmaat.layers.block import Block, Dropout, SynapticBlock, masked_mean
 from rmaat.layers.softmax import SoftmaxAttention
 from rmaat.layers.synapses import ConvolvedSoftmax, SynapticAttention
-from rmaat.memory.replay import replay, run_segments, uncompiled
+from rmaat.memory.replay import fingerprint, replay, run_segments, uncompiled
 from rmaat.memory.segments import Segments, State, check_features, check_state, check_tokens
 from rmaat.memory.update import AttendUpdate, CachedRead, GatedUpdate
 from rmaat.models.constants import Constants
@@ -142,8 +142,10 @@ class RMAAT(nn.Module):
 
     def _head(self) -> nn.Module:
         c = self.config
-        if c.task == "lm":
-            return nn.Sequential(Dropout(c.dropout), nn.Linear(c.d_model, c.vocab_size))
+        if c.reads_each_token:
+            return nn.Sequential(
+                Dropout(c.dropout), nn.Linear(c.d_model, c.vocab_size if c.task == "lm" else c.n_classes)
+            )
         width = c.d_model * (2 if c.pooling in ("last", "each") and c.n_memory else 1)
         width *= 4 if c.task == "match" else 1
         return nn.Sequential(Dropout(c.dropout), nn.Linear(width, c.d_ff), nn.ReLU(), nn.Linear(c.d_ff, c.n_classes))
@@ -168,8 +170,9 @@ class RMAAT(nn.Module):
 
         Returns
         -------
-        tensor (batch, n_classes); (batch, segments, n_classes) with pooling="each"; (batch, length, vocab_size) with
-        task="lm". With ``carry_state`` a pair of this and the detached :class:`State`.
+        tensor (batch, n_classes); (batch, segments, n_classes) with pooling="each"; (batch, length, n_classes) with
+        task="tag" and (batch, length, vocab_size) with task="lm". With ``carry_state`` a pair of this and the detached
+        :class:`State`.
         """
         if state is not None and not self.config.carry_state:
             raise ValueError("state must be None with carry_state=False in ModelConfig, got one; stream with step()")
@@ -180,8 +183,8 @@ class RMAAT(nn.Module):
             logits = logits + 0 * carry[0].sum()
         if state is not None and self.memory is not None:  # and one for the initial memory, in each rollout
             logits = logits + 0 * self.memory.sum()
-        if self.config.task == "lm":
-            logits = logits[:, : tokens.shape[-1]]
+        if self.config.reads_each_token:
+            logits = logits[:, : tokens.shape[1]]
         if not self.config.carry_state:
             return logits
         return logits, self._after(start, segments, tuple(tensor.detach() for tensor in carry))
@@ -224,8 +227,8 @@ class RMAAT(nn.Module):
             raise ValueError("backprop must be 'bptt' under FSDP, got 'amrb'; replay needs whole parameters: use DDP")
         tokens, start = self._checked(tokens, lengths), state
         if start is None:
-            start = self.initial_state(len(tokens) // (2 if self.config.task == "match" else 1))
-        self._check_state(start, len(tokens))
+            start = self._first_state(tokens.shape[0])
+        self._check_state(start, tokens.shape[0])
         if start.pending is not None:
             rule = "state must stand between two segments for forward"
             raise ValueError(f"{rule}, got one with {start.pending.shape[1]} tokens of a segment; go on with step()")
@@ -273,7 +276,7 @@ class RMAAT(nn.Module):
     def _run(self, segments: Segments, carry: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], list[Tensor | None]]:
         """Run the segments up to the longest sequence's last: what follows is padding that no output shows."""
         n_segments = len(segments.ending)
-        if self.config.task != "lm" and self.config.pooling != "each":
+        if not self.config.reads_each_token and self.config.pooling != "each":
             n_segments = 1 + max([0, *(t for t, ends in enumerate(segments.ending) if ends)])
         segment = self._compiled or type(self)._segment
 
@@ -281,17 +284,11 @@ class RMAAT(nn.Module):
             return segment(self, *segments.at(t), carry, shared, self._reads_tokens(segments.ending[t]))
 
         shared = self.shared_tensors()
-        if self.config.backprop == "bptt":
+        if self.config.backprop == "bptt" or torch.compiler.is_exporting():
             return run_segments(step, n_segments, carry, shared)
         parameters = tuple(self.parameters())
         c = self.config
-        return replay(step, n_segments, carry, shared, parameters, c.offload, self._fingerprint, c.budget)
-
-    def _fingerprint(self) -> list[tuple]:
-        """What a replayed segment must find as it was: parameters, buffers, the modules' modes and dropout rates."""
-        found: list[tuple] = [(id(parameter), parameter.requires_grad) for parameter in self.parameters()]
-        found += [(id(buffer), buffer._version) for buffer in self.buffers()]
-        return found + [(module.training, getattr(module, "p", None)) for module in self.modules()]
+        return replay(step, n_segments, carry, shared, parameters, c.offload, lambda: fingerprint(self), c.budget)
 
     def shared_tensors(self) -> tuple[Tensor, ...]:
         """phi(R) of every layer: computed once, used by all segments."""
@@ -319,7 +316,7 @@ class RMAAT(nn.Module):
 
     def _reads_tokens(self, ending: bool) -> bool:
         """Whether a segment's token outputs are used: else the last layer only has to put out the memory."""
-        if self.config.task == "lm" or self.config.n_memory == 0 or self.config.pooling in ("mean", "each"):
+        if self.config.reads_each_token or self.config.n_memory == 0 or self.config.pooling in ("mean", "each"):
             return True
         return ending and self.config.pooling == "last"
 
@@ -341,7 +338,7 @@ class RMAAT(nn.Module):
             new = self.updater(memory, new).to(memory.dtype) if learned else keep * memory + take * new
             new = new if valid is None else torch.where(valid[:, None, None], new, memory)
         pooling, output = self.config.pooling, None
-        if self.config.task == "lm":
+        if self.config.reads_each_token:
             output = self.head(tokens_out)
         elif pooling == "each":
             output = self._features(new, masked_mean(tokens_out, mask))
@@ -390,7 +387,7 @@ class RMAAT(nn.Module):
         return torch.cat([summary, memory.mean(1)], dim=-1)
 
     def _logits(self, state: State, outputs: list) -> Tensor:
-        if self.config.task == "lm":
+        if self.config.reads_each_token:
             return torch.cat(outputs, dim=1)
         if self.config.pooling == "each":
             return self.head(torch.stack(outputs, dim=1))
@@ -404,8 +401,10 @@ class RMAAT(nn.Module):
 
     def initial_state(self, batch: int, n_segments: int | None = None) -> State:
         """The state before a stream of `batch` sequences or pairs; `n_segments` only for memory_update="scale"."""
-        batch = check_count("batch", batch) * (2 if self.config.task == "match" else 1)
         n_segments = None if n_segments is None else check_count("n_segments", n_segments)
+        return self._first_state(check_count("batch", batch) * (2 if self.config.task == "match" else 1), n_segments)
+
+    def _first_state(self, batch: int, n_segments: int | None = None) -> State:
         weight, d_model = self.embedding.weight, self.config.d_model
         memory = weight.new_zeros(1, 0, d_model) if self.memory is None else self.memory[None]
         counts = torch.zeros(batch, dtype=torch.long, device=weight.device)
@@ -420,7 +419,7 @@ class RMAAT(nn.Module):
         state: State,
         lengths: Tensor | None = None,
     ) -> tuple[Tensor, State]:
-        """The next tokens of a stream: logits so far (a language model's: of these tokens), and the next state.
+        """The next tokens of a stream: logits so far (of each of these tokens with "tag" and "lm"), and the next state.
 
         A language model takes any number of tokens and equals :meth:`forward` on everything given so far. The other
         tasks take one segment, and are equal when all segments but the last are full. With memory_update="scale" the
@@ -455,7 +454,7 @@ class RMAAT(nn.Module):
         carry, output = step(self, *cut.at(0), _carried(state), self._kept_tensors(), True)
         after = self._after(state, cut, carry)
         logits = self._logits(after, [output])
-        if self.config.task == "lm":
+        if self.config.reads_each_token:
             logits = logits[:, : segment.shape[1]]
         elif self.config.pooling == "each":
             logits = logits[:, 0]
