@@ -29,8 +29,8 @@ from torch.nn import functional as F
 
 from rmaat.config import check_count, check_grid, check_heads, check_number
 from rmaat.kernels import usable
-from rmaat.layers.projection import check_input, project
-from rmaat.layers.reference import phi, reference
+from rmaat.layers.projection import check_input, phi, project
+from rmaat.layers.reference import reference
 from rmaat.layers.scans import causal_product, distance_filter
 
 R_RMS = 0.1  # of R at the start

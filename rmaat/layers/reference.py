@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rmaat.layers.projection import phi as phi  # where the attention takes it from
-
 
 def plain_phi(x: Tensor) -> Tensor:
     """The feature map elu(x) + 1, as it is published."""

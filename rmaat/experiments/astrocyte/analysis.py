@@ -196,7 +196,7 @@ def draw(grid: Grid, results: Sequence[Mapping[str, Any]]) -> Any:
         ax.plot(100 * means, means.index.map(names.index), "|", color=VERMILLION, markersize=8)
         if REFERENCE in means:
             ax.axvline(100 * means[REFERENCE], color=BLUE, linewidth=0.8)
-        ax.set(title=_head(task, test).replace(", ", "\n"), xlabel="accuracy (%)")
+        ax.set(title=_head(task, test).replace(", ", "\n"), xlabel="accuracy (%)", xlim=(-3, 103))
     axes[0].set_yticks(range(len(names)), names)
     axes[0].invert_yaxis()
     return axes[0].figure
