@@ -88,6 +88,7 @@ class ExperimentConfig:
             raise ValueError(f"recipes must have a file for every task and model, got no {path}")
         names = [variant.name] if variant else []
         changes: dict[str, Any] = {"seed": seed, "data_dir": self.data_dir, "progress": False, "tensorboard": False}
+        changes["compile"] = False  # so that times can be compared
         recipe = load_recipe(path, **changes | self.changes | ({"curves": self.curves} if self.curves else {}))
         network, options = recipe.network, dict(recipe.task_options)
         if variant is not None:

@@ -9,6 +9,7 @@ from rmaat.tasks import TASKS
 from rmaat.training.config import TrainConfig, load_recipe
 
 RECIPES = sorted((Path(__file__).parents[3] / "benchmarks").rglob("*.toml"))
+RECIPES = [path for path in RECIPES if path.name != "grid.toml"]  # of benchmarks/astrocyte.py
 
 
 def test_the_committed_recipes_can_be_read():
