@@ -108,7 +108,7 @@ class MemoryModel(CurveModel):
         super().__init__(config)
         self.constants = Constants.resolve(config.rule(), curves)
         if backbone is None:
-            backbone = getattr(transformers, config.backbone_class)(AutoConfig.for_model(**config.backbone or {}))
+            backbone = _class_of(config.backbone_class)(AutoConfig.for_model(**config.backbone or {}))
         elif backbone.device.type != "meta":
             for module in backbone.modules():
                 module._is_hf_initialized = True  # its weights stay
@@ -206,6 +206,14 @@ class MemoryModel(CurveModel):
         if self.classifier is not None:
             return (new, mean), None
         return (new, mean), hidden if logits is None else logits[:, n : n + length]
+
+
+def _class_of(name: str) -> type[PreTrainedModel]:
+    """The model class of `transformers` with this name, which may come from a file of somebody else."""
+    kind = getattr(transformers, name, None) if isinstance(name, str) else None
+    if not (isinstance(kind, type) and issubclass(kind, PreTrainedModel)):
+        raise ValueError(f"backbone_class must be a model class of transformers, got {name!r:.60}")
+    return kind
 
 
 def outputs_of(

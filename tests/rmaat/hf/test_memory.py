@@ -8,6 +8,7 @@ pytest.importorskip("transformers", reason="needs the extra hf")
 import transformers
 
 from rmaat.hf import MemoryModel, with_memory
+from rmaat.hf.memory import MemoryConfig
 from rmaat.memory.retention import Retention, population_rates, relax_weights
 
 SMALL = dict(vocab_size=20, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
@@ -197,3 +198,9 @@ def test_mistakes_get_one_sentence(build, batch, curves):
         build("GPT2LMHeadModel", num_labels=3)
     with pytest.raises(ValueError, match="leave a token to each sequence, got 3 without"):
         build("BertModel")(batch["input_ids"], torch.zeros_like(batch["attention_mask"]))
+
+
+@pytest.mark.parametrize("name", ["pipeline", "AutoConfig", "no_such_class", ""])
+def test_a_folder_cannot_name_anything_but_a_model(name):
+    with pytest.raises(ValueError, match=f"backbone_class must be a model class of transformers, got '{name}'"):
+        MemoryModel(MemoryConfig(backbone_class=name, backbone={"model_type": "bert"}))
