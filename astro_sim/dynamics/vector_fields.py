@@ -144,7 +144,7 @@ def calcium_ranges(p) -> list[tuple[float, float]]:
     if name := knocked_out(p):
         raise ValueError(f"{name} must be positive for calcium to rest at a level that IP3 sets, got 0")
     top, low = p.C_T / (1 + p.rho_A), leak_balance(p)
-    grid = np.linspace(low * (1 + 1e-9), top * (1 - 1e-9), 4001)
+    grid = np.r_[low, np.linspace(low * (1 + 1e-9), top * (1 - 1e-9), 4001)]
     changes = np.flatnonzero(np.diff(gate_balance(grid, p)[1] > 0))  # the last one comes before k diverges at `top`
     ends = [brentq(lambda C: gate_balance(C, p)[1], grid[i], grid[i + 1], xtol=1e-15) for i in changes]
     return list(zip([low, *ends[1::2]], ends[::2], strict=True))

@@ -11,6 +11,7 @@ from astro_sim.dynamics.vector_fields import (
     calcium_ranges,
     chi,
     h_inf,
+    leak_balance,
     li_rinzel,
     micromolar_seconds,
     resting_ip3,
@@ -18,6 +19,7 @@ from astro_sim.dynamics.vector_fields import (
     upward_crossings,
 )
 from astro_sim.parameters.presets import AM, BOOK, FM, NEST
+from astro_sim.parameters.variants import variant
 
 
 def test_units_are_micromolar_and_seconds():
@@ -54,6 +56,14 @@ def test_resting_ip3_balances_the_fluxes(share, preset):
     I = resting_ip3(C, p)
     J_r, J_l, J_p = calcium_fluxes(C, h_inf(C, I, p), I, p)
     assert J_r + J_l == pytest.approx(J_p, rel=1e-9)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e-6, 1e-9])
+def test_the_weaker_the_release_the_nearer_a_cell_rests_to_where_leak_alone_balances(factor):
+    weak = variant(FM.calcium, source="this study", Omega_C=factor * FM.calcium.Omega_C)
+    p = micromolar_seconds(weak)
+    (point,) = fixed_points(li_rinzel(weak, 0.3))
+    assert point["C"] == pytest.approx(leak_balance(p), rel=factor)
 
 
 def test_a_time_course_must_be_longer_than_its_sampling():
