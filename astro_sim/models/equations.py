@@ -36,12 +36,17 @@ dh/dt = O_2*(Q_2 - (Q_2 + C)*h)                          : 1
 """
 )
 
-# Stochastic gate (Shuai and Jung) [S19, figure 2]: h is clipped wherever it is used.
-CALCIUM_STOCHASTIC = b2.Equations(
-    _FLUXES
-    + """
+# A gate that fluctuates is clipped wherever it is used.
+_CLIPPED = """
 J_r = Omega_C*m_inf**3*h_clipped**3*(C_T - (1 + rho_A)*C) : mmolar/second
 h_clipped = clip(h, 0, 1)                                : 1
+"""
+
+# Stochastic gate (Shuai and Jung) [S19, figure 2].
+CALCIUM_STOCHASTIC = b2.Equations(
+    _FLUXES
+    + _CLIPPED
+    + """
 tau_h = 1/(O_2*(Q_2 + C))                                : second
 dh/dt = (Q_2/(Q_2 + C) - h_clipped)/tau_h*(1 + noise*xi*tau_h**0.5) : 1
 """
@@ -51,9 +56,8 @@ dh/dt = (Q_2/(Q_2 + C) - h_clipped)/tau_h*(1 + noise*xi*tau_h**0.5) : 1
 # is an Ito equation; Brian2's Milstein step solves Stratonovich's, hence the term with 4 n_channels.
 CALCIUM_CHANNELS = b2.Equations(
     _FLUXES
+    + _CLIPPED
     + """
-J_r = Omega_C*m_inf**3*h_clipped**3*(C_T - (1 + rho_A)*C) : mmolar/second
-h_clipped = clip(h, 0, 1)                                : 1
 a_h = O_2*Q_2                                            : 1/second  # a closed gate opens
 b_h = O_2*C                                              : 1/second  # an open one closes
 spread_h = (a_h*(1 - h_clipped) + b_h*h_clipped)/n_channels : 1/second
